@@ -1,0 +1,165 @@
+"""Typed errors. Each has a stable `code`, a sentence that says what to do, and says whether a retry can help."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FramefleetError(Exception):
+    """Base of every error a user or an operator may see. `code` is part of the API; `retryable` steers the queue."""
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+# What the user sent.
+class InvalidRequest(FramefleetError):
+    code = "invalid_request"
+
+
+class InvalidParams(InvalidRequest):
+    code = "invalid_params"
+
+
+class UnsupportedInput(InvalidRequest):
+    """A URI or scheme that this service does not read."""
+
+    code = "unsupported_input"
+
+
+class UploadTooLarge(InvalidRequest):
+    code = "upload_too_large"
+
+
+class JobNotFound(FramefleetError):
+    code = "job_not_found"
+
+
+class InvalidState(FramefleetError):
+    """The job is in a state from which the wanted move is not allowed."""
+
+    code = "invalid_state"
+
+
+# The source's bytes.
+class MediaError(FramefleetError):
+    """The source will never work: permanent."""
+
+    code = "media_error"
+
+
+class EmptyFile(MediaError):
+    code = "empty_file"
+
+
+class NotAVideo(MediaError):
+    code = "not_a_video"
+
+
+class NoVideoStream(MediaError):
+    code = "no_video_stream"
+
+
+class MediaUndecodable(MediaError):
+    code = "media_undecodable"
+
+
+class MediaTruncated(MediaError):
+    code = "media_truncated"
+
+
+class MediaTooLarge(MediaError):
+    code = "media_too_large"
+
+
+class SourceChanged(MediaError):
+    """The object behind the URI is no longer the one that was planned."""
+
+    code = "source_changed"
+
+
+# Stores and networks.
+class SourceNotFound(FramefleetError):
+    code = "source_not_found"
+
+
+class SourceForbidden(FramefleetError):
+    code = "source_forbidden"
+
+
+class SourceUnreachable(FramefleetError):
+    code = "source_unreachable"
+    retryable = True
+
+
+class StorageError(FramefleetError):
+    code = "storage_error"
+    retryable = True
+
+
+class ObjectNotFound(FramefleetError):
+    code = "object_not_found"
+
+
+class ObjectExists(FramefleetError):
+    """A put-if-absent found the key taken."""
+
+    code = "object_exists"
+
+
+# Work.
+class ClaimLost(FramefleetError):
+    """A guarded write matched no row: someone else owns the work now. Drop it and write nothing."""
+
+    code = "claim_lost"
+
+
+class ArtifactCorrupt(FramefleetError):
+    code = "artifact_corrupt"
+    retryable = True
+
+
+class FrameMismatch(FramefleetError):
+    """Rendering met other frames than analysis did."""
+
+    code = "frame_mismatch"
+
+
+class EncodeFailed(FramefleetError):
+    code = "encode_failed"
+
+
+class SandboxCrashed(FramefleetError):
+    """The child process that parses media died or broke its protocol."""
+
+    code = "media_process_crashed"
+    retryable = True
+
+
+class SandboxTimeout(FramefleetError):
+    code = "media_process_timeout"
+    retryable = True
+
+
+class ModelMissing(FramefleetError):
+    code = "model_missing"
+
+
+class DatabaseUnavailable(FramefleetError):
+    code = "database_unavailable"
+    retryable = True
+
+
+def error_by_code(code: str, message: str) -> FramefleetError:
+    """The typed error for a code that crossed a process boundary; FramefleetError for one this version lacks."""
+    pending = [FramefleetError]
+    while pending:
+        kind = pending.pop()
+        if kind.code == code:
+            return kind(message)
+        pending.extend(kind.__subclasses__())
+    return FramefleetError(message)
