@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(
         None, validation_alias=_named("HMAC_SECRET", "R2_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY")
     )
+    s3_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
     http_allow_private: bool = Field(False, validation_alias="HTTP_ALLOW_PRIVATE")
     max_source_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_SOURCE_BYTES")
     max_upload_bytes: int = Field(20 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")

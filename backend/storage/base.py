@@ -17,8 +17,12 @@ class ObjectInfo:
 
 
 class Source(Protocol):
-    """Bytes at rest that are read by range. `etag` pins the version: a read of other bytes raises SourceChanged."""
+    """Bytes at rest that are read by range. `etag` pins the version: a read of other bytes raises SourceChanged.
 
+    `uri` names the object in cache keys and messages and holds no secret.
+    """
+
+    uri: str
     info: ObjectInfo
 
     def read_at(self, offset: int, length: int) -> bytes:

@@ -1,0 +1,65 @@
+"""The child process that parses media: `python -m backend.media.child BYTES_FD MESSAGES_FD [RING_FD]`.
+
+Started by backend.media.sandbox only. Runs one operation, reports in JSON, exits.
+"""
+
+from __future__ import annotations
+
+import mmap
+import resource
+import socket
+import sys
+from typing import Any, BinaryIO, cast
+
+from backend.errors import FramefleetError
+from backend.media import wire
+
+
+def main(arguments: list[str]) -> int:
+    bytes_sock = socket.socket(fileno=int(arguments[0]))
+    messages_sock = socket.socket(fileno=int(arguments[1]))
+    order = wire.receive_message(messages_sock)
+    _limit(order["memory_bytes"])
+    source = cast(BinaryIO, wire.RemoteFile(bytes_sock, order["size_bytes"]))
+    ring = mmap.mmap(int(arguments[2]), order["ring"]["slots"] * order["ring"]["slot_bytes"]) if order["ring"] else None
+    try:
+        result = _run(order, source, messages_sock, ring)
+        wire.send_message(messages_sock, {"result": result})
+    except FramefleetError as error:
+        wire.send_message(messages_sock, {"error": error.code, "message": error.message})
+    except MemoryError:
+        wire.send_message(messages_sock, {"error": "media_too_large", "message": "The video needs too much memory."})
+    except (BrokenPipeError, ConnectionResetError, wire.WireClosed):  # the parent dropped the work
+        return 1
+    return 0
+
+
+def _run(
+    order: dict[str, Any], source: BinaryIO, messages_sock: socket.socket, ring: mmap.mmap | None
+) -> dict[str, Any]:
+    from backend.media import decode, probe, render, samples  # PyAV loads after the limits are set
+
+    params = order["params"]
+    with decode.open_container(source) as container:
+        stream = decode.open_video(container, max_pixels=params["max_pixels"], threads=params["threads"])
+        match order["operation"]:
+            case "probe":
+                return probe.probe(container, stream).model_dump(mode="json")
+            case "samples":
+                assert ring is not None  # the parent always hands one to this operation
+                sink = samples.SlotSink(messages_sock, ring, order["ring"]["slots"], order["ring"]["slot_bytes"])
+                return samples.stream_samples(container, stream, samples.SampleOrder(**params), sink)
+            case "render":
+                report = lambda done: wire.send_message(messages_sock, {"frames": done})  # noqa: E731
+                return render.render(container, stream, render.RenderOrder(**params), report)
+            case unknown:
+                raise FramefleetError(f"The media process knows no operation {unknown!r}.")
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""What a probe learns of a video. Pure data: it crosses from the child process that parsed the bytes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Size = Annotated[int, Field(gt=0, le=65_536)]
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+class VideoFacts(BaseModel):
+    """Sizes are in pixels, times in the stream's time base or in seconds as named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    container: str = Field(max_length=100)
+    codec: str = Field(max_length=100)
+    coded_width: Size
+    coded_height: Size
+    width: Size  # upright, square pixels
+    height: Size
+    rotation: Literal[-90, 0, 90, 180]  # degrees counter-clockwise that make the coded picture upright
+    sample_aspect_ratio: tuple[int, int]
+    fps: tuple[int, int] | None  # average, as a fraction
+    time_base: tuple[int, int]
+    start_pts: Int64  # of the first frame
+    duration_pts: int | None  # of the video stream; None when nobody knows
+    duration_seconds: float | None
+    frame_count: int | None  # as the container promises
+    has_audio: bool
+    audio_codecs: list[str] = Field(max_length=64)
+    keyframe_pts: list[Int64] = Field(max_length=200_000)  # known from an index; empty when there is none
+
+    @property
+    def time_base_fraction(self) -> Fraction:
+        return Fraction(*self.time_base)
+
+    @property
+    def promised_frames(self) -> int | None:
+        """How many frames a whole file would hold, the more modest of the container's two claims."""
+        claims = [self.frame_count] if self.frame_count else []
+        if self.fps and self.duration_pts:
+            claims.append(round(self.duration_pts * self.time_base_fraction * Fraction(*self.fps)))
+        return min(claims) if claims else None
+
+
+def analysis_size(width: int, height: int, max_width: int) -> tuple[int, int]:
+    """Width and height in pixels with the longer side at most `max_width`; never enlarged."""
+    scale = min(Fraction(1), Fraction(max_width, max(width, height)))
+    return max(1, round(width * scale)), max(1, round(height * scale))

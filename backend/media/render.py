@@ -1,0 +1,230 @@
+"""Decodes the source once, cuts the window of every frame, encodes H.264 and carries the sound. Child process only."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, Literal
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+from pydantic import BaseModel, ConfigDict
+
+from backend.errors import EncodeFailed, FrameMismatch
+from backend.media.audio import AudioTrack, audio_streams
+from backend.media.decode import FrameReader
+from backend.media.resample import Geometry, Window, cut, plane
+
+BT709 = 1
+FULL_RANGE = 2
+QUEUED_FRAMES = 8
+REPORT_EVERY_FRAMES = 25
+# H.273 matrix codes; what is left out (unspecified) is guessed from the height, as players do.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+_HD_HEIGHT = 720
+
+
+class RenderOrder(BaseModel):
+    """`path_file` is an .npy of float64 rows (pts, x, y, width, height), one for every frame of the source."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path_file: str
+    output_file: str
+    output_width: int
+    output_height: int
+    upright_width: int
+    upright_height: int
+    coded_width: int
+    coded_height: int
+    rotation: Literal[-90, 0, 90, 180]
+    fps: tuple[int, int]
+    crf: float
+    preset: str
+    draw_timestamp: bool
+    max_pixels: int
+    threads: int
+
+
+class Renderer:
+    """Decoding runs in a thread of its own, so that it overlaps with cutting and encoding."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, order: RenderOrder) -> None:
+        self._order = order
+        self._geometry = Geometry(
+            order.coded_width, order.coded_height, order.upright_width, order.upright_height, order.rotation
+        )
+        self._path = np.load(order.path_file, allow_pickle=False)
+        self._start_sec = _origin_sec(container)
+        self._decoded: queue.Queue[VideoFrame | Packet[AudioStream] | Exception | None] = queue.Queue(QUEUED_FRAMES)
+        self._stopped = threading.Event()
+        sound = audio_streams(container)
+        self.reader = FrameReader(container, stream, companions=sound, on_companion=self._put)
+        self.frames = 0
+        self._output = av.open(order.output_file, "w", format="mp4", options=_muxer_options(stream))
+        self._video = self._video_stream()
+        self._sound = {s.index: AudioTrack(s, self._output, self._start_sec) for s in sound}
+
+    def run(self, report: Callable[[int], None]) -> dict[str, Any]:
+        decoder = threading.Thread(target=self._decode, name="decode", daemon=True)
+        decoder.start()
+        try:
+            for item in self._items():
+                if isinstance(item, VideoFrame):
+                    self._write_frame(item)
+                    if self.frames % REPORT_EVERY_FRAMES == 0:
+                        report(self.frames)
+                elif item.stream.index in self._sound:
+                    self._sound[item.stream.index].carry(item)
+            self._finish()
+        finally:
+            self._stopped.set()
+        return {
+            "frames": self.frames,
+            "broken_packets": self.reader.broken_packets,
+            "dropped_frames": self.reader.dropped_frames,
+            "broken_audio_packets": sum(track.broken for track in self._sound.values()),
+        }
+
+    def _decode(self) -> None:
+        try:
+            for frame in self.reader.frames():
+                self._put(frame)
+            self._put(None)
+        except Exception as error:  # noqa: BLE001 - crosses to the consuming thread, which raises it
+            self._put(error)
+
+    def _put(self, item: VideoFrame | Packet[AudioStream] | Exception | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._decoded.put(item, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def _items(self) -> Iterator[VideoFrame | Packet[AudioStream]]:
+        while (item := self._decoded.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def _write_frame(self, frame: VideoFrame) -> None:
+        if self.frames >= len(self._path) or frame.pts != int(self._path[self.frames, 0]):
+            raise FrameMismatch(
+                f"Rendering met frame {self.frames} at PTS {frame.pts}, which the analysis did not see there."
+            )
+        window = Window(*(float(v) for v in self._path[self.frames, 1:5]))
+        picture = cut(self._planar(frame), window, (self._order.output_width, self._order.output_height), self._geometry)
+        picture = _to_bt709(picture, frame)
+        if self._order.draw_timestamp:
+            _draw_timestamp(picture, frame)
+        assert frame.pts is not None  # checked above
+        picture.pts = frame.pts - round(self._start_sec / self.reader.time_base)
+        picture.time_base = self.reader.time_base
+        picture.duration = frame.duration
+        self._mux(picture)
+        self.frames += 1
+
+    def _planar(self, frame: VideoFrame) -> VideoFrame:
+        """The frame as 8-bit 4:2:0 in its coded size, its own matrix and range kept."""
+        order = self._order
+        same_size = (frame.width, frame.height) == (order.coded_width, order.coded_height)
+        if frame.format.name in ("yuv420p", "yuvj420p") and same_size:
+            return frame
+        return frame.reformat(width=order.coded_width, height=order.coded_height, format="yuv420p", threads=1)
+
+    def _mux(self, picture: VideoFrame | None) -> None:
+        try:
+            self._output.mux(self._video.encode(picture))
+        except av.error.FFmpegError as error:
+            raise EncodeFailed("The encoder refused a frame.") from error
+
+    def _finish(self) -> None:
+        if self.frames != len(self._path):
+            raise FrameMismatch(f"Rendering met {self.frames} frames, the analysis {len(self._path)}.")
+        self._mux(None)
+        for track in self._sound.values():
+            track.finish()
+        self._output.close()
+
+    def _video_stream(self) -> VideoStream:
+        order = self._order
+        options = {"crf": str(order.crf), "preset": order.preset}
+        stream = self._output.add_stream("libx264", rate=Fraction(*order.fps), options=options)
+        stream.width, stream.height, stream.pix_fmt = order.output_width, order.output_height, "yuv420p"
+        # The source's own clock, so that every frame keeps its time to the tick.
+        stream.codec_context.time_base = self.reader.time_base
+        stream.time_base = self.reader.time_base
+        context = stream.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = BT709
+        context.color_range = ColorRange.MPEG
+        return stream
+
+
+def render(
+    container: InputContainer, stream: VideoStream, order: RenderOrder, report: Callable[[int], None]
+) -> dict[str, Any]:
+    """Writes `order.output_file`. Returns counts of frames and of what was broken. `report` gets the frames done.
+
+    Raises FrameMismatch when the decoded frames are not those of the path, EncodeFailed when the encoder refuses.
+    """
+    return Renderer(container, stream, order).run(report)
+
+
+def _to_bt709(picture: VideoFrame, source: VideoFrame) -> VideoFrame:
+    guess = Colorspace.ITU601 if source.height < _HD_HEIGHT else Colorspace.ITU709
+    full = source.color_range == FULL_RANGE or source.format.name.startswith("yuvj")
+    return picture.reformat(
+        format="yuv420p",
+        src_colorspace=_MATRICES.get(int(source.colorspace), guess),
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,
+    )
+
+
+def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:
+    milliseconds = round(float(source.time or 0) * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    text = f"{minutes // 60:02}:{minutes % 60:02}:{rest / 1000:06.3f}"
+    luma = plane(picture, 0)
+    canvas = np.ascontiguousarray(luma)
+    scale = picture.height / 720
+    for shade, thickness in ((16, 4), (235, 1)):
+        origin = (round(12 * scale), round(30 * scale))
+        cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale * 0.8, (shade,), max(1, round(thickness * scale)))
+    luma[:] = canvas
+
+
+def _origin_sec(container: InputContainer) -> Fraction:
+    """What to take off every timestamp. MP4 and Matroska say where zero is, and it is kept; a broadcast clock counts
+    from anywhere (26 hours, often), so there the earliest stream begins the film."""
+    if container.format.name.split(",")[0] in ("mov", "matroska") or not container.start_time:
+        return Fraction(0)
+    return Fraction(container.start_time, av.time_base)
+
+
+def _muxer_options(stream: VideoStream) -> dict[str, str]:
+    """The index in front; edit lists counted in the video's own ticks, so that a late first frame keeps its time."""
+    assert stream.time_base is not None  # open_video chose a stream that has one
+    ticks_per_sec = stream.time_base.denominator
+    return {"movflags": "+faststart", "movie_timescale": str(ticks_per_sec if 1000 <= ticks_per_sec < 2**31 else 90_000)}

@@ -1,0 +1,101 @@
+"""Decodes one chunk and hands its sampled frames, scaled and upright, to the parent. Child process only."""
+
+from __future__ import annotations
+
+import mmap
+import socket
+from typing import Any
+
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from pydantic import BaseModel, ConfigDict
+
+from backend.media import wire
+from backend.media.decode import FrameReader
+from backend.media.timebase import SampleGrid
+
+# Long gaps between samples still report, so that the parent sees a living process.
+REPORT_EVERY_FRAMES = 200
+
+
+class SampleOrder(BaseModel):
+    """Which frames of which interval. None as a bound means: from the first frame, to the last one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start_pts: int | None
+    end_pts: int | None
+    overlap_samples: int
+    sample_fps: float
+    origin_pts: int
+    width: int  # of the picture in the slot: upright, pixels
+    height: int
+    rotation: int
+    max_pixels: int
+    threads: int
+
+
+class SlotSink:
+    """Writes pictures into free slots of the ring, in order; waits while the parent still reads all of them."""
+
+    def __init__(self, messages_sock: socket.socket, ring: mmap.mmap, slots: int, slot_bytes: int) -> None:
+        self._sock = messages_sock
+        self._ring = ring
+        self._slots = slots
+        self._slot_bytes = slot_bytes
+        self._written = 0
+        self._freed = 0
+
+    def write(self, picture: np.ndarray, pts: int, frame_pts: list[int]) -> None:
+        while self._written - self._freed >= self._slots:
+            self._freed += len(wire.receive_exactly(self._sock, 1))
+        slot = self._written % self._slots
+        flat = np.ascontiguousarray(picture).reshape(-1)
+        np.frombuffer(self._ring, np.uint8, flat.size, slot * self._slot_bytes)[:] = flat
+        self._written += 1
+        wire.send_message(self._sock, {"slot": slot, "pts": pts, "frame_pts": frame_pts})
+
+    def report(self, frame_pts: list[int]) -> None:
+        wire.send_message(self._sock, {"frame_pts": frame_pts})
+
+
+def stream_samples(
+    container: InputContainer, stream: VideoStream, order: SampleOrder, sink: SlotSink
+) -> dict[str, Any]:
+    """Sends every frame's PTS of the interval and the picture of each sampled one, then `overlap_samples` more
+    pictures from past its end. Returns how many packets were broken and frames dropped."""
+    reader = FrameReader(container, stream)
+    grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
+    pending: list[int] = []
+    overlap_left = order.overlap_samples
+    first = True
+    past_end = False
+    for frame in reader.frames_from(order.start_pts):
+        assert frame.pts is not None  # FrameReader drops frames without one
+        crosses = not past_end and order.end_pts is not None and frame.pts >= order.end_pts
+        past_end = past_end or crosses
+        if not past_end:
+            pending.append(frame.pts)
+        if grid.takes(frame.pts, boundary=first or crosses):
+            if past_end and overlap_left == 0:
+                break
+            overlap_left -= past_end
+            sink.write(_picture(frame, order), frame.pts, pending)
+            pending = []
+        elif len(pending) >= REPORT_EVERY_FRAMES:
+            sink.report(pending)
+            pending = []
+        first = False
+    sink.report(pending)
+    return {"broken_packets": reader.broken_packets, "dropped_frames": reader.dropped_frames}
+
+
+def _picture(frame: VideoFrame, order: SampleOrder) -> np.ndarray:
+    """Upright BGR, (height, width, 3) uint8."""
+    turned = order.rotation in (90, -90)
+    width, height = (order.height, order.width) if turned else (order.width, order.height)
+    scaled = frame.reformat(width=width, height=height, format="bgr24", interpolation="AREA", threads=1)
+    picture = scaled.to_ndarray()
+    return np.rot90(picture, order.rotation // 90) if order.rotation else picture

@@ -1,0 +1,219 @@
+"""Runs one media operation in a child process: a crash, a hang or a picture bomb ends the child, never the worker.
+
+The child has no credentials and no store: its environment is bare, it asks the parent for bytes and tells what it
+found in JSON. Sampled frames come through shared memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from backend.errors import FramefleetError, SandboxCrashed, SandboxTimeout, error_by_code
+from backend.media import wire
+
+KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
+EXIT_GRACE_SEC = 5.0
+
+
+class ByteReader(Protocol):
+    """Where the child's bytes come from; thread-safe."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def read_at(self, offset: int, length: int) -> bytes: ...
+
+
+class FrameRing:
+    """Shared memory for `slots` pictures. Anonymous: nothing is left behind when every process is killed."""
+
+    def __init__(self, slots: int, slot_bytes: int) -> None:
+        self.slots = slots
+        self.slot_bytes = slot_bytes
+        self._file = tempfile.TemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)  # noqa: SIM115
+        self._file.truncate(slots * slot_bytes)
+        self.memory = mmap.mmap(self._file.fileno(), slots * slot_bytes)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def slot(self, number: int) -> memoryview:
+        """Raises SandboxCrashed for a slot that does not exist: the child is not trusted."""
+        if not 0 <= number < self.slots:
+            raise SandboxCrashed("The media process named a picture that does not exist.")
+        return memoryview(self.memory)[number * self.slot_bytes : (number + 1) * self.slot_bytes]
+
+    def close(self) -> None:
+        self.memory.close()
+        self._file.close()
+
+
+class MediaProcess:
+    """A child that runs one operation of backend.media.child. Use as a context manager; leaving it ends the child."""
+
+    def __init__(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        reader: ByteReader,
+        *,
+        silence_sec: float,
+        memory_bytes: int,
+        ring: FrameRing | None = None,
+    ) -> None:
+        self._reader = reader
+        self._silence_sec = silence_sec
+        self._read_error: Exception | None = None
+        self._inbox: queue.Queue[dict[str, Any] | Exception] = queue.Queue()
+        bytes_sock, child_bytes = socket.socketpair()
+        messages_sock, child_messages = socket.socketpair()
+        self._bytes_sock, self._messages_sock = bytes_sock, messages_sock
+        handed = [child_bytes.fileno(), child_messages.fileno(), *([ring.fileno()] if ring else [])]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "backend.media.child", *map(str, handed)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                pass_fds=handed,
+                env=_bare_environment(),
+                start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
+            )
+        finally:
+            child_bytes.close()
+            child_messages.close()
+        wire.send_message(
+            messages_sock,
+            {
+                "operation": operation,
+                "params": dict(params),
+                "size_bytes": reader.size_bytes,
+                "memory_bytes": memory_bytes,
+                "ring": {"slots": ring.slots, "slot_bytes": ring.slot_bytes} if ring else None,
+            },
+        )
+        self._threads = [
+            threading.Thread(target=self._serve_bytes, name="media-bytes", daemon=True),
+            threading.Thread(target=self._receive, name="media-messages", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Every message up to and without the final one, which `result` then holds.
+
+        Raises the child's typed error, SandboxTimeout after a long silence, SandboxCrashed when it died, or the error
+        that reading the source raised.
+        """
+        while True:
+            message = self._next_message()
+            if "error" in message:
+                if self._read_error is not None:
+                    raise self._read_error
+                raise error_by_code(str(message["error"]), str(message.get("message", ""))[:500])
+            if "result" in message:
+                self.result: dict[str, Any] = message["result"]
+                return
+            yield message
+
+    def free_slot(self) -> None:
+        """Tells the child that one more picture slot may be written."""
+        try:
+            self._messages_sock.sendall(b"\x01")
+        except OSError:  # the child is gone; messages() says why
+            return
+
+    def _next_message(self) -> dict[str, Any]:
+        try:
+            message = self._inbox.get(timeout=self._silence_sec)
+        except queue.Empty:
+            raise SandboxTimeout(
+                f"The media process said nothing for {self._silence_sec:.0f} s and was stopped."
+            ) from self._read_error
+        if not isinstance(message, Exception):
+            return message
+        if self._read_error is not None:
+            raise self._read_error
+        raise SandboxCrashed(f"The media process died ({self._exit_reason()}).") from message
+
+    def _exit_reason(self) -> str:
+        try:
+            code = self._process.wait(timeout=EXIT_GRACE_SEC)
+        except subprocess.TimeoutExpired:
+            return "it broke its protocol"
+        if code < 0:
+            return signal.Signals(-code).name
+        self._stderr.seek(0)
+        last_line = (self._stderr.read()[-2000:].decode(errors="replace").strip().splitlines() or [""])[-1]
+        return f"exit code {code}: {last_line[:200]}"
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                self._inbox.put(wire.receive_message(self._messages_sock))
+        except (wire.WireClosed, OSError, ValueError, RecursionError) as error:
+            self._inbox.put(error)
+
+    def _serve_bytes(self) -> None:
+        try:
+            while True:
+                offset, length = wire.REQUEST.unpack(wire.receive_exactly(self._bytes_sock, wire.REQUEST.size))
+                self._bytes_sock.sendall(self._answer(offset, min(length, wire.MAX_READ_BYTES)))
+        except (wire.WireClosed, OSError):
+            return
+
+    def _answer(self, offset: int, length: int) -> bytes:
+        try:
+            data = self._reader.read_at(offset, length)
+        except FramefleetError as error:
+            self._read_error = error
+            return wire.LENGTH.pack(wire.READ_FAILED)
+        return wire.LENGTH.pack(len(data)) + data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for sock in (self._bytes_sock, self._messages_sock):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that is blocked in recv
+            except OSError:
+                pass
+            sock.close()
+        for thread in self._threads:
+            thread.join(timeout=EXIT_GRACE_SEC)
+        self._stderr.close()
+
+
+def _bare_environment() -> dict[str, str]:
+    """No credentials and no addresses of our own parts reach the process that parses hostile bytes."""
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [_project_root(), kept.get("PYTHONPATH")]))
+    # NumPy's BLAS and OpenCV would each start a thread per core beside the decoder's own.
+    kept |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return kept
+
+
+def _project_root() -> str:
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -1,0 +1,273 @@
+"""Objects in a folder of this machine, and any local file as a source."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from backend.errors import (
+    FramefleetError,
+    ObjectExists,
+    ObjectNotFound,
+    SourceChanged,
+    SourceForbidden,
+    SourceNotFound,
+    SourceUnreachable,
+    StorageError,
+    UploadTooLarge,
+)
+from backend.storage.base import ObjectInfo
+from backend.storage.names import check_key, check_prefix
+
+COPY_BYTES = 1024 * 1024
+STALE_TEMPORARY_SEC = 24 * 3600
+_TEMPORARY = ".tmp"  # no key can begin with a dot
+
+
+class FileSource:
+    """A local file, read with pread through one descriptor: threads may share it.
+
+    Raises SourceNotFound for what is missing or is no regular file, SourceForbidden without permission.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.uri = path.absolute().as_uri()
+        with _source_errors(path):
+            # Non-blocking, so that a FIFO is refused below instead of waiting for its writer.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._closer = weakref.finalize(self, os.close, self._fd)
+        self.info = _info(os.fstat(self._fd))
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self.close()
+            raise SourceNotFound(f"{path} is not a file: give the path of a video file.")
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`. Raises SourceChanged when the path holds other bytes by now."""
+        with _source_errors(self.path):
+            data = self._pread(offset, min(length, self.info.size_bytes - offset))
+            # After the read: a write that came before it has changed the stamp by now.
+            unchanged = _info(os.fstat(self._fd)) == self.info == _info(os.stat(self.path))
+        if not unchanged:
+            raise SourceChanged(f"{self.path} changed while it was being read: submit the job again.")
+        return data
+
+    def close(self) -> None:
+        """Closes the descriptor; the garbage collector does so too."""
+        self._closer()
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        if not self._closer.alive:
+            raise ValueError("read from a closed source")
+        parts: list[bytes] = []
+        while length > 0 and (part := os.pread(self._fd, length, offset)):
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+        return b"".join(parts)
+
+
+class LocalStore:
+    """An ObjectStore in a folder. Objects appear whole or not at all, and are on disk when a put returns.
+
+    Every method raises StorageError when the folder cannot be used, and ValueError for a key that is not ours.
+    """
+
+    def __init__(self, root: Path) -> None:
+        with _store_errors(root):
+            (root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
+            self._root = root.resolve()
+            self._sweep_temporary()
+
+    def head(self, key: str) -> ObjectInfo | None:
+        path = self._path(key)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _store_error(error, self._root) from error
+        return _info(status) if stat.S_ISREG(status.st_mode) else None
+
+    def get(self, key: str) -> bytes:
+        path = self._path(key)
+        with _store_errors(self._root, key):
+            return path.read_bytes()
+
+    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        with self._writing(key, os.replace) as file:
+            file.write(data)
+
+    def put_if_absent(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        with self._writing(key, _link_if_absent) as file:
+            file.write(data)
+
+    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
+        with self._writing(key, os.replace) as file, path.open("rb") as original:
+            shutil.copyfileobj(original, file, COPY_BYTES)
+
+    def put_stream(
+        self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"
+    ) -> ObjectInfo:
+        size_bytes = 0
+        with self._writing(key, os.replace) as file:
+            while part := stream.read(COPY_BYTES):
+                size_bytes += len(part)
+                if size_bytes > max_bytes:
+                    raise UploadTooLarge(f"The upload is larger than {max_bytes} bytes: send a smaller file.")
+                file.write(part)
+            file.flush()
+            # A rename and a link keep size, mtime and inode, so this stamp is the object's.
+            return _info(os.fstat(file.fileno()))
+
+    def get_file(self, key: str, path: Path) -> None:
+        source = self._path(key)
+        with _store_errors(self._root, key), source.open("rb") as file, _replacing(path.parent) as temporary:
+            shutil.copyfileobj(file, temporary, COPY_BYTES)
+            temporary.flush()
+            os.replace(temporary.name, path)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with _store_errors(self._root, key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+        with contextlib.suppress(OSError):  # the first folder that still holds something ends this
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                folder.rmdir()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix`, in the order of their characters, as S3 lists them."""
+        folder = check_prefix(prefix).rpartition("/")[0]
+        return (key for key in self._walk(folder) if key.startswith(prefix))
+
+    def source(self, key: str) -> FileSource:
+        return FileSource(self._path(key))
+
+    def uri(self, key: str) -> str:
+        return self._path(key).as_uri()
+
+    def presign_get(self, key: str, *, expires_sec: int, filename: str | None = None) -> str | None:
+        """None: no browser reads a file:// URL, so the API serves these bytes itself."""
+        check_key(key)
+        return None
+
+    def _path(self, key: str) -> Path:
+        path = self._root / check_key(key)
+        if not path.resolve().is_relative_to(self._root):
+            raise ValueError(f"key leaves the store through a link: {key!r}")
+        return path
+
+    @contextlib.contextmanager
+    def _writing(self, key: str, publish: Callable[[str, Path], None]) -> Iterator[BinaryIO]:
+        """A file that becomes the object when the block ends well, and vanishes when it does not."""
+        path = self._path(key)
+        with _store_errors(self._root), _replacing(self._root / _TEMPORARY) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            self._publish(file.name, path, publish)
+
+    def _publish(self, temporary: str, path: Path, publish: Callable[[str, Path], None]) -> None:
+        for last_try in (False, False, True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                publish(temporary, path)
+                return _sync_folder(path.parent)
+            except FileNotFoundError:  # race: delete() of a neighbour has just removed the empty folder
+                if last_try:
+                    raise
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        try:
+            entries = list(os.scandir(self._root / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        names = {entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if not entry.is_symlink()}
+        for name in sorted(names):
+            key = f"{folder}/{name}" if folder else name
+            if not name.endswith("/"):
+                yield key
+            elif key != f"{_TEMPORARY}/":
+                yield from self._walk(key[:-1])
+
+    def _sweep_temporary(self) -> None:
+        """Removes what writers that were killed left behind."""
+        for path in (self._root / _TEMPORARY).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_TEMPORARY_SEC:
+                    path.unlink()
+
+
+def _info(status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}")
+
+
+def _link_if_absent(temporary: str, path: Path) -> None:
+    """A hard link is made or refused in one step, whoever else tries: exactly one racing writer gets it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise ObjectExists(f"The object {path.name} is already there.") from None
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[BinaryIO]:
+    """A temporary file in `folder`, gone afterwards unless it was renamed."""
+    file = tempfile.NamedTemporaryFile(dir=folder, delete=False)
+    try:
+        with file:
+            yield file  # type: ignore[misc]  # the wrapper is a BinaryIO in all but name
+    finally:
+        Path(file.name).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the name itself survive a power cut, not only the bytes."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _store_errors(root: Path, key: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError:  # an uploader that hung up in the middle of its stream: not the folder's fault
+        raise
+    except OSError as error:
+        if key and isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+            raise ObjectNotFound(f"There is no object {key}.") from error
+        raise _store_error(error, root) from error
+
+
+def _store_error(error: OSError, root: Path) -> StorageError:
+    return StorageError(f"The storage folder {root} cannot be used ({error.strerror}): check its disk and permissions.")
+
+
+@contextlib.contextmanager
+def _source_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _source_error(error, path) from error
+
+
+def _source_error(error: OSError, path: Path) -> FramefleetError:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return SourceNotFound(f"There is no file {path}: check the path.")
+        case PermissionError():
+            return SourceForbidden(f"{path} may not be read: give this user permission to read it.")
+        case _:
+            return SourceUnreachable(f"{path} cannot be read ({error.strerror}): check the disk it is on.")

@@ -1,0 +1,180 @@
+"""A seekable, thread-safe reader over a source, with a bounded cache and a read-ahead that follows what is read."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from backend.errors import SourceChanged
+from backend.storage.base import Source
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BLOCK_BYTES = 64 * 1024
+MAX_READ_AHEAD_BYTES = 4 * 1024 * 1024
+READ_AHEAD_SHARE = 8  # a run that has read n bytes fetches at most n / 8 past what was asked
+DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
+
+SourceKey = tuple[str, str]  # (uri, etag)
+
+
+class BlockCache:
+    """Blocks of sources, the least recently used dropped first; threads and readers of one process share it."""
+
+    def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self._blocks: OrderedDict[tuple[SourceKey, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes held now; never more than the bound."""
+        return self._size_bytes
+
+    def get(self, key: SourceKey, index: int) -> bytes | None:
+        """The block, which now counts as used last, or None."""
+        with self._lock:
+            block = self._blocks.get((key, index))
+            if block is not None:
+                self._blocks.move_to_end((key, index))
+            return block
+
+    def has(self, key: SourceKey, index: int) -> bool:
+        """Whether the block is held; asking is not using."""
+        with self._lock:
+            return (key, index) in self._blocks
+
+    def put(self, key: SourceKey, index: int, block: bytes) -> None:
+        """Holds the block and drops old ones to stay in bounds."""
+        with self._lock:
+            self._size_bytes += len(block) - len(self._blocks.pop((key, index), b""))
+            self._blocks[key, index] = block
+            while self._size_bytes > self._max_bytes:
+                self._size_bytes -= len(self._blocks.popitem(last=False)[1])
+
+
+class RangeReader:
+    """Random access to a source in blocks of 64 KiB.
+
+    Missing neighbours are fetched in one request. Reads that run on fetch ahead of themselves, by an eighth of what the
+    run has read (one block to 4 MiB), so that a worker wastes little past the end of its chunk.
+    """
+
+    def __init__(self, source: Source, cache: BlockCache | None = None) -> None:
+        self._source = source
+        self._cache = cache if cache is not None else BlockCache()
+        # A cache of its own needs no name for the source.
+        self._key = (source.uri if cache is not None else "", source.info.etag)
+        self._lock = threading.Lock()
+        self._run_start = self._run_end = -2 * BLOCK_BYTES  # where no read continues it
+        self.size_bytes = source.info.size_bytes
+        self.bytes_fetched = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, fewer only at the end.
+
+        Raises ValueError for a negative offset or length, SourceChanged, and what the source raises.
+        """
+        if offset < 0 or length < 0:
+            raise ValueError("offset and length must not be negative")
+        end = min(offset + length, self.size_bytes)
+        if offset >= end:
+            return b""
+        # One fetch at a time: a second thread that wants the same blocks waits and finds them in the cache.
+        with self._lock:
+            ahead_blocks = self._follow_run(offset, end)
+            return self._assemble(offset, end, ahead_blocks)
+
+    def as_file(self) -> io.RawIOBase:
+        """A file object with a position of its own; several may be used at once."""
+        return _RangeFile(self)
+
+    def _follow_run(self, offset: int, end: int) -> int:
+        """How many blocks to fetch ahead. A short skip, as between interleaved streams, is still the same run."""
+        if not self._run_start <= offset <= self._run_end + BLOCK_BYTES:
+            self._run_start, self._run_end = offset, end
+            return 0
+        self._run_end = max(self._run_end, end)
+        ahead_bytes = (self._run_end - self._run_start) // READ_AHEAD_SHARE
+        return max(1, min(ahead_bytes, MAX_READ_AHEAD_BYTES) // BLOCK_BYTES)
+
+    def _assemble(self, offset: int, end: int, ahead_blocks: int) -> bytes:
+        first, last = offset // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
+        held = {index: self._cache.get(self._key, index) for index in range(first, last + 1)}
+        missing = [index for index, block in held.items() if block is None]
+        if missing and missing[-1] == last:
+            missing.extend(self._ahead(last + 1, ahead_blocks))
+        for run in _neighbours(missing):
+            held.update(self._fetch(run[0], run[-1]))
+        # Joined from `held`, not from the cache: a read larger than the cache has pushed its own blocks out of it.
+        skip = offset - first * BLOCK_BYTES
+        joined = b"".join(block for index in range(first, last + 1) if (block := held[index]))
+        return joined[skip : skip + end - offset]
+
+    def _ahead(self, start: int, count: int) -> Iterator[int]:
+        """Up to `count` block numbers from `start`, ending where the cache or the end of the source begins."""
+        for index in range(start, min(start + count, -(-self.size_bytes // BLOCK_BYTES))):
+            if self._cache.has(self._key, index):
+                return
+            yield index
+
+    def _fetch(self, first: int, last: int) -> dict[int, bytes]:
+        offset = first * BLOCK_BYTES
+        length = min((last + 1) * BLOCK_BYTES, self.size_bytes) - offset
+        self.bytes_fetched += length
+        data = self._source.read_at(offset, length)
+        if len(data) != length:
+            raise SourceChanged("The source is shorter than when it was opened: submit the job again.")
+        # Slices of bytes are copies, so a cached block does not keep its whole request alive.
+        blocks = {first + i: data[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(last - first + 1)}
+        for index, block in blocks.items():
+            self._cache.put(self._key, index, block)
+        return blocks
+
+
+class _RangeFile(io.RawIOBase):
+    def __init__(self, reader: RangeReader) -> None:
+        self._reader = reader
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.size_bytes}[whence]
+        if base + offset < 0:
+            raise ValueError("seek before the start of the source")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._reader.read_at(self._position, len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """One request for the rest, where RawIOBase would make many small ones."""
+        data = self._reader.read_at(self._position, max(0, self._reader.size_bytes - self._position))
+        self._position += len(data)
+        return data
+
+
+def _neighbours(indexes: Iterable[int]) -> Iterator[list[int]]:
+    """Rising block numbers, cut into runs without gaps."""
+    for _, run in groupby(enumerate(indexes), key=lambda pair: pair[1] - pair[0]):
+        yield [index for _, index in run]

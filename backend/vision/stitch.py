@@ -1,0 +1,196 @@
+"""Joins the tracks of neighbouring chunks over their seams, so that a chunked run names people as one pass would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from backend.errors import ArtifactCorrupt
+from backend.vision.artifacts import ChunkArtifact
+
+# Two boxes of the same frame are one person above this mean IoU; the figure is measured, see docs of the seam in FACTS.
+SAME_PERSON_IOU = 0.5
+# An unmatched track's box past its chunk's end is a second sighting of someone when it overlaps a kept box by this much.
+DUPLICATE_IOU = 0.3
+MIN_SHARED_FRAMES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person: `pts` (n,) strictly increasing, `boxes` (n, 4) as x1, y1, x2, y2 in pixels, `confidence` (n,)."""
+
+    id: int
+    pts: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.pts), 4) or self.confidence.shape != self.pts.shape:
+            raise ValueError("pts, boxes and confidence differ in length")
+        if bool((np.diff(self.pts) <= 0).any()):
+            raise ValueError("a track's pts must strictly increase")
+
+    def rows(self, keep: NDArray[np.bool_]) -> Track:
+        """The samples where `keep` (n,) is true."""
+        return Track(self.id, self.pts[keep], self.boxes[keep], self.confidence[keep])
+
+
+@dataclass
+class _Person:
+    """A track that grows chunk by chunk. Only `open`, the samples past the last seam, can still change."""
+
+    open: Track
+    closed: list[Track] = field(default_factory=list)
+
+    def close_before(self, pts: int) -> None:
+        before = self.open.pts < pts
+        self.closed.append(self.open.rows(before))
+        self.open = self.open.rows(~before)
+
+    def whole(self, track_id: int) -> Track:
+        parts = [*self.closed, self.open]
+        return Track(
+            track_id,
+            np.concatenate([part.pts for part in parts]),
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+        )
+
+
+def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
+    """The tracks of the whole video, with ids 1..n in order of first appearance.
+
+    At a seam the earlier chunk's tracks go on into the overlap. They are matched to the later chunk's by mean IoU over
+    the sampled frames that both have (Hungarian method); of a matched pair the earlier, warm samples win in the overlap.
+    Raises ArtifactCorrupt when the artifacts are not the contiguous chunks 0..n-1 of one source with one set of params.
+    """
+    ordered = sorted(artifacts, key=lambda artifact: artifact.chunk_index)
+    _require_one_video(ordered)
+    people: list[_Person] = []
+    for index, artifact in enumerate(ordered):
+        arriving = [Track(record.id, *record.arrays()) for record in artifact.tracks]
+        if index == 0:
+            people = [_Person(track) for track in arriving]
+            continue
+        for person in people:
+            person.close_before(artifact.start_pts)
+        people += _join(people, arriving, _shared_pts(ordered[index - 1], artifact))
+    return _numbered(people)
+
+
+def interpolate(track: Track, frame_pts: NDArray[np.int64]) -> Track:
+    """The track with a row on every frame of `frame_pts` (sorted) from its first to its last sample, linear in time."""
+    inside = (frame_pts >= track.pts[0]) & (frame_pts <= track.pts[-1])
+    pts = np.asarray(frame_pts, dtype=np.int64)[inside]
+    # Ticks from the track's start: a float holds whole numbers only up to 2**53.
+    at, known = (pts - track.pts[0]).astype(np.float64), (track.pts - track.pts[0]).astype(np.float64)
+    boxes = np.stack([np.interp(at, known, track.boxes[:, side]) for side in range(4)], axis=1)
+    return Track(track.id, pts, boxes, np.interp(at, known, track.confidence))
+
+
+def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IoU of boxes (..., 4) with boxes (..., 4), broadcast; NaN where either is NaN, 0 for boxes without area."""
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., 2:], second[..., 2:])
+    shared = np.prod(np.clip(high - low, 0.0, None), axis=-1)
+    either = _area(first) + _area(second) - shared
+    return np.asarray(shared / np.where(either == 0.0, 1.0, either))
+
+
+def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))
+
+
+def _require_one_video(ordered: Sequence[ChunkArtifact]) -> None:
+    for index, artifact in enumerate(ordered):
+        if artifact.chunk_index != index:
+            raise ArtifactCorrupt(f"Chunk {index} has no artifact; run that chunk again.")
+        if index == 0:
+            continue
+        before = ordered[index - 1]
+        if artifact.start_pts != before.end_pts:
+            raise ArtifactCorrupt(f"Chunk {index} starts at {artifact.start_pts}, not where the one before ends.")
+        for name in ("source", "params_sha256", "time_base", "frame_size"):
+            if getattr(artifact, name) != getattr(before, name):
+                raise ArtifactCorrupt(f"Chunks {index - 1} and {index} disagree in {name}; run the job again.")
+
+
+def _shared_pts(earlier: ChunkArtifact, later: ChunkArtifact) -> NDArray[np.int64]:
+    first = np.asarray(earlier.sampled_pts, dtype=np.int64)
+    second = np.asarray(later.sampled_pts, dtype=np.int64)
+    return np.intersect1d(first, second, assume_unique=True)
+
+
+def _join(people: list[_Person], arriving: list[Track], shared_pts: NDArray[np.int64]) -> list[_Person]:
+    """Extends `people` by the arriving tracks that are theirs; returns the people who are new."""
+    candidates = [person for person in people if len(person.open.pts)]
+    earlier = _on_frames([person.open for person in candidates], shared_pts)
+    later = _on_frames(arriving, shared_pts)
+    iou = pairwise_iou(earlier[:, None], later[None, :])
+    matches = _match(iou)
+    _drop_second_sightings(candidates, arriving, shared_pts, iou, matches)
+    for row, column in matches.items():
+        candidates[row].open = _merged(candidates[row].open, arriving[column])
+    taken = set(matches.values())
+    return [_Person(track) for column, track in enumerate(arriving) if column not in taken and len(track.pts)]
+
+
+def _on_frames(tracks: list[Track], frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(tracks, frames, 4): each track's box on each frame, NaN where it has none."""
+    boxes = np.full((len(tracks), len(frames), 4), np.nan)
+    for index, track in enumerate(tracks):
+        _, rows, columns = np.intersect1d(track.pts, frames, assume_unique=True, return_indices=True)
+        boxes[index, columns] = track.boxes[rows]
+    return boxes
+
+
+def _match(iou: NDArray[np.float64]) -> dict[int, int]:
+    """Earlier track -> later track, from their IoU on each shared frame (earlier, later, frames)."""
+    common = np.isfinite(iou)
+    count = common.sum(axis=2)
+    total = np.where(common, iou, 0.0).sum(axis=2)
+    enough = count >= max(1, min(MIN_SHARED_FRAMES, iou.shape[2]))
+    same = enough & (total > SAME_PERSON_IOU * count)
+    # The sum, not the mean, is maximised: of two pairs that agree, the one seen on more frames continues the person.
+    gain = np.where(same, total, 0.0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if same[row, column]}
+
+
+def _drop_second_sightings(
+    candidates: list[_Person],
+    arriving: list[Track],
+    shared_pts: NDArray[np.int64],
+    iou: NDArray[np.float64],
+    matches: dict[int, int],
+) -> None:
+    """Takes out of unmatched tracks the overlap boxes that show someone whom the other chunk shows as well."""
+    overlaps = np.nan_to_num(iou) > DUPLICATE_IOU
+    for row, person in enumerate(candidates):
+        if row not in matches:
+            seen_again = shared_pts[overlaps[row].any(axis=0)]
+            person.open = person.open.rows(~np.isin(person.open.pts, seen_again))
+    warm = sorted(matches)
+    same_box = np.nan_to_num(iou) > SAME_PERSON_IOU
+    for column in sorted(set(range(len(arriving))) - set(matches.values())):
+        already_seen = shared_pts[same_box[warm, column].any(axis=0)]
+        arriving[column] = arriving[column].rows(~np.isin(arriving[column].pts, already_seen))
+
+
+def _merged(warm: Track, cold: Track) -> Track:
+    """Both tracks' samples; where both have one, the warm one's."""
+    fresh = cold.rows(~np.isin(cold.pts, warm.pts))
+    pts = np.concatenate([warm.pts, fresh.pts])
+    order = np.argsort(pts)
+    boxes = np.concatenate([warm.boxes, fresh.boxes])
+    return Track(warm.id, pts[order], boxes[order], np.concatenate([warm.confidence, fresh.confidence])[order])
+
+
+def _numbered(people: list[_Person]) -> list[Track]:
+    whole = [person.whole(0) for person in people]
+    seen = sorted((track for track in whole if len(track.pts)), key=lambda track: int(track.pts[0]))
+    return [Track(number, track.pts, track.boxes, track.confidence) for number, track in enumerate(seen, start=1)]
