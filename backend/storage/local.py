@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from backend.errors import (
     UploadTooLarge,
 )
 from backend.storage.base import ObjectInfo
+from backend.storage.files import pread_all, temporary_file
 from backend.storage.names import check_key, check_prefix
 
 COPY_BYTES = 1024 * 1024
@@ -67,11 +67,7 @@ class FileSource:
     def _pread(self, offset: int, length: int) -> bytes:
         if not self._closer.alive:
             raise ValueError("read from a closed source")
-        parts: list[bytes] = []
-        while length > 0 and (part := os.pread(self._fd, length, offset)):
-            parts.append(part)
-            offset, length = offset + len(part), length - len(part)
-        return b"".join(parts)
+        return pread_all(self._fd, offset, length)
 
 
 class LocalStore:
@@ -110,7 +106,7 @@ class LocalStore:
             file.write(data)
 
     def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
-        with self._writing(key, os.replace) as file, path.open("rb") as original:
+        with path.open("rb") as original, self._writing(key, os.replace) as file:
             shutil.copyfileobj(original, file, COPY_BYTES)
 
     def put_stream(
@@ -129,7 +125,7 @@ class LocalStore:
 
     def get_file(self, key: str, path: Path) -> None:
         source = self._path(key)
-        with _store_errors(self._root, key), source.open("rb") as file, _replacing(path.parent) as temporary:
+        with _store_errors(self._root, key), source.open("rb") as file, temporary_file(path.parent) as temporary:
             shutil.copyfileobj(file, temporary, COPY_BYTES)
             temporary.flush()
             os.replace(temporary.name, path)
@@ -170,7 +166,7 @@ class LocalStore:
     def _writing(self, key: str, publish: Callable[[str, Path], None]) -> Iterator[BinaryIO]:
         """A file that becomes the object when the block ends well, and vanishes when it does not."""
         path = self._path(key)
-        with _store_errors(self._root), _replacing(self._root / _TEMPORARY) as file:
+        with _store_errors(self._root), temporary_file(self._root / _TEMPORARY) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -217,17 +213,6 @@ def _link_if_absent(temporary: str, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise ObjectExists(f"The object {path.name} is already there.") from None
-
-
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[BinaryIO]:
-    """A temporary file in `folder`, gone afterwards unless it was renamed."""
-    file = tempfile.NamedTemporaryFile(dir=folder, delete=False)
-    try:
-        with file:
-            yield file  # type: ignore[misc]  # the wrapper is a BinaryIO in all but name
-    finally:
-        Path(file.name).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

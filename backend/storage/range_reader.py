@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 64 * 1024
 MAX_READ_AHEAD_BYTES = 4 * 1024 * 1024
 READ_AHEAD_SHARE = 8  # a run that has read n bytes fetches at most n / 8 past what was asked
+MAX_SKIP_BYTES = 4 * BLOCK_BYTES
 DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 
 SourceKey = tuple[str, str]  # (uri, etag)
@@ -73,7 +74,8 @@ class RangeReader:
         # A cache of its own needs no name for the source.
         self._key = (source.uri if cache is not None else "", source.info.etag)
         self._lock = threading.Lock()
-        self._run_start = self._run_end = -2 * BLOCK_BYTES  # where no read continues it
+        self._run_start = self._run_end = -2 * MAX_SKIP_BYTES  # where no read continues it
+        self._run_bytes = 0
         self.size_bytes = source.info.size_bytes
         self.bytes_fetched = 0
 
@@ -97,13 +99,15 @@ class RangeReader:
         return _RangeFile(self)
 
     def _follow_run(self, offset: int, end: int) -> int:
-        """How many blocks to fetch ahead. A short skip, as between interleaved streams, is still the same run."""
-        if not self._run_start <= offset <= self._run_end + BLOCK_BYTES:
-            self._run_start, self._run_end = offset, end
+        """How many blocks to fetch ahead. A short skip either way, as between interleaved streams, keeps the run."""
+        if not self._run_start - MAX_SKIP_BYTES <= offset <= self._run_end + MAX_SKIP_BYTES:
+            self._run_start, self._run_end, self._run_bytes = offset, end, end - offset
             return 0
-        self._run_end = max(self._run_end, end)
-        ahead_bytes = (self._run_end - self._run_start) // READ_AHEAD_SHARE
-        return max(1, min(ahead_bytes, MAX_READ_AHEAD_BYTES) // BLOCK_BYTES)
+        # What was skipped, or read before, is not what the run has read.
+        self._run_bytes += max(0, end - max(offset, self._run_end))
+        self._run_start, self._run_end = min(self._run_start, offset), max(self._run_end, end)
+        ahead_bytes = min(self._run_bytes // READ_AHEAD_SHARE, MAX_READ_AHEAD_BYTES)
+        return max(1, ahead_bytes // BLOCK_BYTES)
 
     def _assemble(self, offset: int, end: int, ahead_blocks: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (end - 1) // BLOCK_BYTES

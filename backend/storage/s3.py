@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from backend.errors import (
 )
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
+from backend.storage.files import temporary_file
 from backend.storage.names import check_key, check_prefix, content_disposition
 from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, source_errors, store_errors
 
@@ -74,7 +74,7 @@ def _client(
     )
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": addressing_style},  # type: ignore[typeddict-item]
+        s3={"addressing_style": addressing_style},  # type: ignore[arg-type]
         connect_timeout=CONNECT_TIMEOUT_SEC,
         read_timeout=READ_TIMEOUT_SEC,
         retries={"mode": "standard", "total_max_attempts": REQUEST_TRIES},
@@ -151,15 +151,11 @@ class S3Store:
 
     def get_file(self, key: str, path: Path) -> None:
         place = self._place(key)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            try:
-                with store_errors(self.uri(key)):
-                    self._client.download_fileobj(**place, Fileobj=file, Config=_transfer(0))
-                file.flush()
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with temporary_file(path.parent) as file:
+            with store_errors(self.uri(key)):
+                self._client.download_fileobj(**place, Fileobj=file, Config=_transfer(0))
+            file.flush()
+            os.replace(file.name, path)
 
     def delete(self, key: str) -> None:
         place = self._place(key)
@@ -208,6 +204,10 @@ class S3Store:
             )
 
 
+class _BodyBroken(SourceUnreachable):
+    """The connection broke after the response's head."""
+
+
 class S3Source:
     """An object read by range; every read asks for the version that was there at the start.
 
@@ -235,9 +235,9 @@ class S3Source:
 
     # The client retries requests; what breaks in the middle of a body is ours to ask for again.
     @tenacity.retry(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error.__cause__, _BodyBroken)),
+        retry=tenacity.retry_if_exception_type(_BodyBroken),
         stop=tenacity.stop_after_attempt(BODY_TRIES),
-        wait=tenacity.wait_exponential_jitter(initial=0.2, max=2),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2),
         reraise=True,
     )
     def _fetch(self, byte_range: str) -> tuple[bytes, str]:
@@ -245,13 +245,9 @@ class S3Source:
             response = self._client.get_object(**self._place, Range=byte_range, IfMatch=f'"{self.info.etag}"')
         try:
             with source_errors(self.uri):
-                return response["Body"].read(), _info(response).etag
+                return response["Body"].read(), _etag(response)
         except SourceUnreachable as error:
-            raise error from _BodyBroken()
-
-
-class _BodyBroken(Exception):
-    """Marks a failure that came after the response's head."""
+            raise _BodyBroken(error.message) from error
 
 
 class _BoundedStream:
@@ -295,5 +291,8 @@ def _transfer(max_bytes: int) -> TransferConfig:
 
 
 def _info(response: Any) -> ObjectInfo:
-    """From a HEAD, or from a ranged GET, whose length is the range's."""
-    return ObjectInfo(int(response["ContentLength"]), str(response["ETag"]).strip('"'))
+    return ObjectInfo(int(response["ContentLength"]), _etag(response))
+
+
+def _etag(response: Any) -> str:
+    return str(response["ETag"]).strip('"')

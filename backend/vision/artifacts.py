@@ -1,4 +1,4 @@
-"""The chunk artifact: what one worker found in one chunk, as checksummed JSON (ARCHITECTURE 5, `framefleet.chunk/1`)."""
+"""The chunk artifact: what one worker found in one chunk, as checksummed JSON (`framefleet.chunk/1`)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class DetectionRecord(_Record):
 
 
 class ChunkArtifact(_Record):
-    """One chunk's result. `frame_pts` are its frames in [start_pts, end_pts); `sampled_pts` goes on into the overlap."""
+    """One chunk's result. `frame_pts` are its frames in [start_pts, end_pts); `sampled_pts` go on past end_pts."""
 
     schema_name: Literal["framefleet.chunk/1"] = Field(default=CHUNK_SCHEMA, alias="schema")
     job_id: Name
@@ -162,7 +162,9 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
     try:
         return ChunkArtifact.model_validate_json(data)
     except ValidationError as error:
-        raise ArtifactCorrupt(f"The chunk artifact is not valid ({_first_defect(error)}); run the chunk again.") from None
+        raise ArtifactCorrupt(
+            f"The chunk artifact is not valid ({_first_defect(error)}); run the chunk again."
+        ) from None
     except (RecursionError, ValueError) as error:
         raise ArtifactCorrupt(
             f"The chunk artifact is not readable JSON ({type(error).__name__}); run the chunk again."

@@ -12,9 +12,9 @@ from scipy.optimize import linear_sum_assignment
 from backend.errors import ArtifactCorrupt
 from backend.vision.artifacts import ChunkArtifact
 
-# Two boxes of the same frame are one person above this mean IoU; the figure is measured, see docs of the seam in FACTS.
+# Boxes of the same frames are one person above this mean IoU; at 20 shared frames it gives a single pass's IDF1.
 SAME_PERSON_IOU = 0.5
-# An unmatched track's box past its chunk's end is a second sighting of someone when it overlaps a kept box by this much.
+# An unmatched track's box past its chunk's end is a second sighting when it overlaps a kept box by this much.
 DUPLICATE_IOU = 0.3
 MIN_SHARED_FRAMES = 2
 
@@ -65,7 +65,7 @@ def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     """The tracks of the whole video, with ids 1..n in order of first appearance.
 
     At a seam the earlier chunk's tracks go on into the overlap. They are matched to the later chunk's by mean IoU over
-    the sampled frames that both have (Hungarian method); of a matched pair the earlier, warm samples win in the overlap.
+    the sampled frames that both have (Hungarian method); of a matched pair the earlier, warm samples win there.
     Raises ArtifactCorrupt when the artifacts are not the contiguous chunks 0..n-1 of one source with one set of params.
     """
     ordered = sorted(artifacts, key=lambda artifact: artifact.chunk_index)

@@ -26,7 +26,7 @@ _MAX_NAMED_IDS = 50
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known; the ids they came from, sorted."""
+    """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known; the ids they came from."""
 
     boxes: NDArray[np.float64]
     track_ids: list[int]
@@ -34,7 +34,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class _Sighting:
-    """A track on the frames it spans: `rows` into the frames, `boxes` there (NaN in long gaps), its score for `main`."""
+    """A track on the frames it spans: `rows` into the frames, `boxes` there (NaN in long gaps), score for `main`."""
 
     track: Track
     rows: NDArray[np.int64]
@@ -56,7 +56,7 @@ def choose_subject(
 ) -> Subject:
     """The subject's box on every frame.
 
-    `all`: everyone who matters. `main`: the most prominent person (time on screen x size x centrality), another one only
+    `all`: everyone who matters. `main`: the most prominent person (time on screen x size x centrality), another only
     while that person is gone for more than a second. `track:<id>`: that track. Gaps are NaN.
     Raises InvalidParams for another mode, or for an id that is not there; the message names those that are.
     """
@@ -208,7 +208,7 @@ def _main(seen: Sequence[_Sighting], times_sec: NDArray[np.float64]) -> Subject:
 def _stays(
     sighting: _Sighting, free: NDArray[np.bool_], times_sec: NDArray[np.float64], shortest_sec: float
 ) -> Iterator[tuple[int, int]]:
-    """Stretches [start, stop) of the sighting's rows that are present and free, and free for long enough around them."""
+    """Stretches [start, stop) of the sighting's rows that are present and free, with enough free around them."""
     rows = sighting.rows
     known = np.isfinite(sighting.boxes[:, 0])
     present = _bridged(known, times_sec[rows])
@@ -223,7 +223,7 @@ def _bridged(known: NDArray[np.bool_], times_sec: NDArray[np.float64]) -> NDArra
     """`known` with its gaps of up to a second closed: being hidden that long is not being gone."""
     present = known.copy()
     for start, stop in runs(~known):
-        inner = 0 < start and stop < len(known)
+        inner = start > 0 and stop < len(known)
         if inner and times_sec[stop] - times_sec[start - 1] <= _HOLD_SEC:
             present[start:stop] = True
     return present

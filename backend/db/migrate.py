@@ -1,0 +1,32 @@
+"""Brings a database to the newest schema, as `alembic upgrade head` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import text
+
+from alembic import command
+from alembic.config import Config
+from backend.db.engine import Database
+
+# Any constant: processes that start together take turns.
+_LOCK_KEY = 0x66726D66
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    _run(database, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database: Database, revision: str = "base") -> None:
+    _run(database, lambda config: command.downgrade(config, revision))
+
+
+def _run(database: Database, action) -> None:  # type: ignore[no-untyped-def]
+    config = Config(str(PROJECT / "alembic.ini"))
+    with database.transaction() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        config.attributes["connection"] = connection
+        action(config)

@@ -1,0 +1,22 @@
+-- Claims a job for the work that needs the whole of it: planning (status queued, no chunks yet) or aggregation.
+WITH candidate AS (
+    SELECT id
+    FROM video_analysis_jobs
+    WHERE status = :status
+      AND (status <> 'queued' OR total_chunks IS NULL)
+      AND available_at <= now()
+      AND lease_expires_at IS NULL
+      AND (CAST(:job_id AS uuid) IS NULL OR id = CAST(:job_id AS uuid))
+    ORDER BY priority DESC, created_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE video_analysis_jobs j
+SET attempts = j.attempts + 1,
+    claimed_by = :worker_id,
+    lease_expires_at = now() + make_interval(secs => :lease_seconds),
+    updated_at = now()
+FROM candidate
+WHERE j.id = candidate.id
+RETURNING j.id AS job_id, j.attempts, j.status, j.kind, j.params, j.input_uri, j.input_name, j.deep_mode, j.priority,
+          j.source_etag, j.source_size, j.probe, j.output_uri, j.total_chunks

@@ -1,0 +1,16 @@
+-- The output is in place. Guarded: a stale aggregator changes nothing.
+UPDATE video_analysis_jobs
+SET status = 'done',
+    stage = 'DONE',
+    progress = 1,
+    output_uri = :output_uri,
+    output_key = :output_key,
+    timings = CAST(:timings AS jsonb),
+    warnings = CAST(:warnings AS jsonb),
+    completed_at = now(),
+    lease_expires_at = NULL,
+    error_code = NULL,
+    error_message = NULL,
+    error_retryable = NULL,
+    updated_at = now()
+WHERE id = :job_id AND status = 'aggregating' AND attempts = :attempts

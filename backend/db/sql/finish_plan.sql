@@ -1,0 +1,20 @@
+-- The plan is made: the chunks follow in the same transaction. Guarded, so that one plan wins.
+UPDATE video_analysis_jobs
+SET total_chunks = :total_chunks,
+    stage = 'DEEP_QUEUED',
+    source_etag = :source_etag,
+    source_size = :source_size,
+    probe = CAST(:probe AS jsonb),
+    duration_seconds = :duration_seconds,
+    fps_num = :fps_num,
+    fps_den = :fps_den,
+    width = :width,
+    height = :height,
+    rotation = :rotation,
+    frame_count = :frame_count,
+    has_audio = :has_audio,
+    failures = 0,
+    lease_expires_at = NULL,
+    claimed_by = NULL,
+    updated_at = now()
+WHERE id = :job_id AND status = 'queued' AND attempts = :attempts AND total_chunks IS NULL

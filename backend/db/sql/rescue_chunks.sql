@@ -1,0 +1,23 @@
+-- Takes chunks back from workers that died: their lease has run out by the database's clock.
+-- Race: the worker completes in this very moment. Whoever locks the row first wins; the other's guard finds no row.
+-- A chunk whose job is over (cancelled, failed) does not go back to the queue.
+UPDATE video_analysis_chunks c
+SET failures = c.failures + 1,
+    status = CASE
+        WHEN c.failures + 1 >= :max_attempts OR expired.job_status <> 'processing' THEN 'failed' ELSE 'queued' END,
+    available_at = now() + make_interval(
+        secs => least(:cap_seconds, :base_seconds * power(2, least(c.failures, 30))) * (0.5 + random() / 2)),
+    lease_expires_at = NULL,
+    claimed_by = NULL,
+    error_code = 'worker_lost',
+    error_message = format('Worker %s stopped without a word (attempt %s).', c.claimed_by, c.attempts)
+FROM (
+    SELECT c.id, j.status AS job_status
+    FROM video_analysis_chunks c
+    JOIN video_analysis_jobs j ON j.id = c.job_id
+    WHERE c.status = 'processing' AND c.lease_expires_at < now()
+    FOR UPDATE OF c SKIP LOCKED
+) expired
+WHERE c.id = expired.id
+RETURNING c.id AS chunk_id, c.job_id, c.chunk_index, c.attempts, c.failures, c.status, expired.job_status,
+          c.error_code, c.error_message

@@ -1,0 +1,63 @@
+"""Keeps a claim alive while its work runs, and tells the work when the claim is gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from backend.errors import ClaimLost, DatabaseUnavailable
+from backend.events import Event, warn
+
+
+class LeaseKeeper:
+    """A thread that beats at a third of the lease. `progress` (0 to 1) goes with each beat.
+
+    A missed beat is no loss yet: the next may still come in time. When a whole lease has passed since the last one
+    that was sent and answered, another worker may already be at it, so `check` raises.
+    """
+
+    def __init__(self, beat: Callable[[float], None], lease_seconds: float) -> None:
+        self.progress = 0.0
+        self._beat = beat
+        self._lease_seconds = lease_seconds
+        self._renewed_at = time.monotonic()
+        self._lost: ClaimLost | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def check(self) -> None:
+        """Raises ClaimLost when the work must be dropped. Call often, and always before anything is written."""
+        if self._lost is not None:
+            raise self._lost
+        if time.monotonic() - self._renewed_at > self._lease_seconds:
+            raise ClaimLost("No heartbeat got through for a whole lease.")
+
+    def report(self, progress: float) -> None:
+        self.progress = progress
+        self.check()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._lease_seconds / 3):
+            sent_at = time.monotonic()
+            try:
+                self._beat(self.progress)
+            except ClaimLost as lost:
+                self._lost = lost
+                return
+            except DatabaseUnavailable as error:
+                warn(Event.HEARTBEAT_FAILED, error_code=error.code, message=error.message)
+                continue
+            self._renewed_at = sent_at
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()

@@ -1,0 +1,70 @@
+"""jobs/{id}/manifest.json: what the job was cut into and what came of each piece."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from backend.errors import ArtifactCorrupt
+from backend.jobs.segments import Segment
+from backend.media.facts import VideoFacts
+
+SCHEMA = "framefleet.manifest/1"
+
+
+def manifest_key(job_id: UUID) -> str:
+    return f"jobs/{job_id}/manifest.json"
+
+
+def artifact_key(job_id: UUID, chunk_index: int) -> str:
+    return f"jobs/{job_id}/chunks/chunk_{chunk_index:04d}.json"
+
+
+def planned(
+    job_id: UUID, kind: str, original_video: str, source: Mapping[str, Any], facts: VideoFacts, cuts: Sequence[Segment]
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "job_id": str(job_id),
+        "kind": kind,
+        "original_video": original_video,
+        "source": dict(source),
+        "video": facts.model_dump(mode="json", exclude={"keyframe_pts"}),
+        "segment_count": len(cuts),
+        "segments": [
+            {
+                "segment_number": cut.index,
+                "start_sec": cut.start_sec,
+                "end_sec": cut.end_sec,
+                "start_pts": cut.start_pts,
+                "end_pts": cut.end_pts,
+                "artifact_key": artifact_key(job_id, cut.index),
+                "artifact_sha256": None,
+                "attempts": 0,
+            }
+            for cut in cuts
+        ],
+    }
+
+
+def finished(manifest: dict[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The manifest with each segment's checksum, attempts and frame count filled in."""
+    segments = [segment | dict(outcome) for segment, outcome in zip(manifest["segments"], outcomes, strict=True)]
+    return manifest | {"segments": segments}
+
+
+def to_bytes(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1, ensure_ascii=False).encode()
+
+
+def load(data: bytes) -> dict[str, Any]:
+    """Raises ArtifactCorrupt when it is no manifest."""
+    try:
+        manifest = json.loads(data)
+    except ValueError as error:
+        raise ArtifactCorrupt("The job's manifest.json is damaged.") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise ArtifactCorrupt("The job's manifest.json is not a manifest.")
+    return manifest

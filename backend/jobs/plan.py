@@ -1,0 +1,126 @@
+"""Planning: probe the source by ranged reads, refuse what is not a video, write chunk rows and the manifest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import insert
+
+from backend.db.engine import Database
+from backend.db.models import Chunk
+from backend.db.sql import statement
+from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge
+from backend.events import Event, emit, warn
+from backend.jobs import manifest
+from backend.jobs.lease import LeaseKeeper
+from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.segments import Segment, cut
+from backend.media.facts import VideoFacts
+from backend.media.sandbox import MediaProcess
+from backend.settings import Settings
+from backend.states import DeepMode
+from backend.storage import open_source
+from backend.storage.base import ObjectInfo, ObjectStore
+from backend.storage.http import safe_url
+from backend.storage.range_reader import RangeReader
+
+PROBE_THREADS = 2
+
+
+class Planner:
+    """Turns a claimed, not yet cut job into chunk rows. What goes wrong with the source ends in the job."""
+
+    def __init__(self, database: Database, queue: Queue, store: ObjectStore, settings: Settings) -> None:
+        self._database = database
+        self._queue = queue
+        self._store = store
+        self._settings = settings
+
+    def plan(self, claim: JobClaim) -> None:
+        """Never raises what is the source's fault: the job then says so. Raises DatabaseUnavailable."""
+        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
+        try:
+            chunks = self._plan(claim)
+            emit(Event.JOB_PLANNED, **ids, chunks=chunks)
+        except ClaimLost as lost:
+            warn(Event.CLAIM_LOST, **ids, message=lost.message)
+        except FramefleetError as error:
+            try:
+                status = self._queue.fail_job(claim, error)
+            except ClaimLost as lost:
+                warn(Event.CLAIM_LOST, **ids, message=lost.message)
+                return
+            emit(Event.JOB_FAILED, **ids, error_code=error.code, status=status)
+
+    def _plan(self, claim: JobClaim) -> int:
+        with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:
+            source = open_source(claim.input_uri, self._settings)
+            if source.info.size_bytes == 0:
+                raise EmptyFile("The file is empty.")
+            if source.info.size_bytes > self._settings.max_source_bytes:
+                raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
+            facts = probe_source(RangeReader(source), self._settings)
+            chunk_seconds = self._settings.chunk_seconds if claim.deep_mode is DeepMode.GPU else float("inf")
+            cuts = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
+            lease.check()
+            self._write(claim, source.info, facts, cuts)
+        return len(cuts)
+
+    def _write(self, claim: JobClaim, info: ObjectInfo, facts: VideoFacts, cuts: list[Segment]) -> None:
+        identity = {"etag": info.etag, "size": info.size_bytes}
+        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, cuts)
+        # The object first: rows without a manifest would be a job that nobody can read.
+        self._store.put(manifest.manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
+        with self._database.transaction() as connection:
+            finished = connection.execute(statement("finish_plan"), _plan_columns(claim, info, facts, len(cuts)))
+            if finished.rowcount != 1:
+                raise ClaimLost("The job was planned by someone else, or cancelled.")
+            connection.execute(insert(Chunk), [_chunk_row(claim, piece) for piece in cuts])
+
+
+def probe_source(reader: RangeReader, settings: Settings) -> VideoFacts:
+    """Facts of a video, parsed in a child process. Raises a MediaError for what is no video."""
+    params = {"max_pixels": settings.max_pixels, "threads": PROBE_THREADS}
+    with MediaProcess(
+        "probe",
+        params,
+        reader,
+        silence_sec=settings.sandbox_silence_seconds,
+        memory_bytes=settings.sandbox_memory_bytes,
+    ) as process:
+        for _ in process.messages():  # a probe says nothing until its result
+            continue
+        return VideoFacts.model_validate(process.result)
+
+
+def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts, total_chunks: int) -> dict[str, Any]:
+    return {
+        "job_id": claim.job_id,
+        "attempts": claim.attempts,
+        "total_chunks": total_chunks,
+        "source_etag": info.etag,
+        "source_size": info.size_bytes,
+        # Boundaries are set: the list of keyframes has done its work and would weigh on every claim.
+        "probe": json.dumps(facts.model_dump(mode="json") | {"keyframe_pts": []}),
+        "duration_seconds": facts.duration_seconds,
+        "fps_num": facts.fps[0] if facts.fps else None,
+        "fps_den": facts.fps[1] if facts.fps else None,
+        "width": facts.width,
+        "height": facts.height,
+        "rotation": facts.rotation,
+        "frame_count": facts.frame_count,
+        "has_audio": facts.has_audio,
+    }
+
+
+def _chunk_row(claim: JobClaim, piece: Segment) -> dict[str, Any]:
+    return {
+        "job_id": claim.job_id,
+        "priority": claim.priority,
+        "chunk_index": piece.index,
+        "start_pts": piece.start_pts,
+        "end_pts": piece.end_pts,
+        "start_sec": piece.start_sec,
+        "end_sec": piece.end_sec,
+    }

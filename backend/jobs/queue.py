@@ -1,0 +1,252 @@
+"""The queue: claim, heartbeat, finish. Each is one guarded statement in backend/db/sql; zero rows mean ClaimLost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping
+
+from backend.db.engine import Database
+from backend.db.sql import statement
+from backend.errors import ClaimLost, FramefleetError
+from backend.events import Event, emit, warn
+from backend.media.facts import VideoFacts
+from backend.settings import Settings
+from backend.states import DeepMode, JobStatus, Stage
+
+
+@dataclass(frozen=True)
+class ChunkClaim:
+    """A claimed chunk and what is needed to work on it. (chunk_id, attempts) is the claim."""
+
+    chunk_id: int
+    attempts: int
+    job_id: UUID
+    chunk_index: int
+    total_chunks: int
+    start_pts: int
+    end_pts: int
+    kind: str
+    params: dict[str, Any]
+    input_uri: str
+    source_etag: str
+    source_size: int
+    facts: VideoFacts
+
+    @property
+    def is_first(self) -> bool:
+        return self.chunk_index == 0
+
+    @property
+    def is_last(self) -> bool:
+        return self.chunk_index == self.total_chunks - 1
+
+
+@dataclass(frozen=True)
+class JobClaim:
+    """A job claimed for planning (status queued) or aggregation. (job_id, attempts) is the claim."""
+
+    job_id: UUID
+    attempts: int
+    status: JobStatus
+    kind: str
+    params: dict[str, Any]
+    input_uri: str
+    input_name: str
+    deep_mode: DeepMode
+    priority: int
+    source_etag: str | None
+    source_size: int | None
+    probe: dict[str, Any] | None
+    output_uri: str | None
+    total_chunks: int | None
+
+    @property
+    def facts(self) -> VideoFacts:
+        return VideoFacts.model_validate(self.probe)
+
+
+class Queue:
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._worker_id = settings.worker_id
+        self._lease = {"lease_seconds": settings.lease_seconds}
+        self._backoff = {
+            "max_attempts": settings.max_attempts,
+            "base_seconds": settings.retry_base_seconds,
+            "cap_seconds": settings.retry_cap_seconds,
+        }
+
+    # Chunks
+
+    def claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None = None) -> ChunkClaim | None:
+        """The next chunk, or None when nothing is due. The claim is committed when this returns."""
+        row = self._row("claim_chunk", deep_mode=deep_mode, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        if row is None:
+            return None
+        fields = {name: row[name] for name in ChunkClaim.__dataclass_fields__ if name != "facts"}
+        return ChunkClaim(**fields, facts=VideoFacts.model_validate(row["probe"]))
+
+    def heartbeat_chunk(self, claim: ChunkClaim, progress: float) -> None:
+        with self._database.transaction() as connection:
+            _guarded(
+                connection,
+                "heartbeat_chunk",
+                chunk_id=claim.chunk_id,
+                attempts=claim.attempts,
+                progress=progress,
+                **self._lease,
+            )
+
+    def complete_chunk(self, claim: ChunkClaim, artifact_key: str, sha256: str, detector: dict[str, Any]) -> JobStatus:
+        """Completes under the claim; returns the job's status, AGGREGATING for whoever completed the last chunk."""
+        with self._database.transaction() as connection:
+            _guarded(
+                connection,
+                "complete_chunk",
+                chunk_id=claim.chunk_id,
+                attempts=claim.attempts,
+                artifact_key=artifact_key,
+                artifact_sha256=sha256,
+            )
+            connection.execute(statement("lock_job"), {"job_id": claim.job_id})
+            advanced = connection.execute(
+                statement("advance_job"), {"job_id": claim.job_id, "detector": json.dumps(detector)}
+            ).one_or_none()
+            if advanced is None:  # cancelled between the two statements: the completion is rolled back with it
+                raise ClaimLost("The job was cancelled or failed.")
+        return JobStatus(advanced.status)
+
+    def fail_chunk(self, claim: ChunkClaim, error: FramefleetError) -> None:
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                statement("fail_chunk"),
+                {
+                    "chunk_id": claim.chunk_id,
+                    "attempts": claim.attempts,
+                    "permanent": not error.retryable,
+                    "error_code": error.code,
+                    "error_message": error.message,
+                    **self._backoff,
+                },
+            ).one_or_none()
+            if row is None:
+                raise ClaimLost("The chunk was rescued from this worker.")
+            if row.status == "failed":
+                _fail_job(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
+
+    def release_chunk(self, claim: ChunkClaim) -> None:
+        with self._database.transaction() as connection:
+            _guarded(connection, "release_chunk", chunk_id=claim.chunk_id, attempts=claim.attempts)
+
+    def has_queued(self, deep_mode: DeepMode) -> bool:
+        """Whether any chunk of that mode waits, due or not."""
+        return self._row("any_queued", deep_mode=deep_mode) is not None
+
+    # Jobs: planning and aggregation
+
+    def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
+        """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
+        row = self._row("claim_job", status=status, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        if row is None:
+            return None
+        fields = {name: row[name] for name in JobClaim.__dataclass_fields__}
+        return JobClaim(**fields | {"status": JobStatus(row["status"]), "deep_mode": DeepMode(row["deep_mode"])})
+
+    def heartbeat_job(self, claim: JobClaim, progress: float, stage: Stage | None = None) -> None:
+        with self._database.transaction() as connection:
+            _guarded(connection, "heartbeat_job", **_job_guard(claim), progress=progress, stage=stage, **self._lease)
+
+    def finish_job(
+        self,
+        claim: JobClaim,
+        *,
+        output_uri: str,
+        output_key: str | None,
+        timings: dict[str, float],
+        warnings: list[str],
+    ) -> None:
+        with self._database.transaction() as connection:
+            _guarded(
+                connection,
+                "finish_job",
+                job_id=claim.job_id,
+                attempts=claim.attempts,
+                output_uri=output_uri,
+                output_key=output_key,
+                timings=json.dumps(timings),
+                warnings=json.dumps(warnings),
+            )
+
+    def fail_job(self, claim: JobClaim, error: FramefleetError) -> JobStatus:
+        """Returns FAILED, or the unchanged status when the work will be tried again."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                statement("fail_job_claim"),
+                {
+                    **_job_guard(claim),
+                    "permanent": not error.retryable,
+                    "error_code": error.code,
+                    "error_message": error.message,
+                    **self._backoff,
+                },
+            ).one_or_none()
+        if row is None:
+            raise ClaimLost("The job was rescued from this worker, cancelled or finished.")
+        return JobStatus(row.status)
+
+    def release_job(self, claim: JobClaim) -> None:
+        with self._database.transaction() as connection:
+            _guarded(connection, "release_job", **_job_guard(claim))
+
+    # Rescue
+
+    def rescue_expired(self) -> int:
+        """Takes back whatever dead workers held; returns how many claims that were."""
+        with self._database.transaction() as connection:
+            chunks = connection.execute(statement("rescue_chunks"), self._backoff).mappings().all()
+            for row in chunks:
+                if row["status"] == "failed" and row["job_status"] == JobStatus.PROCESSING:
+                    _fail_job(
+                        connection, row["job_id"], row["chunk_index"], row["error_code"], row["error_message"], True
+                    )
+            jobs = connection.execute(statement("rescue_jobs"), self._backoff).mappings().all()
+        for row in chunks:
+            ids = {name: row[name] for name in ("chunk_index", "attempts", "failures", "status")}
+            warn(Event.LEASE_RESCUED, job_id=str(row["job_id"]), **ids)
+        for row in jobs:
+            ids = {name: row[name] for name in ("attempts", "failures", "status")}
+            warn(Event.LEASE_RESCUED, job_id=str(row["job_id"]), **ids)
+        return len(chunks) + len(jobs)
+
+    def _row(self, name: str, **params: Any) -> RowMapping | None:
+        with self._database.transaction() as connection:
+            return connection.execute(statement(name), params).mappings().one_or_none()
+
+
+def _job_guard(claim: JobClaim) -> dict[str, Any]:
+    return {"job_id": claim.job_id, "status": claim.status, "attempts": claim.attempts}
+
+
+def _guarded(connection: Connection, name: str, **params: Any) -> None:
+    """Raises ClaimLost when the statement matched no row."""
+    if connection.execute(statement(name), params).rowcount != 1:
+        raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
+
+
+def _fail_job(
+    connection: Connection, job_id: UUID, chunk_index: int, code: str, message: str, retryable: bool
+) -> None:
+    # Queued chunks first, then the job's row: the claim locks in that order too, so neither waits for the other.
+    connection.execute(
+        statement("stop_queued_chunks"),
+        {"job_id": job_id, "error_code": "job_failed", "error_message": f"Chunk {chunk_index} failed."},
+    )
+    connection.execute(
+        statement("fail_job"),
+        {"job_id": job_id, "error_code": code, "error_message": message, "error_retryable": retryable},
+    )
+    emit(Event.JOB_FAILED, job_id=str(job_id), chunk_index=chunk_index, error_code=code)

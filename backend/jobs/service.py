@@ -1,0 +1,124 @@
+"""What a client may ask of jobs: create, look, cancel, retry. No HTTP and no command line in here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+
+from backend.db.engine import Database
+from backend.db.models import Chunk, Job
+from backend.db.sql import statement
+from backend.errors import InvalidState, JobNotFound
+from backend.events import Event, emit
+from backend.kinds import kind_named
+from backend.states import DeepMode, JobStatus, Stage
+
+MAX_LIST = 200
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A request for work. `input_name` is what the user calls the file: data, never a path."""
+
+    kind: str
+    input_uri: str
+    input_name: str
+    params: dict[str, Any] = field(default_factory=dict)
+    deep_mode: DeepMode = DeepMode.GPU
+    priority: int = 0
+    output_uri: str | None = None
+    idempotency_key: str | None = None
+    tenant: str = "default"
+    job_id: UUID = field(default_factory=uuid4)
+
+
+class JobService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, request: NewJob) -> Job:
+        """The job's row; the earlier one when the idempotency key was seen before. Raises InvalidParams."""
+        params = kind_named(request.kind).parse_params(request.params)
+        values = {
+            "id": request.job_id,
+            "tenant": request.tenant,
+            "kind": request.kind,
+            "status": JobStatus.QUEUED,
+            "stage": Stage.PROBING,
+            "deep_mode": request.deep_mode,
+            "priority": request.priority,
+            "params": params.model_dump(mode="json"),
+            "input_uri": request.input_uri,
+            "input_name": request.input_name,
+            "output_uri": request.output_uri,
+            "idempotency_key": request.idempotency_key,
+        }
+        with self._database.session() as session:
+            inserted = session.execute(
+                insert(Job).values(**values).on_conflict_do_nothing(constraint="uq_jobs_idempotency").returning(Job.id)
+            ).scalar_one_or_none()
+            if inserted is None:
+                same_key = (Job.tenant == request.tenant, Job.idempotency_key == request.idempotency_key)
+                return session.execute(select(Job).where(*same_key)).scalar_one()
+            job = session.execute(select(Job).where(Job.id == inserted)).scalar_one()
+        emit(Event.JOB_CREATED, job_id=str(job.id), kind=job.kind)
+        return job
+
+    def get(self, job_id: UUID) -> Job:
+        """Raises JobNotFound."""
+        with self._database.session() as session:
+            job = session.get(Job, job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return job
+
+    def list(self, *, limit: int = 50, before: UUID | None = None, status: str | None = None) -> Sequence[Job]:
+        """Newest first; `before` continues after that job."""
+        query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(min(limit, MAX_LIST))
+        if status is not None:
+            query = query.where(Job.status == status)
+        if before is not None:
+            edge = self.get(before)
+            query = query.where(tuple_(Job.created_at, Job.id) < tuple_(edge.created_at, edge.id))
+        with self._database.session() as session:
+            return session.execute(query).scalars().all()
+
+    def chunks(self, job_id: UUID) -> Sequence[Chunk]:
+        """In order. Raises JobNotFound."""
+        self.get(job_id)
+        with self._database.session() as session:
+            return session.execute(select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)).scalars().all()
+
+    def cancel(self, job_id: UUID) -> Job:
+        """No new claims from now on; running work stops at its next heartbeat. Cancelling twice changes nothing.
+
+        Raises JobNotFound, InvalidState for a job that is done or failed.
+        """
+        with self._database.transaction() as connection:
+            stopped = {"error_code": "job_cancelled", "error_message": "The job was cancelled."}
+            # Chunks before the job's row, in the claim's order of locking. A job that is over has none queued.
+            connection.execute(statement("stop_queued_chunks"), {"job_id": job_id, **stopped})
+            moved = connection.execute(statement("cancel_job"), {"job_id": job_id}).rowcount == 1
+        job = self.get(job_id)
+        if moved:
+            emit(Event.JOB_CANCELLED, job_id=str(job_id))
+        elif job.status != JobStatus.CANCELLED:
+            raise InvalidState(f"The job is {job.status} and cannot be cancelled.")
+        return job
+
+    def retry(self, job_id: UUID) -> Job:
+        """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
+        with self._database.transaction() as connection:
+            moved = connection.execute(statement("retry_job"), {"job_id": job_id}).rowcount == 1
+            if moved:
+                connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id})
+        job = self.get(job_id)
+        if not moved:
+            raise InvalidState(f"The job is {job.status}; only a failed job can be retried.")
+        emit(Event.JOB_RETRIED, job_id=str(job_id))
+        return job

@@ -1,0 +1,169 @@
+"""What a chunk computes: people detected on sampled frames and followed through the chunk and over its seam."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.errors import MediaTruncated
+from backend.kinds.base import ChunkWork
+from backend.media.facts import analysis_size
+from backend.media.sandbox import FrameRing, MediaProcess
+from backend.settings import Settings
+from backend.vision.artifacts import ChunkArtifact, DetectionRecord, SourceId, TrackRecord
+from backend.vision.detector import Detections, Detector
+from backend.vision.tracker import WEAK_CONFIDENCE, Tracker
+
+DECODE_THREADS = 2
+# While one batch is detected the next is decoded; one picture more keeps the decoder from waiting at the seam.
+BATCHES_IN_RING = 2
+
+
+class DetectionParams(Protocol):
+    """The parameters that change what a chunk computes."""
+
+    sample_fps: float
+    conf: float
+    iou: float
+
+
+def chunk_identity(params: DetectionParams, detector: Detector, settings: Settings) -> str:
+    what = {
+        "sample_fps": params.sample_fps,
+        "conf": params.conf,
+        "iou": params.iou,
+        "max_width": settings.max_width,
+        "overlap_samples": settings.overlap_samples,
+        "detector": detector.describe(),
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def analyse_chunk(work: ChunkWork, params: DetectionParams) -> ChunkArtifact:
+    """Decoding runs in a child process while the batch before is detected here.
+
+    Raises a MediaError for undecodable bytes, ClaimLost from `work.report`.
+    """
+    analysis = _ChunkAnalysis(work, params)
+    analysis.run()
+    return analysis.artifact()
+
+
+class _ChunkAnalysis:
+    def __init__(self, work: ChunkWork, params: DetectionParams) -> None:
+        self._work = work
+        self._params = params
+        self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
+        self._scale = np.array([work.facts.width / self._size[0], work.facts.height / self._size[1]] * 2)
+        self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps)
+        self._frame_pts: list[int] = []
+        self._sampled_pts: list[int] = []
+        self._detections: list[DetectionRecord] = []
+
+    def run(self) -> None:
+        work = self._work
+        width, height = self._size
+        ring = FrameRing(work.detector.batch_size * BATCHES_IN_RING + 1, width * height * 3)
+        try:
+            with MediaProcess(
+                "samples",
+                self._order(),
+                work.reader,
+                silence_sec=work.settings.sandbox_silence_seconds,
+                memory_bytes=work.settings.sandbox_memory_bytes,
+                ring=ring,
+            ) as process:
+                for batch in self._batches(process):
+                    self._detect(batch, ring)
+                    for _ in batch:
+                        process.free_slot()
+                    work.report(self._share_done())
+        finally:
+            ring.close()
+        if not self._frame_pts:
+            raise MediaTruncated("The video ends before the time it promises: a whole chunk of it has no frame.")
+
+    def artifact(self) -> ChunkArtifact:
+        work = self._work
+        start_pts, end_pts = work.interval
+        return ChunkArtifact(
+            job_id=work.job_id,
+            chunk_index=work.chunk_index,
+            source=SourceId(etag=work.source["etag"], size=work.source["size"]),
+            params_sha256=chunk_identity(self._params, work.detector, work.settings),
+            time_base=list(work.facts.time_base),
+            # The first and last chunk hold what lies outside the promised interval too.
+            start_pts=min(start_pts, self._frame_pts[0]),
+            end_pts=max(end_pts, self._frame_pts[-1] + 1),
+            frame_size=[work.facts.width, work.facts.height],
+            detector=work.detector.describe(),
+            frame_pts=self._frame_pts,
+            sampled_pts=self._sampled_pts,
+            tracks=[
+                TrackRecord(id=track_id, pts=pts, boxes=boxes.tolist(), confidence=confidence.tolist())
+                for track_id, pts, boxes, confidence in self._tracker.tracks()
+            ],
+            detections=self._detections,
+        )
+
+    def _order(self) -> dict[str, Any]:
+        work, facts = self._work, self._work.facts
+        return {
+            "start_pts": work.start_pts,
+            "end_pts": work.end_pts,
+            "overlap_samples": work.settings.overlap_samples if work.end_pts is not None else 0,
+            "sample_fps": self._params.sample_fps,
+            "origin_pts": facts.start_pts,
+            "width": self._size[0],
+            "height": self._size[1],
+            "rotation": facts.rotation,
+            "max_pixels": work.settings.max_pixels,
+            "threads": work.settings.threads or DECODE_THREADS,
+        }
+
+    def _batches(self, process: MediaProcess) -> Iterator[list[tuple[int, int]]]:
+        """Lists of (slot, pts)."""
+        batch: list[tuple[int, int]] = []
+        for message in process.messages():
+            self._frame_pts.extend(int(pts) for pts in message["frame_pts"])
+            if "slot" in message:
+                batch.append((int(message["slot"]), int(message["pts"])))
+            if len(batch) == self._work.detector.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _detect(self, batch: list[tuple[int, int]], ring: FrameRing) -> None:
+        pictures = [self._picture(ring, slot) for slot, _ in batch]
+        weakest = min(WEAK_CONFIDENCE, self._params.conf)
+        found = self._work.detector.detect(pictures, conf=weakest, iou=self._params.iou)
+        for (_, pts), detections in zip(batch, found, strict=True):
+            self._take(pts, self._in_source_pixels(detections))
+
+    def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
+        width, height = self._size
+        return np.frombuffer(ring.slot(slot), np.uint8).reshape(height, width, 3)
+
+    def _in_source_pixels(self, detections: Detections) -> Detections:
+        limit = np.array([self._work.facts.width, self._work.facts.height] * 2, np.float64)
+        boxes = np.clip(detections.boxes * self._scale, 0, limit)
+        solid = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
+        return Detections(boxes[solid], detections.confidence[solid])
+
+    def _take(self, pts: int, detections: Detections) -> None:
+        self._sampled_pts.append(pts)
+        self._tracker.update(pts, detections)
+        if len(detections.boxes):
+            self._detections.append(
+                DetectionRecord(pts=pts, boxes=detections.boxes.tolist(), confidence=detections.confidence.tolist())
+            )
+
+    def _share_done(self) -> float:
+        start_pts, end_pts = self._work.interval
+        return min(1.0, max(0.0, (self._sampled_pts[-1] - start_pts) / (end_pts - start_pts)))

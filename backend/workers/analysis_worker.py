@@ -1,0 +1,182 @@
+"""Joins the chunks of a job into its film: `python -m backend.workers.analysis_worker`.
+
+It also plans jobs whose planner died, works on the one chunk of `deep_mode=cpu` jobs, and takes back what dead workers
+held.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from uuid import UUID
+
+from backend.db.engine import Database
+from backend.errors import ClaimLost, FramefleetError, ModelMissing
+from backend.events import Event, emit, error, warn
+from backend.jobs import manifest
+from backend.jobs.lease import LeaseKeeper
+from backend.jobs.outputs import output_place
+from backend.jobs.plan import Planner
+from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.service import JobService
+from backend.kinds import kind_named
+from backend.kinds.base import AggregateWork, Result
+from backend.settings import Settings
+from backend.states import DeepMode, JobStatus, Stage
+from backend.storage import open_source
+from backend.storage.base import ObjectStore
+from backend.storage.range_reader import RangeReader
+from backend.vision.artifacts import ChunkArtifact, load_artifact
+from backend.vision.detector import open_detector
+from backend.workers import command
+from backend.workers.gpu_chunk_worker import JSON_TYPE, ChunkWorker, _internal
+from backend.workers.loop import Drain, WorkerLoop
+
+CONTENT_TYPES = {".json": JSON_TYPE, ".txt": "text/plain", ".parquet": "application/vnd.apache.parquet"}
+
+
+class Aggregator:
+    def __init__(self, database: Database, queue: Queue, store: ObjectStore, settings: Settings) -> None:
+        self._jobs = JobService(database)
+        self._queue = queue
+        self._store = store
+        self._settings = settings
+
+    def work_once(self, loop: WorkerLoop, only_job: UUID | None = None) -> bool:
+        """Claims and finishes one job. False when none was due. Raises Drain after giving the job back."""
+        claim = self._queue.claim_job(JobStatus.AGGREGATING, only_job)
+        if claim is None:
+            return False
+        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
+        emit(Event.AGGREGATION_CLAIMED, **ids)
+        try:
+            with LeaseKeeper(
+                lambda progress: self._queue.heartbeat_job(claim, progress, Stage.RENDERING if progress else None),
+                self._settings.lease_seconds,
+            ) as lease:
+                self._work(claim, lease, loop)
+        except ClaimLost as lost:
+            warn(Event.CLAIM_LOST, **ids, message=lost.message)
+        except Drain:
+            self._queue.release_job(claim)
+            raise
+        except FramefleetError as failure:
+            self._fail(claim, failure, ids)
+        except Exception as failure:  # noqa: BLE001 - a fault of ours: tried again, the log has the trace
+            error(Event.JOB_FAILED, **ids, exc_info=failure)
+            self._fail(claim, _internal(failure), ids)
+        return True
+
+    def _work(self, claim: JobClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
+        kind = kind_named(claim.kind)
+        source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+
+        def report(share: float) -> None:
+            lease.report(share)
+            loop.check_drain()
+
+        with tempfile.TemporaryDirectory(prefix="framefleet-") as folder:
+            result = kind.aggregate(
+                AggregateWork(
+                    job_id=str(claim.job_id),
+                    facts=claim.facts,
+                    params=kind.parse_params(claim.params),
+                    artifacts=self._artifacts(claim),
+                    reader=RangeReader(source),
+                    folder=Path(folder),
+                    settings=self._settings,
+                    report=report,
+                )
+            )
+            lease.check()
+            self._publish(claim, result, lease)
+
+    def _artifacts(self, claim: JobClaim) -> list[ChunkArtifact]:
+        """Each checked against the row's checksum. Raises ArtifactCorrupt, ObjectNotFound."""
+        return [
+            load_artifact(self._store.get(chunk.artifact_s3_key or ""), expected_sha256=chunk.artifact_sha256)
+            for chunk in self._jobs.chunks(claim.job_id)
+        ]
+
+    def _publish(self, claim: JobClaim, result: Result, lease: LeaseKeeper) -> None:
+        """Uploads first, then one guarded statement makes the job done: until then nobody looks at the objects."""
+        began = time.monotonic()
+        for name, data in result.files.items():
+            key = f"jobs/{claim.job_id}/{name}"
+            self._store.put(key, data, content_type=CONTENT_TYPES[Path(name).suffix])
+        self._finish_manifest(claim)
+        place = output_place(claim, kind_named(claim.kind).suffix, self._store, self._settings)
+        place.store.put_file(place.key, result.output, content_type="video/mp4")
+        lease.check()
+        timings = self._timings(claim) | result.seconds | {"upload": time.monotonic() - began}
+        self._queue.finish_job(
+            claim,
+            output_uri=place.store.uri(place.key),
+            output_key=place.key if place.is_own else None,
+            timings={name: round(value, 3) for name, value in timings.items()},
+            warnings=result.warnings,
+        )
+        emit(Event.JOB_COMPLETE, job_id=str(claim.job_id), attempt=claim.attempts, **timings)
+
+    def _finish_manifest(self, claim: JobClaim) -> None:
+        key = manifest.manifest_key(claim.job_id)
+        outcomes = [
+            {"artifact_key": c.artifact_s3_key, "artifact_sha256": c.artifact_sha256, "attempts": c.attempts}
+            for c in self._jobs.chunks(claim.job_id)
+        ]
+        whole = manifest.finished(manifest.load(self._store.get(key)), outcomes)
+        self._store.put(key, manifest.to_bytes(whole), content_type=JSON_TYPE)
+
+    def _timings(self, claim: JobClaim) -> dict[str, float]:
+        """Seconds until the first claim, and from then to the last chunk's end, by the database's clock."""
+        job = self._jobs.get(claim.job_id)
+        ends = [c.completed_at for c in self._jobs.chunks(claim.job_id) if c.completed_at]
+        if job.started_at is None or not ends:
+            return {}
+        return {
+            "wait": (job.started_at - job.created_at).total_seconds(),
+            "detect": (max(ends) - job.started_at).total_seconds(),
+        }
+
+    def _fail(self, claim: JobClaim, failure: FramefleetError, ids: dict[str, object]) -> None:
+        try:
+            status = self._queue.fail_job(claim, failure)
+        except ClaimLost as lost:
+            warn(Event.CLAIM_LOST, **ids, message=lost.message)
+            return
+        warn(Event.JOB_FAILED, **ids, error_code=failure.code, message=failure.message, status=status)
+
+
+@command.worker("analysis_worker")
+def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
+    """Joins the chunks of a job into its film; plans, rescues and does the cpu-mode chunks besides."""
+    queue = Queue(database, settings)
+    planner = Planner(database, queue, store, settings)
+    aggregator = Aggregator(database, queue, store, settings)
+    cpu_worker: ChunkWorker | None = None
+
+    def work_once() -> bool:
+        nonlocal cpu_worker
+        waiting = queue.claim_job(JobStatus.QUEUED, options.job)
+        if waiting is not None:
+            planner.plan(waiting)
+            return True
+        if aggregator.work_once(loop, options.job):
+            return True
+        if cpu_worker is None and queue.has_queued(DeepMode.CPU):
+            # Loaded only when needed: most aggregators never detect anything.
+            cpu_worker = ChunkWorker(queue, store, open_detector(settings), settings, deep_mode=DeepMode.CPU)
+        return cpu_worker is not None and cpu_worker.work_once(loop)
+
+    loop = WorkerLoop("analysis_worker", work_once, queue.rescue_expired, settings)
+    try:
+        return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
+    except ModelMissing as missing:
+        command.complain(missing)
+        return command.EXIT_BAD_SETUP
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Claims chunks and detects and tracks the people in them: `python -m backend.workers.gpu_chunk_worker`."""
+
+from __future__ import annotations
+
+import sys
+from uuid import UUID
+
+from backend.db.engine import Database
+from backend.errors import ArtifactCorrupt, ClaimLost, FramefleetError, ModelMissing, ObjectExists, ObjectNotFound
+from backend.events import Event, emit, error, warn
+from backend.jobs.lease import LeaseKeeper
+from backend.jobs.manifest import artifact_key
+from backend.jobs.queue import ChunkClaim, Queue
+from backend.kinds import kind_named
+from backend.kinds.base import ChunkWork
+from backend.settings import Settings
+from backend.states import DeepMode
+from backend.storage import open_source
+from backend.storage.base import ObjectStore
+from backend.storage.range_reader import BlockCache, RangeReader
+from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
+from backend.vision.detector import Detector, open_detector
+from backend.workers import command
+from backend.workers.loop import Drain, WorkerLoop
+
+JSON_TYPE = "application/json"
+
+
+class ChunkWorker:
+    """Works on one chunk at a time. Bytes that several chunks of a video share are read once a process."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: ObjectStore,
+        detector: Detector,
+        settings: Settings,
+        *,
+        deep_mode: DeepMode = DeepMode.GPU,
+        only_job: UUID | None = None,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._detector = detector
+        self._settings = settings
+        self._deep_mode = deep_mode
+        self._only_job = only_job
+        self._cache = BlockCache()
+
+    def work_once(self, loop: WorkerLoop) -> bool:
+        """Claims and works on one chunk. False when none was due. Raises Drain after giving the chunk back."""
+        claim = self._queue.claim_chunk(self._deep_mode, self._only_job)
+        if claim is None:
+            return False
+        ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts}
+        emit(Event.CHUNK_CLAIMED, **ids)
+        try:
+            with LeaseKeeper(
+                lambda progress: self._queue.heartbeat_chunk(claim, progress), self._settings.lease_seconds
+            ) as lease:
+                self._work(claim, lease, loop)
+        except ClaimLost as lost:
+            warn(Event.CLAIM_LOST, **ids, message=lost.message)
+        except Drain:
+            self._queue.release_chunk(claim)
+            emit(Event.CHUNK_RELEASED, **ids)
+            raise
+        except FramefleetError as failure:
+            self._fail(claim, failure, ids)
+        except Exception as failure:  # noqa: BLE001 - a fault of ours: the chunk is tried again, the log has the trace
+            error(Event.CHUNK_FAILED, **ids, exc_info=failure)
+            self._fail(claim, _internal(failure), ids)
+        return True
+
+    def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
+        key = artifact_key(claim.job_id, claim.chunk_index)
+        sha256 = self._adoptable(key, claim)
+        if sha256 is None:
+            artifact = self._analyse(claim, lease, loop)
+            lease.check()
+            sha256 = self._store_artifact(key, artifact, claim)
+        lease.check()
+        status = self._queue.complete_chunk(claim, key, sha256, self._detector.describe())
+        emit(Event.CHUNK_COMPLETED, job_id=str(claim.job_id), chunk_index=claim.chunk_index, job_status=status)
+
+    def _analyse(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkArtifact:
+        kind = kind_named(claim.kind)
+        source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+
+        def report(share: float) -> None:
+            lease.report(share)
+            loop.check_drain()
+
+        return kind.analyse_chunk(
+            ChunkWork(
+                job_id=str(claim.job_id),
+                chunk_index=claim.chunk_index,
+                interval=(claim.start_pts, claim.end_pts),
+                start_pts=None if claim.is_first else claim.start_pts,
+                end_pts=None if claim.is_last else claim.end_pts,
+                source={"etag": claim.source_etag, "size": claim.source_size},
+                facts=claim.facts,
+                params=kind.parse_params(claim.params),
+                reader=RangeReader(source, self._cache),
+                detector=self._detector,
+                settings=self._settings,
+                report=report,
+            )
+        )
+
+    def _adoptable(self, key: str, claim: ChunkClaim) -> str | None:
+        """The checksum of an artifact that an earlier attempt left and that is what this one would make."""
+        try:
+            data = self._store.get(key)
+        except ObjectNotFound:
+            return None
+        try:
+            artifact = load_artifact(data, expected_sha256=None)
+        except ArtifactCorrupt as corrupt:
+            warn(Event.ARTIFACT_REPLACED, key=key, message=corrupt.message)
+            return None
+        kind = kind_named(claim.kind)
+        identity = kind.chunk_identity(kind.parse_params(claim.params), self._detector, self._settings)
+        same_source = (artifact.source.etag, artifact.source.size) == (claim.source_etag, claim.source_size)
+        same_place = (artifact.job_id, artifact.chunk_index) == (str(claim.job_id), claim.chunk_index)
+        if not (same_source and same_place and artifact.params_sha256 == identity):
+            warn(Event.ARTIFACT_REPLACED, key=key, message="It was made from another source or with other parameters.")
+            return None
+        emit(Event.CHUNK_ADOPTED, job_id=str(claim.job_id), chunk_index=claim.chunk_index)
+        return sha256_hex(data)
+
+    def _store_artifact(self, key: str, artifact: ChunkArtifact, claim: ChunkClaim) -> str:
+        """Written once: where another attempt was faster, its artifact stays and is taken if it is sound."""
+        data = to_json_bytes(artifact)
+        try:
+            self._store.put_if_absent(key, data, content_type=JSON_TYPE)
+        except ObjectExists:
+            adopted = self._adoptable(key, claim)
+            if adopted is not None:
+                return adopted
+            self._store.put(key, data, content_type=JSON_TYPE)
+        return sha256_hex(data)
+
+    def _fail(self, claim: ChunkClaim, failure: FramefleetError, ids: dict[str, object]) -> None:
+        warn(Event.CHUNK_FAILED, **ids, error_code=failure.code, message=failure.message, retryable=failure.retryable)
+        try:
+            self._queue.fail_chunk(claim, failure)
+        except ClaimLost as lost:
+            warn(Event.CLAIM_LOST, **ids, message=lost.message)
+
+
+class _Unexpected(FramefleetError):
+    code = "internal_error"
+    retryable = True
+
+
+def _internal(failure: Exception) -> FramefleetError:
+    return _Unexpected(f"An unexpected {type(failure).__name__} stopped the work; the worker's log has the details.")
+
+
+@command.worker("gpu_chunk_worker")
+def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
+    """Claims chunks, detects and tracks the people in them, writes each chunk's artifact once."""
+    try:
+        detector = open_detector(settings)
+    except ModelMissing as missing:
+        command.complain(missing)
+        return command.EXIT_BAD_SETUP
+    queue = Queue(database, settings)
+    worker = ChunkWorker(queue, store, detector, settings, only_job=options.job)
+    loop = WorkerLoop("gpu_chunk_worker", lambda: worker.work_once(loop), queue.rescue_expired, settings)
+    return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The chunk artifact survives a round trip, and nothing damaged is taken for one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.errors import ArtifactCorrupt
+from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
+
+
+def artifact_fields() -> dict[str, Any]:
+    return {
+        "schema": "framefleet.chunk/1",
+        "job_id": "job-1",
+        "chunk_index": 0,
+        "source": {"etag": '"abc"', "size": 1234},
+        "params_sha256": "0" * 64,
+        "time_base": [1, 1000],
+        "start_pts": 0,
+        "end_pts": 400,
+        "frame_size": [640, 360],
+        "detector": {"name": "hog", "conf": 0.25, "fp16": False, "weights": None},
+        "frame_pts": [0, 100, 200, 300],
+        "sampled_pts": [0, 200, 400],
+        "tracks": [{"id": 3, "pts": [0, 400], "boxes": [[1.006, 2, 30, 40], [2, 2, 31, 40]], "confidence": [0.9, 0.5]}],
+        "detections": [{"pts": 0, "boxes": [[1, 2, 30, 40]], "confidence": [0.9]}],
+    }
+
+
+def load(fields: dict[str, Any]) -> ChunkArtifact:
+    return load_artifact(json.dumps(fields).encode(), expected_sha256=None)
+
+
+def test_round_trip_keeps_everything_to_a_hundredth_of_a_pixel() -> None:
+    data = to_json_bytes(load(artifact_fields()))
+    again = load_artifact(data, expected_sha256=sha256_hex(data))
+    assert again.tracks[0].boxes[0] == [1.01, 2.0, 30.0, 40.0]
+    assert json.loads(data)["detector"] == artifact_fields()["detector"]
+    assert to_json_bytes(again) == data
+
+
+def test_bytes_do_not_depend_on_the_order_of_the_detectors_facts() -> None:
+    turned = artifact_fields()
+    turned["detector"] = dict(reversed(turned["detector"].items()))
+    assert to_json_bytes(load(turned)) == to_json_bytes(load(artifact_fields()))
+
+
+def test_a_changed_byte_fails_the_checksum() -> None:
+    data = to_json_bytes(load(artifact_fields()))
+    with pytest.raises(ArtifactCorrupt, match="SHA-256"):
+        load_artifact(data.replace(b"640", b"641"), expected_sha256=sha256_hex(data))
+
+
+def _track(**changes: Any) -> list[dict[str, Any]]:
+    return [{**artifact_fields()["tracks"][0], **changes}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": "framefleet.chunk/2"},
+        {"surprise": 1},
+        {"params_sha256": "xyz"},
+        {"frame_pts": [0, 200, 100]},
+        {"frame_pts": [0, 100, 200, 400]},
+        {"frame_pts": [0, True, 200]},
+        {"sampled_pts": [0, 150]},
+        {"sampled_pts": [-100, 0, 200, 400]},
+        {"end_pts": 0},
+        {"time_base": [1, 0]},
+        {"tracks": _track(pts=[0])},
+        {"tracks": _track(pts=[400, 0])},
+        {"tracks": _track(pts=[0, 300])},
+        {"tracks": _track() * 2},
+        {"tracks": _track(confidence=[0.9, 1.5])},
+        {"tracks": _track(boxes=[[1, 2, 30], [2, 2, 31, 40]])},
+        {"tracks": _track(boxes=[[1, 2, float("nan"), 40], [2, 2, 31, 40]])},
+        {"tracks": _track(boxes=[[1, 2, float("inf"), 40], [2, 2, 31, 40]])},
+        {"tracks": _track(boxes=[[30, 2, 1, 40], [2, 2, 31, 40]])},
+        {"detections": [{"pts": 0, "boxes": [], "confidence": [0.1]}]},
+        {"detector": {"nested": {}}},
+    ],
+    ids=lambda changes: json.dumps(changes)[:60],
+)
+def test_a_defect_is_a_typed_error(changes: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactCorrupt, match="run the chunk again"):
+        load({**artifact_fields(), **changes})
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 100_000])
+def test_bytes_that_are_no_artifact_are_a_typed_error(data: bytes) -> None:
+    with pytest.raises(ArtifactCorrupt):
+        load_artifact(data, expected_sha256=None)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_else(data: bytes) -> None:
+    with pytest.raises(ArtifactCorrupt):
+        load_artifact(data, expected_sha256=None)

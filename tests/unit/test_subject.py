@@ -1,0 +1,121 @@
+"""The picture follows whom the `subject` parameter names, and does not flip between people."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from backend.errors import InvalidParams
+from backend.vision.stitch import Track
+from backend.vision.subject import Subject, choose_subject
+
+SIZE = (1000, 500)
+TIME_BASE = Fraction(1, 1000)
+FRAMES = np.arange(0, 10_000, 40)
+
+
+def person(track_id: int, spells: list[tuple[int, int]], x: float = 450.0, width: float = 100.0) -> Track:
+    """Standing at x, sampled ten times a second during the spells (ms)."""
+    pts = np.concatenate([np.arange(start, stop, 120) for start, stop in spells])
+    return Track(track_id, pts, np.tile([x, 150.0, x + width, 150.0 + 2 * width], (len(pts), 1)), np.ones(len(pts)))
+
+
+def choose(mode: str, *tracks: Track, frames: np.ndarray = FRAMES) -> Subject:
+    return choose_subject(tracks, frames, SIZE, TIME_BASE, mode)
+
+
+def owner_changes(subject: Subject) -> int:
+    left = subject.boxes[np.isfinite(subject.boxes[:, 0]), 0]
+    return int((np.diff(left) != 0).sum())
+
+
+def test_main_is_who_is_longest_biggest_and_nearest_the_centre() -> None:
+    star, extra = person(1, [(0, 10_000)]), person(2, [(0, 10_000)], x=20.0, width=60.0)
+    subject = choose("main", extra, star)
+    assert subject.track_ids == [1]
+    assert (subject.boxes[:249, 0] == 450.0).all()
+
+
+def test_main_does_not_change_hands_while_its_person_is_gone_for_less_than_a_second() -> None:
+    star, extra = person(1, [(0, 4_000), (4_800, 10_000)]), person(2, [(0, 10_000)], x=100.0, width=60.0)
+    assert owner_changes(choose("main", star, extra)) == 0
+
+
+def test_main_passes_on_while_its_person_is_gone_for_longer() -> None:
+    star, extra = person(1, [(0, 4_000), (7_000, 10_000)]), person(2, [(0, 10_000)], x=100.0, width=60.0)
+    subject = choose("main", star, extra)
+    assert subject.track_ids == [1, 2]
+    assert owner_changes(subject) == 2
+    assert subject.boxes[np.searchsorted(FRAMES, 5_000), 0] == 100.0
+
+
+def test_main_ignores_flashes_of_its_person_amid_somebody_else() -> None:
+    flashes = [(0, 3_000), *((start, start + 240) for start in range(4_500, 9_000, 1_500))]
+    star, extra = person(1, flashes, width=140.0), person(2, [(0, 10_000)], x=100.0, width=40.0)
+    assert owner_changes(choose("main", star, extra)) == 1
+
+
+def test_all_is_the_union_of_everyone_who_matters() -> None:
+    subject = choose("all", person(1, [(0, 10_000)], x=200.0), person(2, [(0, 5_000)], x=600.0))
+    assert subject.boxes[10].tolist() == [200.0, 150.0, 700.0, 350.0]
+    assert subject.boxes[200].tolist() == [200.0, 150.0, 300.0, 350.0]
+
+
+def test_all_leaves_out_flickers_tiny_figures_and_passers_by_at_the_edge() -> None:
+    star = person(1, [(0, 10_000)])
+    flicker = person(2, [(2_000, 2_300)], x=700.0)
+    tiny = person(3, [(0, 10_000)], x=800.0, width=8.0)
+    passer_by = person(4, [(3_000, 3_800)], x=0.0)
+    lingerer = person(5, [(3_000, 9_000)], x=0.0)
+    assert choose("all", star, flicker, tiny, passer_by, lingerer).track_ids == [1, 5]
+
+
+def test_a_named_track_is_followed_alone() -> None:
+    subject = choose("track:2", person(1, [(0, 10_000)]), person(2, [(1_000, 2_000)], x=100.0))
+    assert subject.track_ids == [2]
+    assert np.isnan(subject.boxes[0]).all()
+    assert subject.boxes[30, 0] == 100.0
+
+
+def test_an_unknown_track_names_those_that_exist() -> None:
+    with pytest.raises(InvalidParams, match=r"no track 9 .* are: 1, 4"):
+        choose("track:9", person(4, [(0, 1_000)]), person(1, [(0, 1_000)]))
+    with pytest.raises(InvalidParams, match="none"):
+        choose("track:1")
+
+
+@pytest.mark.parametrize("mode", ["", "everyone", "track:", "track:x", "track:-1", "track:٣", "track"])
+def test_other_modes_are_refused(mode: str) -> None:
+    with pytest.raises(InvalidParams):
+        choose(mode, person(1, [(0, 1_000)]))
+
+
+@pytest.mark.parametrize("mode", ["all", "main", "track:1"])
+def test_short_gaps_are_filled_and_long_ones_left_open(mode: str) -> None:
+    subject = choose(mode, person(1, [(0, 2_000), (2_280, 4_000), (6_000, 10_000)]))
+    known = np.isfinite(subject.boxes[:, 0])
+    assert known[: np.searchsorted(FRAMES, 3_900)].all()
+    assert not known[np.searchsorted(FRAMES, 4_000) : np.searchsorted(FRAMES, 6_000)].any()
+
+
+def test_boxes_are_cut_at_the_pictures_edge() -> None:
+    boxes = choose("all", person(1, [(0, 10_000)], x=-50.0)).boxes[:249]
+    assert boxes[:, 0].min() == 0.0 and boxes[:, 2].max() == 50.0
+
+
+@pytest.mark.parametrize("mode", ["all", "main"])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_videos_of_hardly_any_frames(mode: str, count: int) -> None:
+    frames = FRAMES[:count]
+    tracks = [Track(1, frames, np.tile([10.0, 10, 50, 90], (count, 1)), np.ones(count))]
+    subject = choose(mode, *tracks, frames=frames)
+    assert subject.boxes.shape == (count, 4)
+    assert np.isfinite(subject.boxes).all()
+
+
+def test_nobody_gives_open_boxes() -> None:
+    for mode in ("all", "main"):
+        subject = choose(mode)
+        assert subject.track_ids == [] and np.isnan(subject.boxes).all()
