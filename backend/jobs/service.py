@@ -39,7 +39,7 @@ class NewJob:
 
 class JobService:
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def create(self, request: NewJob) -> Job:
         """The job's row; the earlier one when the idempotency key was seen before. Raises InvalidParams."""
@@ -58,7 +58,7 @@ class JobService:
             "output_uri": request.output_uri,
             "idempotency_key": request.idempotency_key,
         }
-        with self._database.session() as session:
+        with self.database.session() as session:
             inserted = session.execute(
                 insert(Job).values(**values).on_conflict_do_nothing(constraint="uq_jobs_idempotency").returning(Job.id)
             ).scalar_one_or_none()
@@ -71,7 +71,7 @@ class JobService:
 
     def get(self, job_id: UUID) -> Job:
         """Raises JobNotFound."""
-        with self._database.session() as session:
+        with self.database.session() as session:
             job = session.get(Job, job_id)
         if job is None:
             raise JobNotFound(f"There is no job {job_id}.")
@@ -85,13 +85,13 @@ class JobService:
         if before is not None:
             edge = self.get(before)
             query = query.where(tuple_(Job.created_at, Job.id) < tuple_(edge.created_at, edge.id))
-        with self._database.session() as session:
+        with self.database.session() as session:
             return session.execute(query).scalars().all()
 
     def chunks(self, job_id: UUID) -> Sequence[Chunk]:
         """In order. Raises JobNotFound."""
         self.get(job_id)
-        with self._database.session() as session:
+        with self.database.session() as session:
             return session.execute(select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)).scalars().all()
 
     def cancel(self, job_id: UUID) -> Job:
@@ -99,7 +99,7 @@ class JobService:
 
         Raises JobNotFound, InvalidState for a job that is done or failed.
         """
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             stopped = {"error_code": "job_cancelled", "error_message": "The job was cancelled."}
             # Chunks before the job's row, in the claim's order of locking. A job that is over has none queued.
             connection.execute(statement("stop_queued_chunks"), {"job_id": job_id, **stopped})
@@ -113,7 +113,7 @@ class JobService:
 
     def retry(self, job_id: UUID) -> Job:
         """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             moved = connection.execute(statement("retry_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id})

@@ -148,7 +148,8 @@ class _ChunkAnalysis:
 
     def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
         width, height = self._size
-        return np.frombuffer(ring.slot(slot), np.uint8).reshape(height, width, 3)
+        # A copy: Ultralytics keeps the last batch, and a mapping that is still looked at cannot be closed.
+        return np.frombuffer(ring.slot(slot), np.uint8).reshape(height, width, 3).copy()
 
     def _in_source_pixels(self, detections: Detections) -> Detections:
         limit = np.array([self._work.facts.width, self._work.facts.height] * 2, np.float64)

@@ -1,0 +1,99 @@
+"""The job resource, as the API, the command line and the page show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from backend.db.engine import Database
+from backend.db.models import Chunk, Job
+from backend.jobs.progress import Progress, progress_of
+from backend.states import JobStatus
+from backend.storage.http import safe_url
+
+API = "/api/v1"
+
+
+def job_resources(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """JSON objects in the jobs' order, progress derived with one query for all of them."""
+    return [job_resource(job, progress) for job, progress in zip(jobs, progress_of(database, jobs), strict=True)]
+
+
+def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
+    base = f"{API}/jobs/{job.id}"
+    return {
+        "id": str(job.id),
+        "kind": job.kind,
+        "status": job.status,
+        "stage": job.stage,
+        "deep_mode": job.deep_mode,
+        "progress_pct": progress.pct,
+        "total_chunks": job.total_chunks,
+        "completed_chunks": job.completed_chunks,
+        "failed_chunks": progress.failed_chunks,
+        "eta_seconds": progress.eta_seconds,
+        "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
+        "video": _video(job),
+        "params": job.params,
+        "detector": job.detector,
+        "output": {"uri": job.output_uri, "url": f"{base}/output"} if job.status == JobStatus.DONE else None,
+        "warnings": job.warnings,
+        "error": _error(job),
+        "created_at": _iso(job.created_at),
+        "started_at": _iso(job.started_at),
+        "completed_at": _iso(job.completed_at),
+        "links": {
+            "self": base,
+            **{name: f"{base}/{name}" for name in ("cancel", "retry", "chunks", "tracks", "camera-path", "manifest")},
+        },
+    }
+
+
+def chunk_resource(chunk: Chunk) -> dict[str, Any]:
+    return {
+        "chunk_index": chunk.chunk_index,
+        "status": chunk.status,
+        "start_sec": chunk.start_sec,
+        "end_sec": chunk.end_sec,
+        "start_pts": chunk.start_pts,
+        "end_pts": chunk.end_pts,
+        "attempts": chunk.attempts,
+        "failures": chunk.failures,
+        "claimed_by": chunk.claimed_by,
+        "artifact_s3_key": chunk.artifact_s3_key,
+        "artifact_sha256": chunk.artifact_sha256,
+        "runtime_ms": chunk.runtime_ms,
+        "error_code": chunk.error_code,
+        "error_message": chunk.error_message,
+        "created_at": _iso(chunk.created_at),
+        "started_at": _iso(chunk.started_at),
+        "completed_at": _iso(chunk.completed_at),
+    }
+
+
+def _video(job: Job) -> dict[str, Any] | None:
+    if job.probe is None:
+        return None
+    fps = Fraction(job.fps_num, job.fps_den) if job.fps_num and job.fps_den else None
+    return {
+        "duration_seconds": job.duration_seconds,
+        "fps": f"{fps.numerator}/{fps.denominator}" if fps else None,
+        "width": job.width,
+        "height": job.height,
+        "rotation": job.rotation,
+        "frame_count": job.frame_count,
+        "has_audio": job.has_audio,
+    }
+
+
+def _error(job: Job) -> dict[str, Any] | None:
+    # A job that will be tried again keeps its last error in the row; people see it only when it is final.
+    if job.status != JobStatus.FAILED:
+        return None
+    return {"code": job.error_code, "message": job.error_message, "retryable": bool(job.error_retryable)}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,136 @@
+"""The embedded parts of one machine: the database, and worker processes that end with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from backend.db.embedded import EmbeddedPostgres
+from backend.db.engine import Database
+from backend.db.migrate import upgrade
+from backend.errors import DatabaseUnavailable
+from backend.settings import Settings
+
+STOP_GRACE_SEC = 15.0
+LOG_TAIL_BYTES = 2000
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
+    """The database of DATABASE_URL, or the embedded one, ready for use; and the settings that name it.
+
+    An empty database gets its tables; one with tables is left to `alembic upgrade head`.
+    Raises DatabaseUnavailable.
+    """
+    if settings.database_url is not None:
+        database = Database(settings.database_url.get_secret_value())
+        try:
+            with database.transaction() as connection:
+                empty = connection.execute(text("SELECT to_regclass('video_analysis_jobs') IS NULL")).scalar_one()
+            if empty:
+                upgrade(database)
+            yield database, settings
+        finally:
+            database.close()
+        return
+    with EmbeddedPostgres(settings.data_dir / "postgres") as server:
+        database = Database(server.url)
+        try:
+            upgrade(database)
+            yield database, settings.model_copy(update={"database_url": SecretStr(server.url)})
+        finally:
+            database.close()
+
+
+@dataclass
+class Worker:
+    """A child process and the file its log goes to."""
+
+    module: str
+    log_path: Path
+    process: subprocess.Popen[bytes]
+    _log: IO[bytes]
+
+    def last_words(self) -> str:
+        """The last line of its log that is not a JSON event: what it said to a person."""
+        data = self.log_path.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+        lines = [line for line in data.splitlines() if line and not line.startswith("{")]
+        return lines[-1] if lines else f"see {self.log_path}"
+
+
+@dataclass
+class Fleet:
+    """Worker processes of this machine. Leaving it stops them: SIGTERM, and after a grace SIGKILL."""
+
+    settings: Settings
+    log_folder: Path
+    workers: list[Worker] = field(default_factory=list)
+
+    def start(self, module: str, *, threads: int | None = None, job_id: UUID | None = None, name: str = "") -> Worker:
+        self.log_folder.mkdir(parents=True, exist_ok=True)
+        log_path = self.log_folder / f"{name or module.rsplit('.', 1)[-1]}.log"
+        log = log_path.open("ab")
+        command = [sys.executable, "-m", module, "--parent-pid", str(os.getpid())]
+        if job_id is not None:
+            command += ["--job", str(job_id)]
+        process = subprocess.Popen(
+            command,
+            env=self._environment(threads),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
+        )
+        worker = Worker(module, log_path, process, log)
+        self.workers.append(worker)
+        return worker
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_GRACE_SEC
+        for worker in self.workers:
+            try:
+                worker.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            worker._log.close()
+
+    def _environment(self, threads: int | None) -> dict[str, str]:
+        if self.settings.database_url is None:
+            raise DatabaseUnavailable("The workers need a database.")
+        environment = dict(os.environ) | {
+            "DATABASE_URL": self.settings.database_url.get_secret_value(),
+            "STORAGE_URL": self.settings.storage_root_url,
+            "FRAMEFLEET_DATA_DIR": str(self.settings.data_dir.resolve()),
+            "DETECTOR": self.settings.detector,
+            "POLL_SECONDS": str(self.settings.poll_seconds),
+            "DRAIN_SECONDS": str(self.settings.drain_seconds),
+        }
+        environment.pop("WORKER_ID", None)
+        if threads is not None and self.settings.threads is None:
+            environment["FRAMEFLEET_THREADS"] = str(threads)
+        return environment
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
