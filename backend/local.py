@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -60,9 +60,10 @@ class Worker:
     """A child process and the file its log goes to."""
 
     module: str
+    command: list[str]
+    threads: int | None
     log_path: Path
     process: subprocess.Popen[bytes]
-    _log: IO[bytes]
 
     def last_words(self) -> str:
         """The last line of its log that is not a JSON event: what it said to a person."""
@@ -82,21 +83,26 @@ class Fleet:
     def start(self, module: str, *, threads: int | None = None, job_id: UUID | None = None, name: str = "") -> Worker:
         self.log_folder.mkdir(parents=True, exist_ok=True)
         log_path = self.log_folder / f"{name or module.rsplit('.', 1)[-1]}.log"
-        log = log_path.open("ab")
         command = [sys.executable, "-m", module, "--parent-pid", str(os.getpid())]
         if job_id is not None:
             command += ["--job", str(job_id)]
-        process = subprocess.Popen(
-            command,
-            env=self._environment(threads),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
-        )
-        worker = Worker(module, log_path, process, log)
+        worker = Worker(module, command, threads, log_path, self._spawn(command, threads, log_path))
         self.workers.append(worker)
         return worker
+
+    def restart(self, worker: Worker) -> None:
+        worker.process = self._spawn(worker.command, worker.threads, worker.log_path)
+
+    def _spawn(self, command: list[str], threads: int | None, log_path: Path) -> subprocess.Popen[bytes]:
+        with log_path.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env=self.environment(threads),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
+            )
 
     def stop(self) -> None:
         for worker in self.workers:
@@ -109,9 +115,8 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            worker._log.close()
 
-    def _environment(self, threads: int | None) -> dict[str, str]:
+    def environment(self, threads: int | None = None) -> dict[str, str]:
         if self.settings.database_url is None:
             raise DatabaseUnavailable("The workers need a database.")
         environment = dict(os.environ) | {

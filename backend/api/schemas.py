@@ -1,0 +1,145 @@
+"""Requests and responses of /api/v1."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.states import DeepMode, JobStatus
+
+MAX_URI_CHARACTERS = 4096
+
+
+class JobPath(BaseModel):
+    job_id: UUID
+
+
+class JobQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=200)
+    before: UUID | None = Field(None, description="continue after this job, as `next` of the page before says")
+    status: JobStatus | None = None
+
+
+class OutputQuery(BaseModel):
+    download: bool = Field(False, description="true: as an attachment, for saving")
+
+
+class TracksQuery(BaseModel):
+    format: Literal["json", "parquet", "mot"] = "json"
+
+
+class JobRequest(BaseModel):
+    """A job on a video behind a URI. With multipart/form-data send `file` instead of `input`, `params` as JSON text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str = Field("crop", max_length=50)
+    input: str = Field(max_length=MAX_URI_CHARACTERS, description="s3://, gs://, http:// or https:// URI")
+    params: dict[str, Any] = Field(default_factory=dict)
+    deep_mode: DeepMode = DeepMode.GPU
+    priority: int = Field(0, ge=-100, le=100, strict=True)
+    output_uri: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3:// or gs:// URI of the film")
+
+
+class UploadForm(BaseModel):
+    """The fields of a multipart/form-data request beside `file`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str = Field("crop", max_length=50)
+    params: dict[str, Any] = Field(default_factory=dict)
+    deep_mode: DeepMode = DeepMode.GPU
+    priority: int = Field(0, ge=-100, le=100)
+
+
+class Video(BaseModel):
+    duration_seconds: float | None
+    fps: str | None = Field(description="a fraction, as in 30000/1001")
+    width: int
+    height: int
+    rotation: int
+    frame_count: int | None
+    has_audio: bool
+
+
+class JobInput(BaseModel):
+    uri: str
+    name: str
+
+
+class JobOutput(BaseModel):
+    uri: str
+    url: str
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+    retryable: bool
+
+
+class JobResource(BaseModel):
+    id: UUID
+    kind: str
+    status: JobStatus
+    stage: str
+    deep_mode: DeepMode
+    progress_pct: int = Field(ge=0, le=100)
+    total_chunks: int | None
+    completed_chunks: int
+    failed_chunks: int
+    eta_seconds: int | None
+    input: JobInput
+    video: Video | None
+    params: dict[str, Any]
+    detector: dict[str, Any] | None
+    output: JobOutput | None
+    warnings: list[str]
+    error: JobError | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    links: dict[str, str]
+
+
+class JobList(BaseModel):
+    jobs: list[JobResource]
+    next: UUID | None = Field(description="pass as `before` for the next page; null on the last one")
+
+
+class ChunkResource(BaseModel):
+    chunk_index: int
+    status: str
+    start_sec: float
+    end_sec: float
+    start_pts: int
+    end_pts: int
+    attempts: int
+    failures: int
+    claimed_by: str | None
+    artifact_s3_key: str | None
+    artifact_sha256: str | None
+    runtime_ms: int | None
+    error_code: str | None
+    error_message: str | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+
+
+class ChunkList(BaseModel):
+    chunks: list[ChunkResource]
+
+
+class Problem(BaseModel):
+    """application/problem+json"""
+
+    type: str
+    status: int
+    code: str
+    title: str
+    retryable: bool

@@ -1,0 +1,89 @@
+"""Real parts for the tests: a PostgreSQL of their own, real media, real S3 over HTTP. Nothing is patched."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+# The machine's own settings must not leak into tests, nor telemetry out of them.
+for name in ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR"):
+    os.environ.pop(name, None)
+
+from backend.db.embedded import EmbeddedPostgres
+from backend.db.engine import Database
+from backend.db.migrate import upgrade
+from backend.settings import Settings, get_settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"
+
+
+def shared_file(*parts: str) -> Path:
+    """A file of the shared media folder; the test is skipped where there is none."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{path} is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a server of this test run; `template_framefleet` in it has the schema."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+        _create(server.url, "template_framefleet")
+        template = Database(_url_of(server.url, "template_framefleet"))
+        upgrade(template)
+        template.close()
+        yield server.url
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """An empty database with the schema, for one test alone."""
+    name = f"test_{uuid.uuid4().hex}"
+    _create(postgres, name, template="template_framefleet")
+    yield _url_of(postgres, name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url, pool_size=20)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    get_settings.cache_clear()
+    return Settings.model_validate(
+        {
+            "database_url": database_url,
+            "storage_url": (tmp_path / "objects").as_uri(),
+            "data_dir": tmp_path / "data",
+            "retry_base_seconds": 0.0,
+            "http_allow_private": True,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    if not MODEL.exists():
+        pytest.skip(f"{MODEL} is not on this machine")
+    return MODEL
+
+
+def _create(server_url: str, name: str, template: str = "template0") -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def _url_of(server_url: str, name: str) -> str:
+    return server_url.replace("/postgres?", f"/{name}?")
