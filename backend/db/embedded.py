@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from backend.errors import DatabaseUnavailable
 from backend.events import Event, emit
@@ -39,7 +39,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._data = self.folder / "data"
-        self._as_user: dict[str, str | int] = {}
+        self._as_user: dict[str, Any] = {}
 
     @property
     def url(self) -> str:
@@ -90,8 +90,7 @@ class EmbeddedPostgres:
     def _initialise(self) -> None:
         self._data.mkdir(exist_ok=True, mode=0o700)
         if self._as_user:
-            account = pwd.getpwnam(UNPRIVILEGED_USER)
-            os.chown(self._data, account.pw_uid, account.pw_gid)
+            os.chown(self._data, self._as_user["user"], self._as_user["group"])
         options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SUPERUSER)
         self._command("initdb", "-D", str(self._data), *options)
 
@@ -100,8 +99,7 @@ class EmbeddedPostgres:
         if socket_folder != self._data:
             socket_folder.mkdir(mode=0o700, exist_ok=True)
             if self._as_user:
-                account = pwd.getpwnam(UNPRIVILEGED_USER)
-                os.chown(socket_folder, account.pw_uid, account.pw_gid)
+                os.chown(socket_folder, self._as_user["user"], self._as_user["group"])
         settings = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SERVER_OPTIONS.items())
         log = self._data / "server.log"
         self._command(
@@ -125,7 +123,8 @@ class EmbeddedPostgres:
 
     def _step_down(self) -> None:
         """The stand-in account must be able to walk to the server's files; nothing else is opened to it."""
-        self._as_user = {"user": UNPRIVILEGED_USER}
+        account = pwd.getpwnam(UNPRIVILEGED_USER)
+        self._as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         for target in (self._data, POSTGRES_BIN_PATH):
             for folder in target.parents:
                 mode = folder.stat().st_mode
