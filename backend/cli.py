@@ -19,8 +19,8 @@ from backend import __version__, events
 from backend.errors import FramefleetError, InvalidParams
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.jobs.service import JobService, NewJob
-from backend.local import database_of
-from backend.run import Run, plan_now, place_input
+from backend.local.parts import database_of
+from backend.local.run import Run, place_input, plan_now
 from backend.settings import Settings, get_settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store
@@ -35,7 +35,9 @@ data_dir_option = click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="The data folder. Default: .framefleet"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-param_option = click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the job kind.")
+param_option = click.option(
+    "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the job kind."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,9 +95,7 @@ def submit(
     """Put INPUT into the queue; workers that run elsewhere take it from there."""
     with _reported(as_json), _connected(data_dir) as (service, settings):
         store = open_store(settings)
-        request = NewJob(
-            kind, "", Path(input_).name, _parse_params(params), priority=priority, output_uri=output_uri
-        )
+        request = NewJob(kind, "", Path(input_).name, _parse_params(params), priority=priority, output_uri=output_uri)
         job = service.create(place_input(input_, request, settings, store))
         plan_now(job.id, service.database, store, settings)
         report = _resource(service, job.id)
@@ -183,10 +183,28 @@ def retry(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 @data_dir_option
 def up(workers: int, port: int, host: str, data_dir: Path | None) -> None:
     """Run the whole service on this machine: database, API, page and workers."""
-    from backend.serve import serve
+    from backend.local.serve import serve
 
     with _reported(False):
-        sys.exit(serve(_settings(data_dir, forgiving_detector=True), workers=workers, host=host, port=port, console=err))
+        sys.exit(
+            serve(_settings(data_dir, forgiving_detector=True), workers=workers, host=host, port=port, console=err)
+        )
+
+
+@cli.command()
+@click.argument("video", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Chunk worker processes.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
+@click.option("--stay/--no-stay", default=None, help="Keep the page up. Default: where a person is at the terminal.")
+@data_dir_option
+def demo(video: Path | None, workers: int, port: int, stay: bool | None, data_dir: Path | None) -> None:
+    """Crop a sample clip, or your own VIDEO, with the whole service; say where the film is."""
+    from backend.local.demo import demo as run_demo
+
+    with _reported(False):
+        settings = _settings(data_dir, forgiving_detector=True)
+        stays = sys.stdin.isatty() and sys.stdout.isatty() if stay is None else stay
+        sys.exit(run_demo(settings, video=video, workers=workers, port=port, stay=stays, console=out))
 
 
 @cli.command()
@@ -194,7 +212,7 @@ def up(workers: int, port: int, host: str, data_dir: Path | None) -> None:
 @json_option
 def doctor(data_dir: Path | None, as_json: bool) -> None:
     """Say what is missing on this machine and how to mend it."""
-    from backend.doctor import examine
+    from backend.local.doctor import examine
 
     with _reported(as_json):
         findings = examine(_settings(data_dir))
@@ -202,7 +220,9 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
         click.echo(json.dumps({"ok": all(f.ok for f in findings), "checks": [f.as_dict() for f in findings]}))
     else:
         for finding in findings:
-            out.print(f"[{'green]ok  ' if finding.ok else 'red]MEND'}[/] {_plain(finding.name)}: {_plain(finding.says)}")
+            out.print(
+                f"[{'green]ok  ' if finding.ok else 'red]MEND'}[/] {_plain(finding.name)}: {_plain(finding.says)}"
+            )
     sys.exit(EXIT_DONE if all(f.ok for f in findings) else EXIT_FAILED)
 
 
@@ -217,7 +237,9 @@ def _reported(as_json: bool) -> Iterator[None]:
         yield
     except FramefleetError as error:
         if as_json:
-            click.echo(json.dumps({"error": {"code": error.code, "message": error.message, "retryable": error.retryable}}))
+            click.echo(
+                json.dumps({"error": {"code": error.code, "message": error.message, "retryable": error.retryable}})
+            )
         err.print(f"[red]{_plain(error.code)}[/]: {_plain(error.message)}")
         sys.exit(EXIT_BAD_INPUT)
     except ValidationError as invalid:

@@ -95,4 +95,4 @@ def get_settings() -> Settings:
 
     Raises pydantic.ValidationError, which names the variable and what it must be.
     """
-    return Settings()  # type: ignore[call-arg]
+    return Settings()

@@ -14,10 +14,10 @@ import pytest
 for name in ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR"):
     os.environ.pop(name, None)
 
-from backend.db.embedded import EmbeddedPostgres
-from backend.db.engine import Database
-from backend.db.migrate import upgrade
-from backend.settings import Settings, get_settings
+from backend.db.embedded import EmbeddedPostgres  # noqa: E402
+from backend.db.engine import Database  # noqa: E402
+from backend.db.migrate import upgrade  # noqa: E402
+from backend.settings import Settings, get_settings  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"

@@ -30,7 +30,9 @@ def problem(status: int, code: str, title: str, *, retryable: bool = False) -> R
 def register(app: Flask) -> None:
     app.register_error_handler(errors.FramefleetError, _framefleet)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(RecursionError, lambda _: problem(400, "invalid_request", "The JSON is nested too deep."))
+    app.register_error_handler(
+        RecursionError, lambda _: problem(400, "invalid_request", "The JSON is nested too deep.")
+    )
     app.register_error_handler(Exception, _unexpected)
 
 

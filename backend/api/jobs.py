@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -33,7 +33,7 @@ TRACK_FILES = {
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
     "mot": ("tracks.mot.txt", "text/plain; charset=utf-8"),
 }
-PROBLEMS = {"4XX": schemas.Problem, "5XX": schemas.Problem}
+PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 # One operation takes two kinds of body, which the library's decorator cannot say.
 _BODY = {
     "requestBody": {
@@ -188,7 +188,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     app = context()
     job_id = uuid4()
     key = f"jobs/{job_id}/source"
-    app.store.put_stream(key, file.stream, max_bytes=app.settings.max_upload_bytes)
+    app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
     return NewJob(
         kind=form.kind,
         input_uri=app.store.uri(key),

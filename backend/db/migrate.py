@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import text
-
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import text
+
 from backend.db.engine import Database
 
 # Any constant: processes that start together take turns.

@@ -237,9 +237,7 @@ def _guarded(connection: Connection, name: str, **params: Any) -> None:
         raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
 
 
-def _fail_job(
-    connection: Connection, job_id: UUID, chunk_index: int, code: str, message: str, retryable: bool
-) -> None:
+def _fail_job(connection: Connection, job_id: UUID, chunk_index: int, code: str, message: str, retryable: bool) -> None:
     # Queued chunks first, then the job's row: the claim locks in that order too, so neither waits for the other.
     connection.execute(
         statement("stop_queued_chunks"),

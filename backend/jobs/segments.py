@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from backend.media.facts import VideoFacts
 
@@ -42,7 +43,7 @@ def cut(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     bounds.append(end_pts)
     return [
         Segment(i, start, end, _seconds(start, facts), _seconds(end, facts))
-        for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for i, (start, end) in enumerate(pairwise(bounds))
     ]
 
 

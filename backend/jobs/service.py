@@ -92,7 +92,9 @@ class JobService:
         """In order. Raises JobNotFound."""
         self.get(job_id)
         with self.database.session() as session:
-            return session.execute(select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)).scalars().all()
+            return (
+                session.execute(select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)).scalars().all()
+            )
 
     def cancel(self, job_id: UUID) -> Job:
         """No new claims from now on; running work stops at its next heartbeat. Cancelling twice changes nothing.

@@ -27,9 +27,12 @@ BATCHES_IN_RING = 2
 class DetectionParams(Protocol):
     """The parameters that change what a chunk computes."""
 
-    sample_fps: float
-    conf: float
-    iou: float
+    @property
+    def sample_fps(self) -> float: ...
+    @property
+    def conf(self) -> float: ...
+    @property
+    def iou(self) -> float: ...
 
 
 def chunk_identity(params: DetectionParams, detector: Detector, settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import av.error
@@ -18,6 +18,7 @@ from backend.errors import MediaUndecodable, NotAVideo, NoVideoStream
 
 # Containers only. A playlist (HLS, ffconcat) would make FFmpeg open files and addresses of its author's choice.
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,ivf"
+UNREADABLE = "This is not a video file that can be read (MP4, MOV, MKV, WebM, AVI, TS and the like)."
 IO_BUFFER_BYTES = 64 * 1024
 # How far before the wanted time to seek when an index lands too late; the last try reads from the start.
 SEEK_BACK_SEC = (0, 1, 4, 16)
@@ -27,12 +28,13 @@ MAX_CONSECUTIVE_ERRORS = 512
 
 def open_container(file: BinaryIO) -> InputContainer:
     """Raises NotAVideo for anything that is not one of the known containers."""
+    allowed = {"format_whitelist": CONTAINERS}
     try:
-        return av.open(
-            file, metadata_errors="ignore", buffer_size=IO_BUFFER_BYTES, container_options={"format_whitelist": CONTAINERS}
-        )
+        container = av.open(file, "r", metadata_errors="ignore", buffer_size=IO_BUFFER_BYTES, container_options=allowed)
     except (av.error.FFmpegError, ValueError, EOFError) as error:
-        raise NotAVideo("This is not a video file that can be read (MP4, MOV, MKV, WebM, AVI, TS and the like).") from error
+        raise NotAVideo(UNREADABLE) from error
+    assert isinstance(container, InputContainer)  # opened for reading
+    return container
 
 
 def open_video(container: InputContainer, *, max_pixels: int, threads: int) -> VideoStream:
@@ -88,7 +90,7 @@ class FrameReader:
                 self.broken_packets += 1
                 return
             if packet.stream is not self.stream and packet.stream.index != self.stream.index:
-                self._on_companion(packet)
+                self._on_companion(cast("Packet[AudioStream]", packet))
                 continue
             try:
                 decoded = packet.decode()
@@ -99,6 +101,7 @@ class FrameReader:
                     raise MediaUndecodable("The video cannot be decoded: too many broken packets in a row.") from error
                 continue
             for frame in decoded:
+                assert isinstance(frame, VideoFrame)  # the stream is a video stream
                 consecutive_errors = 0
                 if frame.pts is None or (last_pts is not None and frame.pts <= last_pts):
                     self.dropped_frames += 1

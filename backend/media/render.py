@@ -13,7 +13,7 @@ import av.error
 import cv2
 import numpy as np
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
@@ -132,7 +132,9 @@ class Renderer:
                 f"Rendering met frame {self.frames} at PTS {frame.pts}, which the analysis did not see there."
             )
         window = Window(*(float(v) for v in self._path[self.frames, 1:5]))
-        picture = cut(self._planar(frame), window, (self._order.output_width, self._order.output_height), self._geometry)
+        picture = cut(
+            self._planar(frame), window, (self._order.output_width, self._order.output_height), self._geometry
+        )
         picture = _to_bt709(picture, frame)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
@@ -211,7 +213,9 @@ def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:
     scale = picture.height / 720
     for shade, thickness in ((16, 4), (235, 1)):
         origin = (round(12 * scale), round(30 * scale))
-        cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale * 0.8, (shade,), max(1, round(thickness * scale)))
+        cv2.putText(
+            canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale * 0.8, (shade,), max(1, round(thickness * scale))
+        )
     luma[:] = canvas
 
 
@@ -227,4 +231,7 @@ def _muxer_options(stream: VideoStream) -> dict[str, str]:
     """The index in front; edit lists counted in the video's own ticks, so that a late first frame keeps its time."""
     assert stream.time_base is not None  # open_video chose a stream that has one
     ticks_per_sec = stream.time_base.denominator
-    return {"movflags": "+faststart", "movie_timescale": str(ticks_per_sec if 1000 <= ticks_per_sec < 2**31 else 90_000)}
+    return {
+        "movflags": "+faststart",
+        "movie_timescale": str(ticks_per_sec if 1000 <= ticks_per_sec < 2**31 else 90_000),
+    }

@@ -60,7 +60,8 @@ def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geom
     }[geometry.rotation]
     turned_width, turned_height = (height, width) if geometry.rotation in (90, -90) else (width, height)
     stretch = np.diag([geometry.coded_width / turned_width, geometry.coded_height / turned_height, 1.0])
-    return stretch @ np.array(turn, np.float64) @ to_window
+    mapped: Matrix = stretch @ np.array(turn, np.float64) @ to_window
+    return mapped
 
 
 def cut(frame: VideoFrame, window: Window, output_size: tuple[int, int], geometry: Geometry) -> VideoFrame:
@@ -76,7 +77,8 @@ def cut(frame: VideoFrame, window: Window, output_size: tuple[int, int], geometr
 def plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
     """A writable view of one plane, (height, width) uint8."""
     part = frame.planes[number]
-    return np.frombuffer(part, np.uint8).reshape(-1, part.line_size)[: part.height, : part.width]
+    samples: NDArray[np.uint8] = np.frombuffer(memoryview(part), np.uint8)
+    return samples.reshape(-1, part.line_size)[: part.height, : part.width]
 
 
 def _resample(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
@@ -97,7 +99,7 @@ def _resample(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matr
         # Index of the same point in the smaller picture; the halves are the pixels' centres.
         to_small = np.array([[ratio_x, 0, ratio_x / 2 - 0.5], [0, ratio_y, ratio_y / 2 - 0.5], [0, 0, 1]])
         matrix = to_small @ matrix
-        source = small
+        source = np.asarray(small, np.uint8)
     target[:] = cv2.warpAffine(
         source,
         matrix[:2],

@@ -6,6 +6,7 @@ found in JSON. Sampled frames come through shared memory.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import queue
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -24,6 +26,8 @@ from backend.media import wire
 
 KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 EXIT_GRACE_SEC = 5.0
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the file made there has no name
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 class ByteReader(Protocol):
@@ -41,7 +45,7 @@ class FrameRing:
     def __init__(self, slots: int, slot_bytes: int) -> None:
         self.slots = slots
         self.slot_bytes = slot_bytes
-        self._file = tempfile.TemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None)  # noqa: SIM115
         self._file.truncate(slots * slot_bytes)
         self.memory = mmap.mmap(self._file.fileno(), slots * slot_bytes)
 
@@ -196,10 +200,8 @@ class MediaProcess:
             self._process.kill()
         self._process.wait()
         for sock in (self._bytes_sock, self._messages_sock):
-            try:
+            with contextlib.suppress(OSError):  # the child hung up first
                 sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that is blocked in recv
-            except OSError:
-                pass
             sock.close()
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
@@ -209,11 +211,7 @@ class MediaProcess:
 def _bare_environment() -> dict[str, str]:
     """No credentials and no addresses of our own parts reach the process that parses hostile bytes."""
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [_project_root(), kept.get("PYTHONPATH")]))
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), kept.get("PYTHONPATH")]))
     # NumPy's BLAS and OpenCV would each start a thread per core beside the decoder's own.
     kept |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return kept
-
-
-def _project_root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -77,7 +77,7 @@ class RemoteFile(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int = -1) -> bytes:
         left = max(0, self._size_bytes - self._position)
         wanted = min(left if size < 0 else size, left, MAX_READ_BYTES)
         if wanted == 0:

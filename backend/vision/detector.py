@@ -47,7 +47,7 @@ class YoloDetector:
     """Ultralytics YOLO: .pt, .onnx, an OpenVINO folder or a TensorRT engine. fp16 on CUDA."""
 
     def __init__(self, settings: Settings) -> None:
-        model = _existing_model(settings)
+        model = _fetched_model(settings)
         import torch
         from ultralytics import YOLO
 
@@ -59,18 +59,18 @@ class YoloDetector:
         emit(Event.LOADING_MODEL, model=settings.model_name, device=str(self._device), half=on_gpu)
         try:
             self._yolo = YOLO(str(model), task="detect")
-        except (OSError, ConnectionError, RuntimeError, ValueError) as error:
-            raise ModelMissing(_missing(settings.model_name)) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}).") from error
         self._half = on_gpu
         self._name = settings.model_name
-        self._sha256 = _digest(Path(str(self._yolo.ckpt_path or model)))
+        self._sha256 = _digest(model)
         # The first call compiles and allocates; a claim's lease is no place for it.
         self.detect([np.zeros((YOLO_INPUT_PX, YOLO_INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5)
 
     def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
         if not pictures:
             return []
-        results = self._yolo.predict(
+        results: Any = self._yolo.predict(
             list(pictures),
             conf=conf,
             iou=iou,
@@ -103,7 +103,7 @@ class HogDetector:
     def __init__(self, reason: str | None = None) -> None:
         self._reason = reason
         self._hog = cv2.HOGDescriptor()
-        self._hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())  # type: ignore[arg-type]
+        self._hog.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector()))
 
     def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
         return [self._detect(picture, conf, iou) for picture in pictures]
@@ -155,19 +155,41 @@ def _quieten_ultralytics(data_dir: Path) -> None:
     os.environ["YOLO_VERBOSE"] = "false"
     from ultralytics import settings as ultralytics_settings
 
-    ultralytics_settings.update({"sync": False})
+    ultralytics_settings.update({"sync": False})  # type: ignore[no-untyped-call]
 
 
-def _existing_model(settings: Settings) -> Path:
-    """The weights' path; a bare name of Ultralytics' own is left to it to fetch. Raises ModelMissing."""
+def find_model(settings: Settings) -> Path | None:
+    """The weights' path; None for weights of Ultralytics' own that are not here yet. Raises ModelMissing."""
     path = Path(settings.model_name)
-    if path.exists():
-        if settings.model_sha256 and _digest(path) != settings.model_sha256:
-            raise ModelMissing(f"The weights {path} are not the ones that MODEL_SHA256 names.")
-        return path
-    if path.parent != Path(".") or path.suffix != ".pt":
+    downloaded = settings.data_dir / "models" / path
+    found = next((candidate for candidate in (path, downloaded) if candidate.exists()), None)
+    if found is None:
+        if len(path.parts) > 1 or path.suffix != ".pt":
+            raise ModelMissing(_missing(settings.model_name))
+        return None
+    # .pt weights are pickles, and loading one runs what is in it.
+    if settings.model_sha256 and _digest(found) != settings.model_sha256:
+        raise ModelMissing(f"The weights {found} are not the ones that MODEL_SHA256 names.")
+    return found
+
+
+def _fetched_model(settings: Settings) -> Path:
+    """The weights' path, downloaded first where they are Ultralytics' own. Raises ModelMissing."""
+    found = find_model(settings)
+    if found is not None:
+        return found
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    target = settings.data_dir / "models" / settings.model_name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        attempt_download_asset(str(target))
+    except (OSError, RuntimeError) as error:  # ConnectionError is an OSError
+        raise ModelMissing(_missing(settings.model_name)) from error
+    model = find_model(settings)
+    if model is None:
         raise ModelMissing(_missing(settings.model_name))
-    return path
+    return model
 
 
 def _missing(model_name: str) -> str:

@@ -41,7 +41,7 @@ class Tracker:
     def __init__(self, *, conf: float, sample_fps: float) -> None:
         from ultralytics.trackers.byte_tracker import BYTETracker
 
-        self._byte_track = BYTETracker(
+        self._byte_track = BYTETracker(  # type: ignore[no-untyped-call]
             SimpleNamespace(
                 track_high_thresh=conf,
                 track_low_thresh=min(WEAK_CONFIDENCE, conf),

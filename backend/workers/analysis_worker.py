@@ -31,8 +31,8 @@ from backend.storage.range_reader import RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.detector import open_detector
 from backend.workers import command
-from backend.workers.gpu_chunk_worker import JSON_TYPE, ChunkWorker, _internal
-from backend.workers.loop import Drain, WorkerLoop
+from backend.workers.gpu_chunk_worker import JSON_TYPE, ChunkWorker
+from backend.workers.loop import Drain, WorkerLoop, unexpected
 
 CONTENT_TYPES = {".json": JSON_TYPE, ".txt": "text/plain", ".parquet": "application/vnd.apache.parquet"}
 
@@ -66,7 +66,7 @@ class Aggregator:
             self._fail(claim, failure, ids)
         except Exception as failure:  # noqa: BLE001 - a fault of ours: tried again, the log has the trace
             error(Event.JOB_FAILED, **ids, exc_info=failure)
-            self._fail(claim, _internal(failure), ids)
+            self._fail(claim, unexpected(failure), ids)
         return True
 
     def _work(self, claim: JobClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:

@@ -21,7 +21,7 @@ from backend.storage.range_reader import BlockCache, RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
 from backend.vision.detector import Detector, open_detector
 from backend.workers import command
-from backend.workers.loop import Drain, WorkerLoop
+from backend.workers.loop import Drain, WorkerLoop, unexpected
 
 JSON_TYPE = "application/json"
 
@@ -69,7 +69,7 @@ class ChunkWorker:
             self._fail(claim, failure, ids)
         except Exception as failure:  # noqa: BLE001 - a fault of ours: the chunk is tried again, the log has the trace
             error(Event.CHUNK_FAILED, **ids, exc_info=failure)
-            self._fail(claim, _internal(failure), ids)
+            self._fail(claim, unexpected(failure), ids)
         return True
 
     def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
@@ -147,15 +147,6 @@ class ChunkWorker:
             self._queue.fail_chunk(claim, failure)
         except ClaimLost as lost:
             warn(Event.CLAIM_LOST, **ids, message=lost.message)
-
-
-class _Unexpected(FramefleetError):
-    code = "internal_error"
-    retryable = True
-
-
-def _internal(failure: Exception) -> FramefleetError:
-    return _Unexpected(f"An unexpected {type(failure).__name__} stopped the work; the worker's log has the details.")
 
 
 @command.worker("gpu_chunk_worker")

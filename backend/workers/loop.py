@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from backend.errors import DatabaseUnavailable
+from backend.errors import DatabaseUnavailable, FramefleetError
 from backend.events import Event, emit, warn
 from backend.settings import Settings
 
@@ -19,6 +19,17 @@ RESCUE_EVERY_SEC = 5.0
 
 class Drain(Exception):
     """The worker must stop now: give the claim back and leave."""
+
+
+class Unexpected(FramefleetError):
+    """A fault of ours: tried again, since it may have been the machine's."""
+
+    code = "internal_error"
+    retryable = True
+
+
+def unexpected(failure: Exception) -> Unexpected:
+    return Unexpected(f"An unexpected {type(failure).__name__} stopped the work; the worker's log has the details.")
 
 
 class WorkerLoop:

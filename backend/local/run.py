@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
-from backend.local import Fleet, Worker, database_of
+from backend.local.parts import Fleet, Worker, database_of
 from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_store
@@ -42,7 +43,9 @@ class WorkersGone(FramefleetError):
 class Run:
     def __init__(self, settings: Settings, *, workers: int, deep_mode: DeepMode, console: Console) -> None:
         # Workers that wait for this job alone may ask often, and leave at once when it is over.
-        self._settings = settings.model_copy(update={"poll_seconds": min(settings.poll_seconds, 0.2), "drain_seconds": 0})
+        self._settings = settings.model_copy(
+            update={"poll_seconds": min(settings.poll_seconds, 0.2), "drain_seconds": 0}
+        )
         self._workers = workers
         self._deep_mode = deep_mode
         self._console = console
@@ -53,7 +56,7 @@ class Run:
         Raises FramefleetError for bad arguments, before anything is started.
         """
         kind_named(kind).parse_params(params)
-        _check_given(given)
+        check_given(given)
         began = time.monotonic()
         with database_of(self._settings) as (database, settings):
             store = open_store(settings)
@@ -62,10 +65,13 @@ class Run:
             with Fleet(settings, settings.data_dir / "logs") as fleet:
                 self._start(fleet, job_id)
                 plan_now(job_id, database, store, settings)
-                report = self._follow(job_id, database, fleet)
+                report = follow(job_id, database, self._console, lambda: _check_alive(fleet.workers))
             if report["status"] == JobStatus.DONE:
                 report["files"] = _fetch(job_id, database, store, settings, output)
-            report["seconds"] = {**JobService(database).get(job_id).timings, "total": round(time.monotonic() - began, 3)}
+            report["seconds"] = {
+                **JobService(database).get(job_id).timings,
+                "total": round(time.monotonic() - began, 3),
+            }
         return report
 
     def _start(self, fleet: Fleet, job_id: UUID) -> None:
@@ -76,35 +82,40 @@ class Run:
         if self._workers:
             fleet.start("backend.workers.analysis_worker", job_id=job_id)
 
-    def _follow(self, job_id: UUID, database: Database, fleet: Fleet) -> dict[str, Any]:
-        service = JobService(database)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[eta]}"),
-        )
-        with Progress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task("PROBING", total=100, eta="")
-            try:
-                while True:
-                    report = job_resources(database, [service.get(job_id)])[0]
-                    eta = f"about {report['eta_seconds']} s left" if report["eta_seconds"] else ""
-                    bar.update(task, description=report["stage"], completed=report["progress_pct"], eta=eta)
-                    if report["status"] in FINAL_JOB_STATUSES:
-                        return report
-                    _check_alive(fleet.workers, report["status"])
-                    time.sleep(POLL_SEC)
-            except KeyboardInterrupt:
-                service.cancel(job_id)
-                return job_resources(database, [service.get(job_id)])[0]
+
+def follow(job_id: UUID, database: Database, console: Console, check: Callable[[], None]) -> dict[str, Any]:
+    """Shows progress until the job is over; returns its resource. Interrupted, it cancels the job.
+
+    `check` is called between polls and may raise.
+    """
+    service = JobService(database)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[eta]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("PROBING", total=100, eta="")
+        try:
+            while True:
+                report = job_resources(database, [service.get(job_id)])[0]
+                eta = f"about {report['eta_seconds']} s left" if report["eta_seconds"] else ""
+                bar.update(task, description=report["stage"], completed=report["progress_pct"], eta=eta)
+                if report["status"] in FINAL_JOB_STATUSES:
+                    return report
+                check()
+                time.sleep(POLL_SEC)
+        except KeyboardInterrupt:
+            service.cancel(job_id)
+            return job_resources(database, [service.get(job_id)])[0]
 
 
 def place_input(given: str, request: NewJob, settings: Settings, store: ObjectStore) -> NewJob:
     """The request with its input's URI: a local file is read in place where the database is this machine's own, else
     uploaded, since workers elsewhere cannot see it. Raises SourceNotFound, UnsupportedInput."""
-    _check_given(given)
+    check_given(given)
     if "://" in given and not given.startswith("file://"):
         name = given.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
         return replace(request, input_uri=given, input_name=name or "video")
@@ -124,7 +135,7 @@ def plan_now(job_id: UUID, database: Database, store: ObjectStore, settings: Set
         Planner(database, queue, store, settings).plan(claim)
 
 
-def _check_given(given: str) -> None:
+def check_given(given: str) -> None:
     scheme, separator, _ = given.partition("://")
     if separator and scheme.lower() not in URI_SCHEMES:
         raise UnsupportedInput(f"{scheme:.20}:// is not read here: give a path or a file, s3, gs, http or https URI.")
@@ -132,13 +143,12 @@ def _check_given(given: str) -> None:
         raise SourceNotFound(f"There is no file {given:.300}.")
 
 
-def _check_alive(workers: list[Worker], status: str) -> None:
-    """Raises WorkersGone when nobody is left to do what comes next."""
-    chunk_workers = [w for w in workers if w.module.endswith("gpu_chunk_worker")]
-    others = [w for w in workers if w not in chunk_workers]
-    needed = others if status == JobStatus.AGGREGATING else chunk_workers or others
-    if needed and all(worker.process.poll() is not None for worker in needed):
-        raise WorkersGone(f"The workers stopped: {needed[0].last_words()}")
+def _check_alive(workers: list[Worker]) -> None:
+    """Raises WorkersGone when nobody is left of those that detect, or of those that join."""
+    for module in {worker.module for worker in workers}:
+        kin = [worker for worker in workers if worker.module == module]
+        if all(worker.process.poll() is not None for worker in kin):
+            raise WorkersGone(f"The workers stopped: {kin[0].last_words()}")
 
 
 def _fetch(

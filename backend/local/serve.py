@@ -1,0 +1,164 @@
+"""The whole service on one machine: what `framefleet up` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from backend.errors import FramefleetError
+from backend.local.parts import Fleet, database_of
+from backend.settings import Settings
+from backend.workers.command import EXIT_BAD_SETUP
+
+API_THREADS = 8
+START_TIMEOUT_SEC = 30.0
+WATCH_EVERY_SEC = 0.5
+RESTART_PAUSE_SEC = 2.0
+UPLOAD_TIMEOUT_SEC = 3600
+
+
+class ServiceFailed(FramefleetError):
+    code = "service_failed"
+
+
+class Service:
+    """Database, API and workers, for as long as the context lasts. Whatever dies meanwhile is started anew."""
+
+    def __init__(self, settings: Settings, *, workers: int, host: str, port: int) -> None:
+        self._given = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
+        self._workers = workers
+        self._host = host
+        self._port = port or _free_port(host)
+        self._stack = ExitStack()
+        self._stopping = _StopFlag()
+
+    @property
+    def address(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    def __enter__(self) -> Self:
+        """Raises ServiceFailed or DatabaseUnavailable when a part cannot start."""
+        with ExitStack() as stack:
+            self.database, self.settings = stack.enter_context(database_of(self._given))
+            self.fleet = stack.enter_context(Fleet(self.settings, self.settings.data_dir / "logs"))
+            self._api = _start_api(self.fleet, self._host, self._port)
+            stack.callback(_stop_api, self._api)
+            threads = max(1, (os.cpu_count() or 1) // max(1, self._workers))
+            for number in range(self._workers):
+                name = f"gpu_chunk_worker-{number}"
+                self.fleet.start("backend.workers.gpu_chunk_worker", threads=threads, name=name)
+            self.fleet.start("backend.workers.analysis_worker")
+            _wait_until_listening(self._host, self._port, self._api)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def check(self) -> None:
+        """Starts dead workers anew.
+
+        Raises ServiceFailed for what would die again, KeyboardInterrupt when told to stop.
+        """
+        if self._stopping.is_set:
+            raise KeyboardInterrupt
+        if self._api.poll() is not None:
+            raise ServiceFailed(f"The API stopped; see {self.fleet.log_folder / 'api.log'}.")
+        _restart_dead(self.fleet)
+
+    def wait(self) -> None:
+        """Until SIGINT or SIGTERM."""
+        while not self._stopping.is_set:
+            time.sleep(WATCH_EVERY_SEC)
+            if not self._stopping.is_set:
+                self.check()
+
+
+def serve(settings: Settings, *, workers: int, host: str, port: int, console: Console) -> int:
+    """Runs until SIGINT or SIGTERM. Returns the exit code. Raises ServiceFailed when a part cannot start at all."""
+    with Service(settings, workers=workers, host=host, port=port) as service:
+        console.print(f"framefleet is up: {service.address}/", soft_wrap=True)
+        console.print(f"Logs are in {service.fleet.log_folder}. Ctrl-C stops everything.", soft_wrap=True)
+        service.wait()
+    return 0
+
+
+class _StopFlag:
+    def __init__(self) -> None:
+        self.is_set = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._set)
+
+    def _set(self, number: int, frame: object) -> None:
+        self.is_set = True
+
+
+def _start_api(fleet: Fleet, host: str, port: int) -> subprocess.Popen[bytes]:
+    fleet.log_folder.mkdir(parents=True, exist_ok=True)
+    with (fleet.log_folder / "api.log").open("ab") as log:
+        return subprocess.Popen(
+            [
+                sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}", "--threads", str(API_THREADS),
+                "--timeout", str(UPLOAD_TIMEOUT_SEC), "--worker-tmp-dir", _memory_folder(),
+                "backend.api.app:create_app()",
+            ],
+            env=fleet.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _stop_api(api: subprocess.Popen[bytes]) -> None:
+    if api.poll() is None:
+        api.terminate()
+        try:
+            api.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            api.kill()
+            api.wait()
+
+
+def _wait_until_listening(host: str, port: int, api: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SEC
+    while time.monotonic() < deadline and api.poll() is None:
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise ServiceFailed(f"The API does not listen on {host}:{port}; is the port taken? Try --port 0.")
+
+
+def _restart_dead(fleet: Fleet) -> None:
+    """A killed worker is replaced; one that says its set-up is bad would only say it again."""
+    for worker in [w for w in fleet.workers if w.process.poll() is not None]:
+        if worker.process.returncode == EXIT_BAD_SETUP:
+            raise ServiceFailed(f"{Path(worker.log_path).stem}: {worker.last_words()}")
+        time.sleep(RESTART_PAUSE_SEC)
+        fleet.restart(worker)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _memory_folder() -> str:
+    """Where gunicorn keeps its heartbeat file: a slow disk would make it think that a worker hangs."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else "/tmp"  # noqa: S108
