@@ -1,0 +1,42 @@
+# Each target sets itself up: Python 3.11 or newer is all that has to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VIDEO ?=
+MODEL ?=
+
+.PHONY: setup demo test lint bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo [VIDEO=clip.mp4]   crop a sample clip, or your own, with the whole service"
+	@echo "make test                    every test"
+	@echo "make lint                    ruff, mypy, import-linter"
+	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "framefleet needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages into $(VENV); the first time takes some minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
+
+test: setup
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')
+
+clean:
+	rm -rf $(VENV) .framefleet build *.egg-info
