@@ -41,8 +41,7 @@ class Planner:
         """Never raises what is the source's fault: the job then says so. Raises DatabaseUnavailable."""
         ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
         try:
-            chunks = self._plan(claim)
-            emit(Event.JOB_PLANNED, **ids, chunks=chunks)
+            self._plan(claim)
         except ClaimLost as lost:
             warn(Event.CLAIM_LOST, **ids, message=lost.message)
         except FramefleetError as error:
@@ -53,19 +52,21 @@ class Planner:
                 return
             emit(Event.JOB_FAILED, **ids, error_code=error.code, status=status)
 
-    def _plan(self, claim: JobClaim) -> int:
+    def _plan(self, claim: JobClaim) -> None:
         with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:
             source = open_source(claim.input_uri, self._settings)
             if source.info.size_bytes == 0:
                 raise EmptyFile("The file is empty.")
             if source.info.size_bytes > self._settings.max_source_bytes:
                 raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
-            facts = probe_source(RangeReader(source), self._settings)
+            reader = RangeReader(source)
+            facts = probe_source(reader, self._settings)
             chunk_seconds = self._settings.chunk_seconds if claim.deep_mode is DeepMode.GPU else float("inf")
             cuts = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
             lease.check()
             self._write(claim, source.info, facts, cuts)
-        return len(cuts)
+        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
+        emit(Event.JOB_PLANNED, **ids, chunks=len(cuts), bytes_read=reader.bytes_fetched)
 
     def _write(self, claim: JobClaim, info: ObjectInfo, facts: VideoFacts, cuts: list[Segment]) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}

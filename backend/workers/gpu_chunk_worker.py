@@ -75,17 +75,21 @@ class ChunkWorker:
     def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
         key = artifact_key(claim.job_id, claim.chunk_index)
         sha256 = self._adoptable(key, claim)
+        bytes_read = 0
         if sha256 is None:
-            artifact = self._analyse(claim, lease, loop)
+            source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+            reader = RangeReader(source, self._cache)
+            artifact = self._analyse(claim, reader, lease, loop)
             lease.check()
             sha256 = self._store_artifact(key, artifact, claim)
+            bytes_read = reader.bytes_fetched
         lease.check()
         status = self._queue.complete_chunk(claim, key, sha256, self._detector.describe())
-        emit(Event.CHUNK_COMPLETED, job_id=str(claim.job_id), chunk_index=claim.chunk_index, job_status=status)
+        ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts}
+        emit(Event.CHUNK_COMPLETED, **ids, bytes_read=bytes_read, job_status=status)
 
-    def _analyse(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkArtifact:
+    def _analyse(self, claim: ChunkClaim, reader: RangeReader, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkArtifact:
         kind = kind_named(claim.kind)
-        source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
 
         def report(share: float) -> None:
             lease.report(share)
@@ -101,7 +105,7 @@ class ChunkWorker:
                 source={"etag": claim.source_etag, "size": claim.source_size},
                 facts=claim.facts,
                 params=kind.parse_params(claim.params),
-                reader=RangeReader(source, self._cache),
+                reader=reader,
                 detector=self._detector,
                 settings=self._settings,
                 report=report,

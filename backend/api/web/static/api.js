@@ -1,0 +1,112 @@
+// The page's only way to the server. Whatever goes wrong becomes a Problem with a sentence to show.
+
+const JOBS = "/api/v1/jobs";
+const TIMEOUT_MS = 30_000;
+
+export class Problem extends Error {
+  constructor(title, { code = "", status = 0 } = {}) {
+    super(title);
+    this.code = code;
+    this.status = status; // 0: no answer came at all
+  }
+
+  /** The same question may be answered later. */
+  get passes() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+export const jobUrl = (id) => `${JOBS}/${id}`;
+export const getJob = (id) => ask(jobUrl(id));
+export const cancelJob = (id) => ask(`${jobUrl(id)}/cancel`, { method: "POST" });
+export const retryJob = (id) => ask(`${jobUrl(id)}/retry`, { method: "POST" });
+export const recentJobs = async () => (await ask(`${JOBS}?limit=10`)).jobs;
+
+export function createFromLink(input, params, key) {
+  return ask(JOBS, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+    body: JSON.stringify({ kind: "crop", input, params }),
+  });
+}
+
+/** Sends a file. Returns {job, abort}: a promise of the job, null when aborted. fetch() has no upload progress. */
+export function upload(file, params, key, onProgress) {
+  const xhr = new XMLHttpRequest();
+  const job = new Promise((resolve, reject) => {
+    xhr.upload.onprogress = (event) => onProgress(event.loaded, event.lengthComputable ? event.total : file.size);
+    xhr.onabort = () => resolve(null);
+    xhr.onerror = () => reject(new Problem("The connection broke during the upload. Check the network and start again."));
+    xhr.onload = () => {
+      const answer = parsed(xhr.responseText);
+      if (xhr.status < 300 && answer) resolve(answer);
+      else reject(problemOf(xhr.status, answer));
+    };
+  });
+  const form = new FormData();
+  form.append("kind", "crop");
+  form.append("params", JSON.stringify(params));
+  form.append("file", file);
+  xhr.open("POST", JOBS);
+  xhr.setRequestHeader("Idempotency-Key", key);
+  xhr.send(form);
+  return { job, abort: () => xhr.abort() };
+}
+
+/** The reason that the film cannot be had; null when it can, or when the store's own host serves it. */
+export async function filmProblem(id) {
+  try {
+    const response = await fetch(`${jobUrl(id)}/output`, { headers: { Range: "bytes=0-0" }, redirect: "manual" });
+    if (response.type === "opaqueredirect" || response.ok) return null;
+    return problemOf(response.status, parsed(await response.text()));
+  } catch {
+    return noAnswer();
+  }
+}
+
+/** crypto.randomUUID() is missing on plain http:// addresses. */
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function ask(path, options = {}) {
+  let status, text;
+  try {
+    const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+    status = response.status;
+    text = await response.text();
+  } catch {
+    throw noAnswer();
+  }
+  const answer = parsed(text);
+  if (status >= 300 || !answer) throw problemOf(status, answer);
+  return answer;
+}
+
+function noAnswer() {
+  return new Problem("The server does not answer. Check the network and try again.");
+}
+
+function problemOf(status, answer) {
+  if (answer && typeof answer.title === "string") {
+    return new Problem(sentence(answer.title), { code: answer.code, status });
+  }
+  if (status === 413) return new Problem("The file is larger than this server accepts.", { status });
+  return new Problem(`The server gave an answer that this page cannot read (HTTP ${status}). Try again in a moment.`, {
+    status: status < 300 ? 502 : status,
+  });
+}
+
+function sentence(title) {
+  const text = title.charAt(0).toUpperCase() + title.slice(1);
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
+}
+
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return value && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,143 @@
+// Which view is up, and what happens between them. The job's id lives in the address: #job=<uuid>.
+
+import { cancelJob, createFromLink, getJob, newKey, retryJob, upload } from "./api.js";
+import { complain, resetForm, setUpForm } from "./form.js";
+import { clearJob, isFinal, note, paintJob, paintProblem, paintUpload } from "./job_view.js";
+import { poll } from "./poll.js";
+import { hideRecent, showRecent } from "./recent.js";
+
+const JOB_HASH = /^#job=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
+const byId = (id) => document.getElementById(id);
+const cancelButton = byId("cancel");
+const retryButton = byId("retry");
+
+let polling = null;
+let jobId = null;
+let sending = null; // {abort} while a file is on its way
+let key = null; // a repeated submit after a broken connection makes no second job
+
+function route() {
+  const id = JOB_HASH.exec(location.hash)?.[1]?.toLowerCase() ?? null;
+  sending?.abort();
+  polling?.stop();
+  jobId = id;
+  if (id) showJob(id);
+  else showHome();
+}
+
+function showHome() {
+  document.title = "framefleet";
+  swap("home");
+  clearJob();
+  showRecent();
+}
+
+function showJob(id) {
+  clearJob();
+  swap("job");
+  watch(id);
+}
+
+function swap(view) {
+  const other = view === "home" ? "job" : "home";
+  const moved = !byId(other).hidden;
+  byId(other).hidden = true;
+  byId(view).hidden = false;
+  if (view === "job") hideRecent();
+  if (!moved) return;
+  window.scrollTo(0, 0);
+  byId(view === "home" ? "home-title" : "job-name").focus({ preventScroll: true });
+}
+
+function watch(id) {
+  polling?.stop();
+  polling = poll(
+    () => getJob(id),
+    (job) => {
+      paintJob(job);
+      return !isFinal(job);
+    },
+    (problem, pauseMs) => {
+      if (problem && !problem.passes) {
+        paintProblem(problem);
+        return false;
+      }
+      note(problem ? `No news from the server. Asking again in ${Math.round(pauseMs / 1000)} s…` : "");
+      return true;
+    },
+  );
+}
+
+async function start({ file, uri, params }) {
+  key ??= newKey();
+  byId("submit").disabled = true;
+  try {
+    const job = await (file ? send(file, params) : createFromLink(uri, params, key));
+    key = null;
+    if (!job) return showHome();
+    resetForm();
+    location.hash = `job=${job.id}`;
+  } catch (problem) {
+    if (problem.status) key = null;
+    if (file) showHome();
+    complain(problem.message, problem.code);
+    byId("submit").focus();
+  } finally {
+    byId("submit").disabled = false;
+  }
+}
+
+/** The job, or null when the person cancelled. */
+async function send(file, params) {
+  let unwanted = false;
+  let allSent = false;
+  clearJob(file.name);
+  swap("job");
+  paintUpload(0, file.size);
+  const transfer = upload(file, params, key, (sent, total) => {
+    allSent = sent >= total;
+    document.title = `Uploading ${Math.floor((100 * sent) / (total || 1))} % · framefleet`;
+    if (!unwanted) paintUpload(sent, total);
+  });
+  sending = {
+    abort: transfer.abort,
+    // Once every byte is there the server makes the job whatever we do: that job is then cancelled instead.
+    cancel: () => (allSent ? (unwanted = true) : transfer.abort()),
+  };
+  try {
+    const job = await transfer.job;
+    return job && unwanted ? await cancelJob(job.id) : job;
+  } finally {
+    sending = null;
+    cancelButton.disabled = false;
+  }
+}
+
+async function act(button, action) {
+  const id = jobId;
+  button.disabled = true;
+  note("");
+  try {
+    const job = await action(id);
+    if (id !== jobId) return;
+    paintJob(job);
+    watch(id);
+  } catch (problem) {
+    if (id !== jobId) return;
+    note(problem.message);
+    if (!problem.passes) watch(id); // the job moved on meanwhile; show where it stands
+  } finally {
+    button.disabled = false;
+  }
+}
+
+cancelButton.addEventListener("click", () => {
+  if (!sending) return act(cancelButton, cancelJob);
+  cancelButton.disabled = true;
+  sending.cancel();
+});
+retryButton.addEventListener("click", () => act(retryButton, retryJob));
+window.addEventListener("hashchange", route);
+window.addEventListener("beforeunload", (event) => sending && event.preventDefault());
+setUpForm(start, () => (key = null));
+route();

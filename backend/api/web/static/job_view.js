@@ -1,0 +1,163 @@
+// Paints one job, or the upload before it. Everything from the server goes in as text.
+
+import { filmProblem, jobUrl } from "./api.js";
+import { fillAlert } from "./form.js";
+import { STEPS, bytes, facts, parts, stageWords, timeLeft } from "./words.js";
+
+const QUEUE_PATIENCE_MS = 30_000;
+const byId = (id) => document.getElementById(id);
+const bar = byId("bar");
+const video = byId("video");
+const FINAL = new Set(["done", "failed", "cancelled"]);
+let waitingSince = 0;
+let shown = null; // id of the job whose film is in the player
+
+export const isFinal = (job) => FINAL.has(job.status);
+
+/** An empty view, before the first answer. */
+export function clearJob(name = "…") {
+  shown = null;
+  waitingSince = 0;
+  video.removeAttribute("src");
+  video.load();
+  byId("job-name").textContent = name;
+  byId("job-facts").textContent = "";
+  byId("percent").textContent = "";
+  setText("parts", "");
+  setText("eta", "");
+  setText("stage", "One moment");
+  only("working");
+  for (const id of ["hint", "trouble", "retry", "cancel", "another"]) byId(id).hidden = true;
+  bar.removeAttribute("value");
+  markSteps(0);
+}
+
+export function paintUpload(sent, total) {
+  const percent = total ? Math.floor((100 * sent) / total) : 0;
+  const stored = sent >= total;
+  setText("stage", stored ? "Storing the video" : "Uploading the video");
+  setText("parts", `${bytes(sent)} of ${bytes(total)}`);
+  byId("cancel").hidden = false;
+  if (stored) showPercent(null);
+  else showPercent(percent);
+}
+
+export function paintJob(job) {
+  byId("job-name").textContent = job.input.name;
+  byId("job-facts").textContent = facts(job);
+  setText("stage", stageWords(job));
+  byId("cancel").hidden = isFinal(job);
+  byId("another").hidden = false;
+  byId("retry").hidden = !(job.status === "failed" && job.error?.retryable);
+  document.title = `${isFinal(job) ? stageWords(job) : `${job.progress_pct} %`} · ${job.input.name} · framefleet`;
+  PAINTERS[job.status]?.(job) ?? paintWork(job);
+}
+
+/** A job that cannot be shown, as when the link's id is unknown. */
+export function paintProblem(problem) {
+  only("failure");
+  byId("job-name").textContent = "No such job";
+  setText("stage", "That did not work");
+  byId("another").hidden = false;
+  fillAlert(byId("failure"), problem.message, problem.code);
+}
+
+/** A line that does not replace what is shown; empty takes it away. */
+export function note(message) {
+  setText("trouble", message);
+  byId("trouble").hidden = !message;
+}
+
+const PAINTERS = {
+  done: paintResult,
+  failed: (job) => {
+    only("failure");
+    fillAlert(byId("failure"), job.error?.message ?? "The job failed.", job.error?.code);
+    return true;
+  },
+  cancelled: () => {
+    only("cancelled");
+    return true;
+  },
+};
+
+function paintWork(job) {
+  only("working");
+  const known = job.total_chunks && job.stage !== "DEEP_QUEUED";
+  showPercent(known ? job.progress_pct : null);
+  setText("parts", parts(job));
+  setText("eta", timeLeft(job.eta_seconds));
+  markSteps(STEPS[job.stage] ?? 0);
+  waitingSince = job.stage === "DEEP_QUEUED" ? waitingSince || Date.now() : 0;
+  const long = waitingSince && Date.now() - waitingSince > QUEUE_PATIENCE_MS;
+  byId("hint").hidden = !long;
+  setText("hint", long ? "No worker has taken this up yet. They may all be busy, or none is running." : "");
+}
+
+function paintResult(job) {
+  only("result");
+  const base = jobUrl(job.id);
+  if (shown !== job.id) {
+    shown = job.id;
+    video.src = `${base}/output`;
+  }
+  byId("download").href = `${base}/output?download=true`;
+  for (const name of ["tracks", "camera-path", "manifest"]) byId(name).href = job.links[name] ?? `${base}/${name}`;
+  const notes = [...fallbackNote(job.detector), ...job.warnings];
+  byId("notes").hidden = notes.length === 0;
+  byId("notes-list").replaceChildren(...notes.map(listItem));
+  return true;
+}
+
+function fallbackNote(detector) {
+  if (!detector?.fallback) return [];
+  return [`People were found with a simpler detector, so some may have been missed (${detector.fallback}).`];
+}
+
+function listItem(content) {
+  const item = document.createElement("li");
+  item.textContent = content;
+  return item;
+}
+
+/** null: nobody knows yet. */
+function showPercent(percent) {
+  byId("percent").textContent = percent === null ? "" : `${percent} %`;
+  if (percent === null) bar.removeAttribute("value");
+  else bar.value = percent;
+}
+
+function markSteps(current) {
+  [...byId("steps").children].forEach((step, index) => {
+    step.className = index < current ? "past" : "";
+    if (index === current) step.setAttribute("aria-current", "step");
+    else step.removeAttribute("aria-current");
+  });
+}
+
+function only(id) {
+  for (const part of ["working", "result", "failure", "cancelled"]) byId(part).hidden = part !== id;
+  byId("job").dataset.state = id;
+  if (id !== "working") byId("percent").textContent = "";
+  if (id !== "result") for (const part of ["video-error", "notes"]) byId(part).hidden = true;
+}
+
+/** Written only when it changes: a screen reader would say it anew. */
+function setText(id, content) {
+  if (byId(id).textContent !== content) byId(id).textContent = content;
+}
+
+video.addEventListener("loadedmetadata", () => {
+  byId("result").classList.toggle("landscape", video.videoWidth > video.videoHeight);
+  byId("video-error").hidden = true;
+});
+
+video.addEventListener("error", async () => {
+  const id = shown;
+  if (!id || !video.getAttribute("src")) return;
+  const problem = await filmProblem(id);
+  if (shown !== id) return;
+  // Without a problem the bytes are there: an old link to the store's host ran out, or the browser lacks the codec.
+  const message = problem?.message ?? "The film cannot be played here. Reload the page, or download it.";
+  fillAlert(byId("video-error"), message, problem?.code);
+});

@@ -1,0 +1,64 @@
+// Asks again and again: soon at first, then less often, not at all while nobody looks.
+
+const FIRST_MS = 1000;
+const LAST_MS = 5000;
+const GROWTH = 1.15;
+const LONGEST_PAUSE_MS = 30_000;
+
+/**
+ * Calls `read` until `onValue` returns false, or `onTrouble` does for an error.
+ * `onTrouble(null)` says that the trouble is over. Returns {stop}.
+ */
+export function poll(read, onValue, onTrouble) {
+  let delay = FIRST_MS;
+  let failures = 0;
+  let timer = 0;
+  let busy = false;
+  let stopped = false;
+
+  async function tick() {
+    if (busy || stopped) return;
+    busy = true;
+    clearTimeout(timer);
+    const pause = await step();
+    busy = false;
+    if (!stopped && !document.hidden) timer = setTimeout(tick, pause);
+  }
+
+  async function step() {
+    try {
+      const value = await read();
+      if (stopped) return 0;
+      if (failures) onTrouble(null);
+      failures = 0;
+      if (onValue(value) === false) stop();
+      delay = Math.min(delay * GROWTH, LAST_MS);
+      return delay;
+    } catch (error) {
+      if (stopped) return 0;
+      failures += 1;
+      const pause = Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
+      if (onTrouble(error, pause) === false) stop();
+      return pause;
+    }
+  }
+
+  function wake() {
+    clearTimeout(timer);
+    if (document.hidden) return;
+    delay = FIRST_MS;
+    tick();
+  }
+
+  function stop() {
+    stopped = true;
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", wake);
+    window.removeEventListener("online", wake);
+  }
+
+  document.addEventListener("visibilitychange", wake);
+  window.addEventListener("online", wake);
+  tick(); // a tab opened in the background reads once, for its title
+  return { stop };
+}

@@ -1,0 +1,87 @@
+// What the page says: numbers, times and states in words.
+
+export const STEPS = { UPLOADING: 0, PROBING: 0, DEEP_QUEUED: 1, PROCESSING: 1, AGGREGATING: 2, RENDERING: 3 };
+const STAGES = {
+  UPLOADING: "Uploading the video",
+  PROBING: "Reading the video",
+  DEEP_QUEUED: "Waiting for a worker",
+  PROCESSING: "Finding people",
+  AGGREGATING: "Planning the camera path",
+  RENDERING: "Writing the film",
+};
+const STATUSES = { done: "Done", failed: "That did not work", cancelled: "Cancelled" };
+const SHORT = { done: "Done", failed: "Failed", cancelled: "Cancelled", queued: "Waiting", uploading: "Uploading" };
+const SUBJECTS = { main: "main person", all: "everyone" };
+
+export function stageWords(job) {
+  return STATUSES[job.status] ?? STAGES[job.stage] ?? "Working";
+}
+
+export function shortStatus(job) {
+  return SHORT[job.status] ?? `${job.progress_pct} %`;
+}
+
+/** "1.2 MB" */
+export function bytes(count) {
+  let value = count;
+  let unit = 0;
+  while (value >= 999.5 && unit < 4) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit && value < 99.95 ? value.toFixed(1) : Math.round(value)} ${["bytes", "kB", "MB", "GB", "TB"][unit]}`;
+}
+
+/** "1 min 15 s" */
+export function duration(seconds) {
+  const whole = Math.max(1, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** An estimate is no promise: coarse on purpose. */
+export function timeLeft(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 10) return "a few seconds left";
+  if (seconds < 55) return `about ${Math.round(seconds / 5) * 5} seconds left`;
+  if (seconds < 90) return "about a minute left";
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} minutes left`;
+  return `about ${Math.round(seconds / 3600)} hours left`;
+}
+
+/** "5 minutes ago" */
+export function ago(iso, now = Date.now()) {
+  const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);
+  if (seconds < 60) return "just now";
+  const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  if (seconds < 3600) return format.format(-Math.floor(seconds / 60), "minute");
+  if (seconds < 86400) return format.format(-Math.floor(seconds / 3600), "hour");
+  return format.format(-Math.floor(seconds / 86400), "day");
+}
+
+/** "9:16 · main person · 640 × 360 · 9 s" */
+export function facts(job) {
+  const { params, video } = job;
+  const said = [shapeWords(params.aspect), subjectWords(params.subject)];
+  if (video?.width && video?.height) said.push(`${video.width} × ${video.height}`);
+  if (video?.duration_seconds) said.push(duration(video.duration_seconds));
+  if (job.status === "done" && job.started_at && job.completed_at) {
+    said.push(`took ${duration((Date.parse(job.completed_at) - Date.parse(job.started_at)) / 1000)}`);
+  }
+  return said.filter(Boolean).join(" · ");
+}
+
+export function shapeWords(aspect) {
+  return aspect === "source" ? "source shape" : aspect;
+}
+
+export function parts(job) {
+  if (!job.total_chunks || job.status !== "processing") return "";
+  const failed = job.failed_chunks ? `, ${job.failed_chunks} failed` : "";
+  return `${job.completed_chunks} of ${job.total_chunks} ${job.total_chunks === 1 ? "part" : "parts"} done${failed}`;
+}
+
+function subjectWords(subject) {
+  return SUBJECTS[subject] ?? subject?.replace(":", " ");
+}

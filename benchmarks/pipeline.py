@@ -1,0 +1,192 @@
+"""Speed of a crop job beside its floor, measured in one run: `python -m benchmarks.pipeline [VIDEO]`.
+
+The floor is what nobody can save: one pass of the ffmpeg command that decodes, crops and encodes with the same
+settings, plus the detector's own time on the sampled frames. Prints tables; asserts nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from backend.local.sample import make_sample
+from backend.media.facts import analysis_size
+from backend.media.timebase import SampleGrid
+from backend.settings import get_settings
+from backend.vision.detector import open_detector
+
+WORKERS = 2
+LONG_LOOPS = 4
+WATCH_EVERY_SEC = 0.05
+MIB = 2**20
+console = Console(width=110)
+
+
+@dataclass
+class Measured:
+    """One run of the command: its report, wall seconds, peak RSS by role, bytes read by pass."""
+
+    report: dict[str, Any]
+    wall_sec: float
+    peaks: dict[str, int] = field(default_factory=dict)
+    bytes_read: dict[str, int] = field(default_factory=dict)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="framefleet-bench-") as name:
+        folder = Path(name)
+        short = Path(sys.argv[1]) if len(sys.argv) > 1 else make_sample(folder / "sample.mp4")
+        long = looped(short, folder / f"long{short.suffix}")
+        runs = {label: run(clip, folder / label) for label, clip in (("once", short), (f"x{LONG_LOOPS}", long))}
+        show_speed(long, runs[f"x{LONG_LOOPS}"], folder)
+        show_memory(runs)
+        show_bytes({"once": short, f"x{LONG_LOOPS}": long}, runs)
+
+
+def run(clip: Path, data_dir: Path) -> Measured:
+    """`framefleet run crop` on the clip, in a process of its own, watched from outside."""
+    command = [sys.executable, "-m", "backend", "run", "crop", str(clip), "--json", "--param", "aspect=9:16"]
+    command += ["--workers", str(WORKERS), "--data-dir", str(data_dir), "-o", str(data_dir) + ".mp4"]
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    peaks: dict[str, int] = {}
+    watcher = threading.Thread(target=watch, args=(process.pid, peaks), daemon=True)
+    watcher.start()
+    output, _ = process.communicate()
+    measured = Measured(json.loads(output), time.monotonic() - began, peaks)
+    watcher.join()
+    if process.returncode != 0:
+        sys.exit(f"the run failed: {measured.report}")
+    for log in (data_dir / "logs").glob("*.log"):
+        for line in log.read_text().splitlines():
+            event = json.loads(line) if line.startswith("{") else {}
+            if "bytes_read" in event:
+                kind = {"chunk_completed": "detection pass", "job_complete": "render pass"}[event["event"]]
+                measured.bytes_read[kind] = measured.bytes_read.get(kind, 0) + event["bytes_read"]
+    return measured
+
+
+def watch(pid: int, peaks: dict[str, int]) -> None:
+    """Peak resident memory of each process below `pid`, by what it is."""
+    roles = {"gpu_chunk_worker": "chunk worker", "analysis_worker": "analysis worker", "media.child": "media process"}
+    while psutil.pid_exists(pid):
+        try:
+            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        for process in family:
+            try:
+                command = " ".join(process.cmdline())
+                role = next((name for key, name in roles.items() if key in command), None)
+                role = role or ("command" if process.pid == pid else None)
+                if role:
+                    peaks[role] = max(peaks.get(role, 0), process.memory_info().rss)
+            except psutil.Error:
+                continue
+        time.sleep(WATCH_EVERY_SEC)
+
+
+def looped(clip: Path, target: Path) -> Path:
+    loop = ["-stream_loop", str(LONG_LOOPS - 1), "-i", str(clip), "-c", "copy", str(target)]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", *loop], check=True)
+    return target
+
+
+def ffmpeg_floor(clip: Path, report: dict[str, Any], folder: Path) -> float:
+    """Seconds of one ffmpeg pass: decode, crop to the same size, encode with the same settings, copy the sound."""
+    with av.open(report["files"]["output"]) as film:
+        width, height = film.streams.video[0].width, film.streams.video[0].height
+    encode = ["-c:v", "libx264", "-preset", report["params"]["preset"], "-crf", str(report["params"]["crf"])]
+    crop = ["-vf", f"crop={width}:{height}"]
+    began = time.monotonic()
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", "-i", str(clip), *crop, *encode,
+         "-c:a", "copy", "-movflags", "+faststart", str(folder / "floor.mp4")],
+        check=True,
+    )  # fmt: skip
+    return time.monotonic() - began
+
+
+def detector_floor(clip: Path, report: dict[str, Any]) -> tuple[float, int]:
+    """Seconds of the detector alone on the sampled frames, both cores its own; and how many frames those are."""
+    settings = get_settings()
+    detector = open_detector(settings.model_copy(update={"detector": "auto"}))
+    params = report["params"]
+    spent, count, batch = 0.0, 0, []
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        grid = SampleGrid(stream.start_time or 0, stream.time_base, params["sample_fps"])
+        for frame in container.decode(stream):
+            if not grid.takes(frame.pts):
+                continue
+            width, height = analysis_size(frame.width, frame.height, settings.max_width)
+            batch.append(np.ascontiguousarray(frame.to_ndarray(width=width, height=height, format="bgr24")))
+            count += 1
+            if len(batch) == detector.batch_size:
+                began = time.monotonic()
+                detector.detect(batch, conf=0.1, iou=params["iou"])
+                spent += time.monotonic() - began
+                batch = []
+    began = time.monotonic()
+    detector.detect(batch, conf=0.1, iou=params["iou"])
+    return spent + time.monotonic() - began, count
+
+
+def show_speed(clip: Path, measured: Measured, folder: Path) -> None:
+    report, seconds = measured.report, measured.report["seconds"]
+    frames = len(json.loads(Path(report["files"]["camera_path"]).read_text())["frames"])
+    encode_sec = ffmpeg_floor(clip, report, folder)
+    detect_sec, samples = detector_floor(clip, report)
+    floor = encode_sec + detect_sec
+    video = report["video"]
+    console.print(
+        f"\n{clip.name}: {frames} frames, {video['width']}x{video['height']}, {video['duration_seconds']:.1f} s, "
+        f"{report['total_chunks']} chunks, {WORKERS} workers, detector {report['detector']['model']}"
+    )
+    table = Table("stage", "seconds", "frames/s", "floor s", "x floor")
+    other = measured.wall_sec - seconds["detect"] - seconds["render"] - seconds["stitch_and_path"]
+    rows = [
+        (f"detect and track ({samples} sampled frames)", seconds["detect"], detect_sec),
+        ("stitch, subject, camera path", seconds["stitch_and_path"], None),
+        ("render", seconds["render"], encode_sec),
+        ("start, plan, upload, stop", other, None),
+        ("end to end", measured.wall_sec, floor),
+    ]
+    for name, spent, least in rows:
+        ratio = (f"{least:.1f}", f"{spent / least:.2f}") if least else ("", "")
+        table.add_row(name, f"{spent:.1f}", f"{frames / spent:.0f}", *ratio)
+    console.print(table)
+
+
+def show_memory(runs: dict[str, Measured]) -> None:
+    table = Table("peak memory, MiB", *runs)
+    for role in sorted({role for measured in runs.values() for role in measured.peaks}):
+        table.add_row(role, *(f"{measured.peaks.get(role, 0) / MIB:.0f}" for measured in runs.values()))
+    console.print(table)
+
+
+def show_bytes(clips: dict[str, Path], runs: dict[str, Measured]) -> None:
+    table = Table("bytes read / size", *runs)
+    for kind in ("detection pass", "render pass"):
+        shares = (runs[label].bytes_read.get(kind, 0) / clips[label].stat().st_size for label in runs)
+        table.add_row(kind, *(f"{share:.2f}" for share in shares))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""One PostgreSQL for all processes of a data folder: it lives as long as any of them, and no longer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from backend.db.embedded import EmbeddedPostgres
+from backend.db.engine import Database
+from backend.db.migrate import PROJECT, upgrade
+from backend.errors import DatabaseUnavailable
+
+HOLDER = """
+import sys
+from pathlib import Path
+from backend.db.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])) as server:
+    print("holding", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def server_pid(folder: Path) -> int | None:
+    """Of the running server; None when there is none."""
+    try:
+        pid = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return None
+    return pid
+
+
+def ask(url: str, query: str = "SELECT 1") -> Any:
+    with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
+        cursor = connection.execute(query)
+        return cursor.fetchone() if cursor.description else None
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that holds the server, until its standard input ends."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], text=True, cwd=PROJECT, **pipes)
+    assert process.stdout is not None
+    try:
+        said = ""
+        while "holding" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def leave(process: subprocess.Popen[str]) -> None:
+    process.communicate("go\n", timeout=30)
+    assert process.returncode == 0
+
+
+def wait_until_dead(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"process {pid} still lives")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was used before: no test but the first needs to wait for initdb."""
+    folder = tmp_path_factory.mktemp("embedded")
+    with EmbeddedPostgres(folder) as server:
+        ask(server.url, "CREATE TABLE kept (value text)")
+        ask(server.url, "INSERT INTO kept VALUES ('from the first run')")
+    return folder
+
+
+def test_a_new_folder_serves_the_whole_schema_and_stops_after(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there" / "yet"
+    with EmbeddedPostgres(folder) as server:
+        database = Database(server.url)
+        upgrade(database)
+        database.close()
+        assert server_pid(folder) is not None
+    assert server_pid(folder) is None
+
+
+def test_a_restart_keeps_the_data(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        assert ask(server.url, "SELECT value FROM kept") == ("from the first run",)
+    assert server_pid(made) is None
+
+
+def test_nobody_reaches_the_server_over_the_network(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        assert ask(server.url, "SHOW listen_addresses") == ("",)
+
+
+def test_a_second_process_shares_the_server_which_lives_while_either_holds_it(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        pid = server_pid(made)
+        with holder(made) as other:
+            assert server_pid(made) == pid
+            leave(other)
+        assert server_pid(made) == pid
+        assert ask(server.url) == (1,)
+    assert server_pid(made) is None
+
+
+def test_the_server_outlives_the_process_that_started_it_while_another_holds_it(made: Path) -> None:
+    with holder(made) as first:
+        pid = server_pid(made)
+        with EmbeddedPostgres(made) as server:
+            leave(first)
+            assert server_pid(made) == pid
+            assert ask(server.url) == (1,)
+    assert server_pid(made) is None
+
+
+def test_two_users_in_one_process_share_the_server(made: Path) -> None:
+    with EmbeddedPostgres(made) as outer:
+        with EmbeddedPostgres(made):
+            pid = server_pid(made)
+        assert server_pid(made) == pid
+        assert ask(outer.url) == (1,)
+    assert server_pid(made) is None
+
+
+def test_processes_that_start_at_once_share_one_server(made: Path) -> None:
+    with holder(made) as a, holder(made) as b, holder(made) as c:
+        pid = server_pid(made)
+        assert pid is not None
+        for process in (a, b):
+            leave(process)
+        assert server_pid(made) == pid
+        leave(c)
+    assert server_pid(made) is None
+
+
+def test_a_killed_holder_does_not_stop_the_server_for_others_nor_keep_it_alive(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        with holder(made) as other:
+            other.send_signal(signal.SIGKILL)
+            other.wait(timeout=10)
+        assert ask(server.url) == (1,)
+    assert server_pid(made) is None
+
+
+def test_a_server_left_by_a_killed_process_is_taken_over_and_stopped(made: Path) -> None:
+    with holder(made) as only:
+        only.send_signal(signal.SIGKILL)
+        only.wait(timeout=10)
+    left = server_pid(made)
+    assert left is not None
+    with EmbeddedPostgres(made) as server:
+        assert server_pid(made) == left
+        assert ask(server.url, "SELECT value FROM kept") == ("from the first run",)
+    assert server_pid(made) is None
+
+
+def test_a_killed_server_is_started_again_with_its_data(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        ask(server.url, "CREATE TABLE IF NOT EXISTS committed AS SELECT 7 AS value")
+        pid = server_pid(made)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until_dead(pid)
+    assert server_pid(made) is None
+    time.sleep(0.5)  # its children notice and leave the shared memory
+    with EmbeddedPostgres(made) as server:
+        assert ask(server.url, "SELECT value FROM committed") == (7,)
+
+
+def test_stop_is_clean_so_that_the_next_start_recovers_nothing(made: Path) -> None:
+    with EmbeddedPostgres(made):
+        pass
+    log = made / "data" / "server.log"
+    before = log.stat().st_size
+    with EmbeddedPostgres(made):
+        pass
+    said = log.read_bytes()[before:].decode()
+    assert "database system is ready" in said
+    assert "was not properly shut down" not in said
+
+
+def test_a_very_long_data_path_works(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["a-folder-with-a-rather-long-name" * 3] * 3)
+    assert len(str(folder)) > 300
+    with EmbeddedPostgres(folder) as server:
+        assert ask(server.url) == (1,)
+        with EmbeddedPostgres(folder) as again:
+            assert again.url == server.url
+    assert server_pid(folder) is None
+
+
+@pytest.mark.parametrize("name", ["with a space", "with'quote", "50%25&host=x#y", "größe", "$HOME"])
+def test_any_folder_name_works(tmp_path: Path, name: str) -> None:
+    with EmbeddedPostgres(tmp_path / name) as server:
+        assert ask(server.url) == (1,)
+        database = Database(server.url)
+        with database.transaction():
+            pass
+        database.close()
+
+
+def test_a_file_in_place_of_the_folder_is_a_readable_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "pg"
+    blocked.write_text("I am a file")
+    with pytest.raises(DatabaseUnavailable, match="pg"):
+        EmbeddedPostgres(blocked).start()
+    assert blocked.read_text() == "I am a file"
+
+
+def test_a_foreign_folder_is_left_alone_with_a_readable_error(tmp_path: Path) -> None:
+    precious = tmp_path / "data" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    with pytest.raises(DatabaseUnavailable, match=r"initdb.*exists but is not empty"):
+        EmbeddedPostgres(tmp_path).start()
+    assert precious.read_text() == "mine"
+
+
+def test_a_data_folder_that_cannot_be_served_is_an_error_with_the_servers_words(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data" / "PG_VERSION").write_text("9.1\n")
+    with pytest.raises(DatabaseUnavailable, match="pg_ctl"):
+        EmbeddedPostgres(tmp_path).start()
+
+
+def test_an_initdb_that_was_killed_half_way_is_done_again(tmp_path: Path) -> None:
+    script = HOLDER.replace("with EmbeddedPostgres", "import os; os.setpgid(0, 0)\nwith EmbeddedPostgres")
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=PROJECT, stdin=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while not list(tmp_path.rglob("PG_VERSION")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=10)
+    with EmbeddedPostgres(tmp_path) as server:
+        assert ask(server.url) == (1,)

@@ -1,0 +1,215 @@
+"""The migration makes what the models say, in PostgreSQL's own catalogue, whoever runs it and how often."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from backend.db.engine import Database
+from backend.db.migrate import PROJECT, downgrade, upgrade
+from backend.db.models import Base
+from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
+
+JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
+
+
+@pytest.fixture
+def empty_url(postgres: str) -> Iterator[str]:
+    """A database without any schema."""
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield postgres.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Database]:
+    database = Database(empty_url)
+    yield database
+    database.close()
+
+
+def rows(database: Database, query: str, **params: object) -> list[Any]:
+    with database.transaction() as connection:
+        return list(connection.execute(text(query), params))
+
+
+def tables(database: Database) -> set[str]:
+    return {row[0] for row in rows(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+
+
+def differences(database: Database) -> list[Any]:
+    with database.transaction() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata))
+
+
+def start_alembic(url: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=PROJECT,
+        env=os.environ | {"DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_upgrade_from_an_empty_database_makes_what_the_models_say(empty: Database) -> None:
+    upgrade(empty)
+    assert tables(empty) == {JOBS, CHUNKS, "alembic_version"}
+    assert differences(empty) == []
+
+
+def test_alembic_command_makes_the_same_schema(empty: Database, empty_url: str) -> None:
+    command = start_alembic(empty_url, "upgrade", "head")
+    output, _ = command.communicate(timeout=60)
+    assert command.returncode == 0, output
+    assert differences(empty) == []
+
+
+def test_alembic_command_without_a_database_says_which_variable_to_set() -> None:
+    command = start_alembic("", "upgrade", "head")
+    output, _ = command.communicate(timeout=60)
+    assert command.returncode != 0
+    assert "DATABASE_URL" in output
+    assert "Traceback" not in output
+
+
+def test_upgrade_twice_changes_nothing_and_keeps_the_rows(empty: Database) -> None:
+    upgrade(empty)
+    rows(empty, f"INSERT INTO {JOBS} (id, kind, input_uri, input_name)"
+                " VALUES (gen_random_uuid(), 'crop', 'file:///a', 'a') RETURNING id")  # fmt: skip
+    upgrade(empty)
+    assert differences(empty) == []
+    assert rows(empty, f"SELECT count(*) FROM {JOBS}") == [(1,)]
+
+
+def test_downgrade_to_base_leaves_nothing(empty: Database) -> None:
+    upgrade(empty)
+    downgrade(empty)
+    assert tables(empty) <= {"alembic_version"}
+    left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic%'"
+    assert rows(empty, left) == []
+    assert rows(empty, "SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace "
+                       "AND typname NOT LIKE '%alembic%'") == []  # fmt: skip
+    upgrade(empty)
+    assert differences(empty) == []
+
+
+def test_threads_that_upgrade_at_once_all_succeed(empty: Database) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(upgrade, empty) for _ in range(4)]:
+            done.result(timeout=60)
+    assert differences(empty) == []
+
+
+def test_processes_that_upgrade_at_once_all_succeed(empty: Database, empty_url: str) -> None:
+    script = "import sys; from backend.db.engine import Database; from backend.db.migrate import upgrade; "
+    script += "sys.stdin.readline(); upgrade(Database(sys.argv[1]))"
+    command = [sys.executable, "-c", script, empty_url]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": PROJECT}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    for process in processes:
+        process.stdin.write("go\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert differences(empty) == []
+
+
+def test_alembic_commands_that_run_at_once_all_succeed(empty: Database, empty_url: str) -> None:
+    commands = [start_alembic(empty_url, "upgrade", "head") for _ in range(3)]
+    for command in commands:
+        output, _ = command.communicate(timeout=60)
+        assert command.returncode == 0, output
+    assert differences(empty) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values"),
+    [
+        (JOBS, "status", JobStatus),
+        (JOBS, "stage", Stage),
+        (JOBS, "deep_mode", DeepMode),
+        (CHUNKS, "status", ChunkStatus),
+    ],
+)
+def test_check_constraint_holds_exactly_the_states(database: Database, table: str, column: str, values: Any) -> None:
+    query = """SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint
+               WHERE conrelid = CAST(:table AS regclass) AND contype = 'c' AND conname = :name AND convalidated"""
+    ((expression,),) = rows(database, query, table=table, name=f"{column}_known")
+    assert expression.split("'")[1::2] == [value.value for value in values]
+
+
+def test_a_row_with_an_unknown_state_is_refused(database: Database) -> None:
+    with pytest.raises(IntegrityError, match="status_known"):
+        rows(database, f"INSERT INTO {JOBS} (id, kind, status, input_uri, input_name)"
+                       " VALUES (gen_random_uuid(), 'crop', 'finished', 'a', 'a')")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "words"),
+    [
+        (JOBS, "completed_within_total", ["completed_chunks <= total_chunks"]),
+        (CHUNKS, "interval_not_empty", ["end_pts > start_pts"]),
+        (JOBS, "uq_jobs_idempotency", ["UNIQUE", "tenant, idempotency_key"]),
+        (CHUNKS, "uq_chunks_position", ["UNIQUE", "job_id, phase, chunk_index"]),
+        (CHUNKS, "video_analysis_chunks_job_id_fkey", ["REFERENCES video_analysis_jobs(id)", "ON DELETE CASCADE"]),
+    ],
+)
+def test_constraint_exists_in_the_catalogue(database: Database, table: str, name: str, words: list[str]) -> None:
+    query = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = CAST(:table AS regclass) AND conname = :name"
+    ((definition,),) = rows(database, query, table=table, name=name)
+    assert all(word in definition for word in words), definition
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "predicate"),
+    [
+        ("ix_chunks_claim", "(priority DESC, chunk_index, created_at, id)", "(status = 'queued'::text)"),
+        ("ix_chunks_processing", "(job_id)", "(status = 'processing'::text)"),
+        ("ix_jobs_waiting", "(priority DESC, created_at)",
+         "(status = ANY (ARRAY['queued'::text, 'aggregating'::text]))"),
+        ("ix_jobs_newest", "(created_at DESC, id DESC)", None),
+    ],
+)  # fmt: skip
+def test_index_exists_with_its_order_and_predicate(
+    database: Database, name: str, columns: str, predicate: str | None
+) -> None:
+    query = """SELECT pg_get_indexdef(indexrelid), pg_get_expr(indpred, indrelid) FROM pg_index
+               WHERE indexrelid = CAST(:name AS regclass) AND indisvalid"""
+    ((definition, found),) = rows(database, query, name=name)
+    assert columns in definition
+    assert found == predicate
+
+
+@pytest.mark.parametrize("table", [JOBS, CHUNKS])
+def test_queue_tables_leave_room_for_updates_in_place(database: Database, table: str) -> None:
+    ((options,),) = rows(database, "SELECT reloptions FROM pg_class WHERE oid = CAST(:table AS regclass)", table=table)
+    assert set(options) == {
+        "fillfactor=70",
+        "autovacuum_vacuum_scale_factor=0.02",
+        "autovacuum_vacuum_threshold=200",
+    }
+
+
+def test_nothing_that_a_chunk_heartbeat_changes_is_indexed(database: Database) -> None:
+    query = """SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+               AND a.attnum = ANY (i.indkey) WHERE i.indrelid = CAST(:table AS regclass)"""
+    indexed = {row[0] for row in rows(database, query, table=CHUNKS)}
+    assert indexed.isdisjoint({"lease_expires_at", "progress", "claimed_by"})
