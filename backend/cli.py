@@ -269,7 +269,7 @@ def _parse_params(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InvalidParams(f"--param {pair:.60!r} is not KEY=VALUE, as in aspect=9:16")
+            raise InvalidParams(f"--param {pair[:60]!r} is not KEY=VALUE, as in aspect=9:16")
         try:
             parsed = json.loads(value)
         except ValueError:

@@ -26,8 +26,8 @@ class SampleUnavailable(FramefleetError):
     code = "sample_unavailable"
 
 
-def make_sample(path: Path) -> Path:
-    """Writes the clip: 40 s, 1280 × 720, 25 frames/s, H.264 with an AAC tone. Raises SampleUnavailable."""
+def make_sample(path: Path, seconds: int = SECONDS) -> Path:
+    """Writes the clip: 1280 × 720, 25 frames/s, H.264 with an AAC tone. Raises SampleUnavailable."""
     photos = [_photo(name) for name, _, _ in SHOTS]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -36,12 +36,12 @@ def make_sample(path: Path) -> Path:
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.gop_size = 2 * FPS
         sound = output.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
-        for number in range(FPS * SECONDS):
-            frame = av.VideoFrame.from_ndarray(_view(photos, number / (FPS * SECONDS)), format="bgr24")
+        for number in range(FPS * seconds):
+            frame = av.VideoFrame.from_ndarray(_view(photos, number / (FPS * seconds)), format="bgr24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             output.mux(video.encode(frame))
-        for start in range(0, SOUND_RATE_HZ * SECONDS, SOUND_BLOCK):
-            output.mux(sound.encode(_tone(start, min(SOUND_BLOCK, SOUND_RATE_HZ * SECONDS - start))))
+        for start in range(0, SOUND_RATE_HZ * seconds, SOUND_BLOCK):
+            output.mux(sound.encode(_tone(start, min(SOUND_BLOCK, SOUND_RATE_HZ * seconds - start))))
         output.mux(video.encode(None))
         output.mux(sound.encode(None))
     part.replace(path)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,18 +81,29 @@ def wait_until_dead(pid: int) -> None:
     pytest.fail(f"process {pid} still lives")
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Not under pytest's own folder: the next pytest to start closes that to the account the server runs as."""
+    with tempfile.TemporaryDirectory(prefix="framefleet-test-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was used before: no test but the first needs to wait for initdb."""
-    folder = tmp_path_factory.mktemp("embedded")
+def made() -> Iterator[Path]:
+    """A folder that was used before, so that not every test waits for initdb."""
+    with tempfile.TemporaryDirectory(prefix="framefleet-test-") as name:
+        yield fill(Path(name))
+
+
+def fill(folder: Path) -> Path:
     with EmbeddedPostgres(folder) as server:
         ask(server.url, "CREATE TABLE kept (value text)")
         ask(server.url, "INSERT INTO kept VALUES ('from the first run')")
     return folder
 
 
-def test_a_new_folder_serves_the_whole_schema_and_stops_after(tmp_path: Path) -> None:
-    folder = tmp_path / "not" / "there" / "yet"
+def test_a_new_folder_serves_the_whole_schema_and_stops_after(place: Path) -> None:
+    folder = place / "not" / "there" / "yet"
     with EmbeddedPostgres(folder) as server:
         database = Database(server.url)
         upgrade(database)
@@ -198,8 +210,8 @@ def test_stop_is_clean_so_that_the_next_start_recovers_nothing(made: Path) -> No
     assert "was not properly shut down" not in said
 
 
-def test_a_very_long_data_path_works(tmp_path: Path) -> None:
-    folder = tmp_path.joinpath(*["a-folder-with-a-rather-long-name" * 3] * 3)
+def test_a_very_long_data_path_works(place: Path) -> None:
+    folder = place.joinpath(*["a-folder-with-a-rather-long-name" * 3] * 3)
     assert len(str(folder)) > 300
     with EmbeddedPostgres(folder) as server:
         assert ask(server.url) == (1,)
@@ -209,8 +221,8 @@ def test_a_very_long_data_path_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with a space", "with'quote", "50%25&host=x#y", "größe", "$HOME"])
-def test_any_folder_name_works(tmp_path: Path, name: str) -> None:
-    with EmbeddedPostgres(tmp_path / name) as server:
+def test_any_folder_name_works(place: Path, name: str) -> None:
+    with EmbeddedPostgres(place / name) as server:
         assert ask(server.url) == (1,)
         database = Database(server.url)
         with database.transaction():
@@ -218,37 +230,37 @@ def test_any_folder_name_works(tmp_path: Path, name: str) -> None:
         database.close()
 
 
-def test_a_file_in_place_of_the_folder_is_a_readable_error(tmp_path: Path) -> None:
-    blocked = tmp_path / "pg"
+def test_a_file_in_place_of_the_folder_is_a_readable_error(place: Path) -> None:
+    blocked = place / "pg"
     blocked.write_text("I am a file")
     with pytest.raises(DatabaseUnavailable, match="pg"):
         EmbeddedPostgres(blocked).start()
     assert blocked.read_text() == "I am a file"
 
 
-def test_a_foreign_folder_is_left_alone_with_a_readable_error(tmp_path: Path) -> None:
-    precious = tmp_path / "data" / "thesis.txt"
+def test_a_foreign_folder_is_left_alone_with_a_readable_error(place: Path) -> None:
+    precious = place / "data" / "thesis.txt"
     precious.parent.mkdir()
     precious.write_text("mine")
     with pytest.raises(DatabaseUnavailable, match=r"initdb.*exists but is not empty"):
-        EmbeddedPostgres(tmp_path).start()
+        EmbeddedPostgres(place).start()
     assert precious.read_text() == "mine"
 
 
-def test_a_data_folder_that_cannot_be_served_is_an_error_with_the_servers_words(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir(mode=0o755)
-    (tmp_path / "data" / "PG_VERSION").write_text("9.1\n")
+def test_a_data_folder_that_cannot_be_served_is_an_error_with_the_servers_words(place: Path) -> None:
+    (place / "data").mkdir(mode=0o755)
+    (place / "data" / "PG_VERSION").write_text("9.1\n")
     with pytest.raises(DatabaseUnavailable, match="pg_ctl"):
-        EmbeddedPostgres(tmp_path).start()
+        EmbeddedPostgres(place).start()
 
 
-def test_an_initdb_that_was_killed_half_way_is_done_again(tmp_path: Path) -> None:
+def test_an_initdb_that_was_killed_half_way_is_done_again(place: Path) -> None:
     script = HOLDER.replace("with EmbeddedPostgres", "import os; os.setpgid(0, 0)\nwith EmbeddedPostgres")
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=PROJECT, stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script, str(place)], cwd=PROJECT, stdin=subprocess.PIPE)
     deadline = time.monotonic() + 20
-    while not list(tmp_path.rglob("PG_VERSION")) and time.monotonic() < deadline:
+    while not list(place.rglob("PG_VERSION")) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=10)
-    with EmbeddedPostgres(tmp_path) as server:
+    with EmbeddedPostgres(place) as server:
         assert ask(server.url) == (1,)

@@ -1,19 +1,20 @@
 // Which view is up, and what happens between them. The job's id lives in the address: #job=<uuid>.
 
 import { cancelJob, createFromLink, getJob, newKey, retryJob, upload } from "./api.js";
+import { byId } from "./dom.js";
 import { complain, resetForm, setUpForm } from "./form.js";
 import { clearJob, isFinal, note, paintJob, paintProblem, paintUpload } from "./job_view.js";
 import { poll } from "./poll.js";
 import { hideRecent, showRecent } from "./recent.js";
 
 const JOB_HASH = /^#job=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
-const byId = (id) => document.getElementById(id);
 const cancelButton = byId("cancel");
 const retryButton = byId("retry");
 
 let polling = null;
 let jobId = null;
 let sending = null; // {abort} while a file is on its way
+let fresh = null; // the job just made, shown before its first poll
 let key = null; // a repeated submit after a broken connection makes no second job
 
 function route() {
@@ -23,6 +24,7 @@ function route() {
   jobId = id;
   if (id) showJob(id);
   else showHome();
+  if (!id && location.hash.startsWith("#job=")) complain("That address names no job. It may have been cut off.");
 }
 
 function showHome() {
@@ -34,6 +36,7 @@ function showHome() {
 
 function showJob(id) {
   clearJob();
+  if (fresh?.id === id) paintJob(fresh);
   swap("job");
   watch(id);
 }
@@ -74,8 +77,9 @@ async function start({ file, uri, params }) {
   try {
     const job = await (file ? send(file, params) : createFromLink(uri, params, key));
     key = null;
-    if (!job) return showHome();
+    if (!job) return jobId ? undefined : showHome(); // aborted: by the button, or by going to another job
     resetForm();
+    fresh = job;
     location.hash = `job=${job.id}`;
   } catch (problem) {
     if (problem.status) key = null;
@@ -121,6 +125,7 @@ async function act(button, action) {
     const job = await action(id);
     if (id !== jobId) return;
     paintJob(job);
+    if (button.hidden) byId("job-name").focus();
     watch(id);
   } catch (problem) {
     if (id !== jobId) return;

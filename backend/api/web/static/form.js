@@ -1,9 +1,9 @@
 // The form: a file or a link, and how to crop it.
 
+import { byId, fillAlert } from "./dom.js";
 import { bytes } from "./words.js";
 
 const LINK = /^(https?|s3|gs):\/\/\S+$/i;
-const byId = (id) => document.getElementById(id);
 const [form, drop, input, uri, error] = ["form", "drop", "file", "uri", "form-error"].map(byId);
 let chosen = null;
 
@@ -25,21 +25,9 @@ export function setUpForm(onStart, onChange) {
   showPadding(); // browsers keep a slider's place over a reload
 }
 
-/** An error under the form; with a code, that stands small beneath it. */
-export function complain(message, code = "") {
+/** An error under the form. */
+export function complain(message, code) {
   fillAlert(error, message, code);
-}
-
-export function fillAlert(box, message, code) {
-  const sentence = document.createElement("p");
-  sentence.textContent = message;
-  box.replaceChildren(sentence);
-  if (code) {
-    const small = document.createElement("code");
-    small.textContent = code;
-    box.append(small);
-  }
-  box.hidden = false;
 }
 
 export function resetForm() {

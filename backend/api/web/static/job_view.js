@@ -1,14 +1,12 @@
 // Paints one job, or the upload before it. Everything from the server goes in as text.
 
 import { filmProblem, jobUrl } from "./api.js";
-import { fillAlert } from "./form.js";
-import { STEPS, bytes, facts, parts, stageWords, timeLeft } from "./words.js";
+import { byId, fillAlert, textElement } from "./dom.js";
+import { FINAL, STEPS, bytes, facts, parts, stageWords, timeLeft } from "./words.js";
 
 const QUEUE_PATIENCE_MS = 30_000;
-const byId = (id) => document.getElementById(id);
 const bar = byId("bar");
 const video = byId("video");
-const FINAL = new Set(["done", "failed", "cancelled"]);
 let waitingSince = 0;
 let shown = null; // id of the job whose film is in the player
 
@@ -50,7 +48,7 @@ export function paintJob(job) {
   byId("another").hidden = false;
   byId("retry").hidden = !(job.status === "failed" && job.error?.retryable);
   document.title = `${isFinal(job) ? stageWords(job) : `${job.progress_pct} %`} · ${job.input.name} · framefleet`;
-  PAINTERS[job.status]?.(job) ?? paintWork(job);
+  (PAINTERS[job.status] ?? paintWork)(job);
 }
 
 /** A job that cannot be shown, as when the link's id is unknown. */
@@ -68,18 +66,12 @@ export function note(message) {
   byId("trouble").hidden = !message;
 }
 
-const PAINTERS = {
-  done: paintResult,
-  failed: (job) => {
-    only("failure");
-    fillAlert(byId("failure"), job.error?.message ?? "The job failed.", job.error?.code);
-    return true;
-  },
-  cancelled: () => {
-    only("cancelled");
-    return true;
-  },
-};
+const PAINTERS = { done: paintResult, failed: paintFailure, cancelled: () => only("cancelled") };
+
+function paintFailure(job) {
+  only("failure");
+  fillAlert(byId("failure"), job.error?.message ?? "The job failed.", job.error?.code);
+}
 
 function paintWork(job) {
   only("working");
@@ -105,19 +97,12 @@ function paintResult(job) {
   for (const name of ["tracks", "camera-path", "manifest"]) byId(name).href = job.links[name] ?? `${base}/${name}`;
   const notes = [...fallbackNote(job.detector), ...job.warnings];
   byId("notes").hidden = notes.length === 0;
-  byId("notes-list").replaceChildren(...notes.map(listItem));
-  return true;
+  byId("notes-list").replaceChildren(...notes.map((content) => textElement("li", content)));
 }
 
 function fallbackNote(detector) {
   if (!detector?.fallback) return [];
   return [`People were found with a simpler detector, so some may have been missed (${detector.fallback}).`];
-}
-
-function listItem(content) {
-  const item = document.createElement("li");
-  item.textContent = content;
-  return item;
 }
 
 /** null: nobody knows yet. */

@@ -1,12 +1,12 @@
 // The last jobs, to return to.
 
 import { recentJobs } from "./api.js";
+import { byId, textElement } from "./dom.js";
 import { poll } from "./poll.js";
-import { ago, shapeWords, shortStatus } from "./words.js";
+import { FINAL, ago, shapeWords, shortStatus } from "./words.js";
 
-const section = document.getElementById("recent");
-const list = document.getElementById("recent-list");
-const FINAL = new Set(["done", "failed", "cancelled"]);
+const section = byId("recent");
+const list = byId("recent-list");
 let polling = null;
 
 /** Keeps the list fresh while one of its jobs is still at work. */
@@ -30,20 +30,12 @@ function paint(jobs) {
 function row(job) {
   const link = document.createElement("a");
   link.href = `#job=${job.id}`;
-  link.append(
-    text("span", "name", job.input.name),
-    text("span", "quiet", [shapeWords(job.params.aspect), ago(job.created_at)].filter(Boolean).join(" · ")),
-    text("span", `badge ${FINAL.has(job.status) ? job.status : "active"}`, shortStatus(job)),
-  );
-  link.firstElementChild.dir = "auto";
+  const name = textElement("span", job.input.name, "name");
+  name.dir = "auto";
+  const about = [shapeWords(job.params.aspect), ago(job.created_at)].filter(Boolean).join(" · ");
+  const badge = `badge ${FINAL.has(job.status) ? job.status : "active"}`;
+  link.append(name, textElement("span", about, "quiet"), textElement("span", shortStatus(job), badge));
   const item = document.createElement("li");
   item.append(link);
   return item;
-}
-
-function text(tag, className, content) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = content;
-  return element;
 }

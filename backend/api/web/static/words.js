@@ -9,6 +9,7 @@ const STAGES = {
   AGGREGATING: "Planning the camera path",
   RENDERING: "Writing the film",
 };
+export const FINAL = new Set(["done", "failed", "cancelled"]);
 const STATUSES = { done: "Done", failed: "That did not work", cancelled: "Cancelled" };
 const SHORT = { done: "Done", failed: "Failed", cancelled: "Cancelled", queued: "Waiting", uploading: "Uploading" };
 const SUBJECTS = { main: "main person", all: "everyone" };
@@ -69,7 +70,8 @@ export function facts(job) {
   if (job.status === "done" && job.started_at && job.completed_at) {
     said.push(`took ${duration((Date.parse(job.completed_at) - Date.parse(job.started_at)) / 1000)}`);
   }
-  return said.filter(Boolean).join(" · ");
+  // A line breaks between the facts, not within one.
+  return said.filter(Boolean).map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
 }
 
 export function shapeWords(aspect) {

@@ -1,0 +1,297 @@
+"""The page, used as a person uses it: a real browser, the real service, a real video."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import av
+import pytest
+
+from tests.conftest import MODEL, shared_file
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
+expect = playwright_api.expect
+
+BROWSER_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+BROWSERS = ("/usr/bin/chromium", "chromium", "google-chrome")
+PHONE_PX = 360
+START_SEC, STOP_SEC = 60, 30
+WORK_MS = 60_000
+HOSTILE_NAME = "<img src=x onerror=alert(1)>.mp4"
+NOT_A_VIDEO = b"These are words, not pictures.\n" * 100
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `framefleet up` serves the page. Workers may still be loading their model."""
+    folder = tmp_path_factory.mktemp("service")
+    port = _free_port()
+    detector = {"MODEL_NAME": str(MODEL)} if MODEL.exists() else {"DETECTOR": "hog"}
+    quick = {"HTTP_ALLOW_PRIVATE": "true", "MAX_ATTEMPTS": "1", "RETRY_BASE_SECONDS": "0", "DRAIN_SECONDS": "0"}
+    with (folder / "up.log").open("wb") as log:
+        command = [sys.executable, "-m", "backend", "up", "--port", str(port), "--workers", "1"]
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(folder / "data")],
+            env=dict(os.environ) | detector | quick,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_until_ready(f"http://127.0.0.1:{port}", process, folder / "up.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=STOP_SEC)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Each launch has a profile folder of its own, which goes with it."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser on this machine: looked for {', '.join(BROWSERS)}")
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What the browser complained about. A test takes out what it provoked."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Any, address: str, faults: list[str]) -> Iterator[Any]:
+    """The idle page; the test fails for script errors, dialogs and whatever the content security policy stopped."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=address)
+    page = context.new_page()
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.goto("/")
+    yield page
+    context.close()
+    assert faults == []
+
+
+def test_an_uploaded_video_is_cropped_played_and_downloaded(page: Any, tmp_path: Path) -> None:
+    page.set_input_files("#file", shared_file("media", "facerec_short_hamilton_clip.mp4"))
+    expect(page.locator("#chosen-name")).to_have_text("facerec_short_hamilton_clip.mp4")
+    page.click("#submit")
+    expect(page.locator("#stage")).not_to_be_empty()
+    page.wait_for_url(re.compile(r"#job=[0-9a-f-]{36}$"))
+    expect(page.locator("#video")).to_be_visible(timeout=WORK_MS)
+    expect(page.locator("#stage")).to_have_text("Done")
+
+    played = _play_to_the_end(page)
+    assert played["error"] is None
+    assert played["height"] == 360
+    assert abs(played["width"] - 360 * 9 / 16) <= 2
+    assert played["seconds"] == pytest.approx(275 / 29.97, abs=0.5)
+
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "facerec_short_hamilton_clip_cropped.mp4"
+    download.value.save_as(tmp_path / "film.mp4")
+    assert _frames(tmp_path / "film.mp4") == 275
+    for link in ("#tracks", "#camera-path", "#manifest"):
+        with page.expect_download() as download:
+            page.click(link)
+        assert json.loads(Path(download.value.path()).read_bytes())
+
+    page.reload()
+    expect(page.locator("#video")).to_be_visible()
+    _assert_fits_a_phone(page)
+    page.click("#another")
+    expect(page.locator("#recent-list a").first).to_contain_text("facerec_short_hamilton_clip.mp4")
+    _assert_fits_a_phone(page)
+
+
+def test_a_file_that_is_no_video_ends_with_a_readable_error(page: Any) -> None:
+    _choose(page, "x.mp4", NOT_A_VIDEO)
+    page.click("#submit")
+    failure = page.locator("#failure")
+    expect(failure).to_be_visible(timeout=WORK_MS)
+    expect(failure.locator("p")).to_contain_text("not a video")
+    expect(failure.locator("code")).to_have_text("not_a_video")
+    expect(page.locator("#retry")).to_be_hidden()
+    expect(page.locator("#another")).to_be_visible()
+    _assert_fits_a_phone(page)
+
+
+def test_a_hostile_file_name_is_shown_as_text_and_runs_nothing(page: Any) -> None:
+    _drop(page, HOSTILE_NAME, NOT_A_VIDEO)
+    expect(page.locator("#chosen-name")).to_have_text(HOSTILE_NAME)
+    page.click("#submit")
+    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
+    expect(page.locator("#job-name")).to_have_text(HOSTILE_NAME)
+    page.click("#another")
+    expect(page.locator("#recent-list a").first).to_contain_text(HOSTILE_NAME)
+    assert page.locator("main img").count() == 0
+
+
+def test_an_empty_file_and_a_bad_link_are_refused_before_anything_is_sent(page: Any) -> None:
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    error = page.locator("#form-error")
+    page.click("#submit")
+    expect(error).to_contain_text("Choose a video or give a link")
+    page.fill("#uri", "ftp://example.org/x.mp4")
+    page.click("#submit")
+    expect(error).to_contain_text("must begin with https://")
+    _choose(page, "empty.mp4", b"")
+    page.click("#submit")
+    expect(error).to_contain_text("empty")
+    assert posts == []
+
+
+def test_cancelling_an_upload_returns_to_the_form_and_makes_no_job(page: Any) -> None:
+    _slow_uploads(page)
+    _choose(page, "cancelled-upload.mp4", os.urandom(400_000))
+    page.click("#submit")
+    expect(page.locator("#percent")).to_have_text(re.compile(r"[1-9]\d? %"))
+    page.click("#cancel")
+    expect(page.locator("#chosen-name")).to_have_text("cancelled-upload.mp4")
+    expect(page.locator("#submit")).to_be_enabled()
+    names = [job["input"]["name"] for job in page.request.get("/api/v1/jobs?limit=10").json()["jobs"]]
+    assert "cancelled-upload.mp4" not in names
+
+
+def test_cancelling_the_work_stops_the_job(page: Any) -> None:
+    page.set_input_files("#file", shared_file("media", "intel_one-by-one-person-detection.mp4"))
+    page.click("#submit")
+    page.wait_for_url(re.compile(r"#job="))
+    page.click("#cancel")
+    expect(page.locator("#stage")).to_have_text("Cancelled")
+    job = page.request.get(f"/api/v1/jobs/{page.url.partition('#job=')[2]}").json()
+    assert job["status"] == "cancelled"
+
+
+def test_a_passing_failure_can_be_tried_again(page: Any) -> None:
+    page.fill("#uri", f"http://127.0.0.1:{_free_port()}/nobody-listens.mp4")
+    page.click("#submit")
+    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
+    expect(page.locator("#job-name")).to_have_text("nobody-listens.mp4")
+    with page.expect_response(re.compile(r"/retry$")) as answer:
+        page.click("#retry")
+    assert answer.value.status == 202
+
+
+def test_a_lost_connection_is_told_and_overcome(page: Any, faults: list[str]) -> None:
+    page.route("**/api/v1/jobs/*", lambda route: route.abort())
+    _choose(page, "x.mp4", NOT_A_VIDEO)
+    page.click("#submit")
+    expect(page.locator("#trouble")).to_contain_text("No news from the server")
+    page.unroute("**/api/v1/jobs/*")
+    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
+    expect(page.locator("#trouble")).to_be_hidden()
+    _take_out(faults, "Failed to load resource")
+
+
+def test_an_address_of_an_unknown_job_says_so(page: Any, faults: list[str]) -> None:
+    page.goto("/#job=00000000-0000-4000-8000-000000000000")
+    expect(page.locator("#failure")).to_contain_text("There is no job")
+    expect(page.locator("#another")).to_be_visible()
+    _take_out(faults, "404")
+
+
+def _play_to_the_end(page: Any) -> dict[str, Any]:
+    """Plays fast and without sound until `ended` or an error comes."""
+    return page.locator("#video").evaluate(
+        """video => new Promise(resolve => {
+            const finish = () => resolve({
+                width: video.videoWidth, height: video.videoHeight, seconds: video.currentTime,
+                error: video.error && video.error.message,
+            });
+            video.addEventListener("ended", finish);
+            video.addEventListener("error", finish);
+            video.muted = true;
+            video.playbackRate = 8;
+            video.play();
+        })"""
+    )
+
+
+def _choose(page: Any, name: str, data: bytes) -> None:
+    page.set_input_files("#file", [{"name": name, "mimeType": "video/mp4", "buffer": data}])
+
+
+def _drop(page: Any, name: str, data: bytes) -> None:
+    transfer = page.evaluate_handle(
+        """([name, text]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([text], name, {type: "video/mp4"}));
+            return transfer;
+        }""",
+        [name, data.decode()],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#drop", event, {"dataTransfer": transfer})
+
+
+def _slow_uploads(page: Any) -> None:
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    rates = {"downloadThroughput": -1, "uploadThroughput": 60_000}
+    session.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **rates})
+
+
+def _assert_fits_a_phone(page: Any) -> None:
+    wide = page.viewport_size
+    page.set_viewport_size({"width": PHONE_PX, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_PX
+    page.set_viewport_size(wide)
+
+
+def _take_out(faults: list[str], provoked: str) -> None:
+    faults[:] = [fault for fault in faults if provoked not in fault]
+
+
+def _frames(film: Path) -> int:
+    with av.open(str(film)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SEC
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(f"{address}/ready", timeout=2):
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"`framefleet up` did not start:\n{log.read_text()}")

@@ -1,0 +1,230 @@
+"""`framefleet run`, as a person types it: a process of its own, embedded parts, a real video."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from backend.local.sample import make_sample
+from tests.conftest import shared_file
+from tests.integration.conftest import read_film
+
+HELD_SHARE = 0.9
+BT709, LIMITED = 1, 1
+
+
+def framefleet(*arguments: str, cwd: Path, timeout_sec: float = 180, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "backend", *arguments],
+        cwd=cwd,
+        env=_environment(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout_sec,
+    )
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    project = str(Path(__file__).resolve().parents[2])
+    return dict(os.environ) | {"PYTHONPATH": project} | extra
+
+
+def test_dancer_is_cropped_in_three_chunks_with_every_frame_and_the_sound(tmp_path: Path, model: Path) -> None:
+    source = shared_file("media", "dancer.avi")
+    done = framefleet(
+        "run", "crop", str(source), "-o", "out.mp4", "--param", "aspect=9:16", "--workers", "2", "--json",
+        cwd=tmp_path, MODEL_NAME=str(model),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["status"] == "done"
+    assert report["progress_pct"] == 100
+    assert report["total_chunks"] == report["completed_chunks"] == 3
+    film = read_film(tmp_path / "out.mp4")
+    assert len(film.pts) == 1571
+    assert film.seconds == pytest.approx(read_film(source).seconds, abs=1e-6)
+    assert film.audio_sec is not None
+    assert abs(film.audio_sec - film.video_sec) < 0.05
+    assert (film.codec, film.pix_fmt, film.color) == ("h264", "yuv420p", (BT709, BT709, BT709, LIMITED))
+    assert film.size[0] / film.size[1] == pytest.approx(9 / 16, abs=0.01)
+    assert _is_faststart(tmp_path / "out.mp4")
+    files = {name: Path(path) for name, path in report["files"].items()}
+    assert set(files) == {"output", "tracks", "mot", "camera_path", "manifest"}
+    assert _held_share(files) >= 0.99
+    manifest = json.loads(files["manifest"].read_text())
+    assert manifest["segment_count"] == 3
+    assert all(segment["artifact_sha256"] and segment["attempts"] == 1 for segment in manifest["segments"])
+    assert {"detect", "render", "total"} <= set(report["seconds"])
+
+
+def _held_share(files: dict[str, Path]) -> float:
+    """Share of frames in which the window holds the middle of the main track's box, at most 0.9 of the window wide.
+
+    From the delivered files alone: the MOT rows' longest tracks and the camera path.
+    """
+    path = json.loads(files["camera_path"].read_text())
+    windows = np.array(path["frames"])[:, 1:]
+    rows = np.loadtxt(files["mot"], delimiter=",", ndmin=2)
+    subject = path["certificate"]["subject_track_ids"]
+    rows = rows[np.isin(rows[:, 1], subject)]
+    held = 0
+    for row in rows:
+        x, y, width, height = windows[int(row[0]) - 1]
+        for low, size, start, extent in ((row[2], row[4], x, width), (row[3], row[5], y, height)):
+            part = min(size, HELD_SHARE * extent)
+            middle = low + size / 2
+            if middle - part / 2 < start - 0.5 or middle + part / 2 > start + extent + 0.5:
+                break
+        else:
+            held += 1
+    return held / len(rows)
+
+
+def _is_faststart(path: Path) -> bool:
+    data = path.read_bytes()
+    return data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_run_without_weights_falls_back_to_the_built_in_detector_and_says_so(tmp_path: Path) -> None:
+    clip = make_sample(tmp_path / "clip.mp4", seconds=4)
+    done = framefleet(
+        "run", "crop", str(clip), "--param", "aspect=1:1", "--workers", "1", "--json",
+        cwd=tmp_path, MODEL_NAME="yolo11n.pt", CHUNK_SECONDS="2", https_proxy="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["detector"]["type"] == "hog"
+    assert "yolo11n.pt" in report["detector"]["fallback"]
+    assert "built-in people detector" in done.stderr
+    film = read_film(Path(report["files"]["output"]))
+    assert len(film.pts) == 100
+    assert film.size[0] == film.size[1]
+    assert Path(report["files"]["output"]).is_relative_to(tmp_path / ".framefleet")
+
+
+def test_cpu_mode_works_the_whole_video_as_one_chunk(tmp_path: Path) -> None:
+    clip = make_sample(tmp_path / "clip.mp4", seconds=4)
+    done = framefleet("run", "crop", str(clip), "--cpu", "--json", cwd=tmp_path, DETECTOR="hog", CHUNK_SECONDS="1")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["deep_mode"], report["total_chunks"], report["status"]) == ("cpu", 1, "done")
+
+
+def _bad_inputs(folder: Path) -> dict[str, tuple[str, str]]:
+    """What a person may give by mistake: name → (argument, code)."""
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("This is no video.\n" * 100)
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48000, layout="mono")
+        for number in range(50):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, number * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    whole = make_sample(folder / "whole.mp4", seconds=4)
+    (folder / "truncated.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    return {
+        "empty": (str(folder / "empty.mp4"), "empty_file"),
+        "text": (str(folder / "text.mp4"), "not_a_video"),
+        "sound only": (str(folder / "sound.mp4"), "no_video_stream"),
+        "truncated, no index": (str(folder / "truncated.mp4"), "not_a_video"),
+        "missing": (str(folder / "missing.mp4"), "source_not_found"),
+        "unknown scheme": ("ftp://example.com/video.mp4", "unsupported_input"),
+    }
+
+
+def test_bad_input_ends_in_a_typed_error_and_no_traceback(tmp_path: Path) -> None:
+    for name, (argument, code) in _bad_inputs(tmp_path).items():
+        done = framefleet("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
+        assert done.returncode in (1, 2), name
+        report = json.loads(done.stdout)
+        assert report["error"]["code"] == code, name
+        assert "Traceback" not in done.stderr + done.stdout, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "crop", "x.mp4", "--param", "aspect=9to16"), "aspect"),
+        (("run", "crop", "x.mp4", "--param", "colour=red"), "colour"),
+        (("run", "crop", "x.mp4", "--param", "aspect"), "KEY=VALUE"),
+        (("run", "knit", "x.mp4"), "crop"),
+        (("status", "7"), "UUID"),
+        (("status", "00000000-0000-0000-0000-000000000000"), "no job"),
+    ],
+)
+def test_bad_arguments_exit_2_and_say_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    (tmp_path / "x.mp4").touch()
+    done = framefleet(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupting_a_run_cancels_the_job_and_leaves_no_process(tmp_path: Path) -> None:
+    clip = make_sample(tmp_path / "clip.mp4", seconds=8)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "backend", "run", "crop", str(clip), "--json", "--workers", "1"],
+        cwd=tmp_path,
+        env=_environment({"DETECTOR": "hog"}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    log = tmp_path / ".framefleet" / "logs" / "gpu_chunk_worker-0.log"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.exists() and "chunk_claimed" in log.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(output)["status"] == "cancelled"
+    assert not _processes_in(tmp_path)
+
+
+def _processes_in(folder: Path) -> list[str]:
+    """Command lines of processes that still have to do with the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            cwd = os.readlink(entry / "cwd")
+        except OSError:
+            continue
+        if str(folder) in command or cwd.startswith(str(folder)):
+            found.append(command)
+    return found
+
+
+def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
+    done = framefleet("doctor", "--json", cwd=tmp_path, MODEL_NAME="/nowhere/best.pt")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 1
+    assert checks["database"]["ok"]
+    assert "PostgreSQL 18" in checks["database"]["says"]
+    assert not checks["detector"]["ok"]
+    assert "MODEL_NAME" in checks["detector"]["says"]
+
+
+def test_list_status_and_chunks_show_a_finished_job(tmp_path: Path) -> None:
+    clip = make_sample(tmp_path / "clip.mp4", seconds=2)
+    run: dict[str, Any] = json.loads(
+        framefleet("run", "crop", str(clip), "--json", "--workers", "1", cwd=tmp_path, DETECTOR="hog").stdout
+    )
+    listed = json.loads(framefleet("list", "--json", cwd=tmp_path).stdout)["jobs"]
+    assert [job["id"] for job in listed] == [run["id"]]
+    assert json.loads(framefleet("status", run["id"], "--json", cwd=tmp_path).stdout)["progress_pct"] == 100
+    chunks = json.loads(framefleet("chunks", run["id"], "--json", cwd=tmp_path).stdout)["chunks"]
+    assert [chunk["status"] for chunk in chunks] == ["completed"]
+    assert framefleet("cancel", run["id"], cwd=tmp_path).returncode == 2
+    assert framefleet("retry", run["id"], cwd=tmp_path).returncode == 2

@@ -1,0 +1,128 @@
+"""Cutting: half-open PTS intervals that follow on one another, close to the wanted length, at keyframes if near."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.jobs.segments import KEYFRAME_REACH, Segment, cut
+from backend.media.facts import VideoFacts
+
+TIME_BASES = [(1, 1000), (1, 90_000), (1, 25), (1001, 30_000), (1, 1), (1, 1_000_000)]
+
+
+def facts(
+    duration_pts: int | None,
+    *,
+    time_base: tuple[int, int] = (1, 1000),
+    start_pts: int = 0,
+    keyframe_pts: list[int] | None = None,
+) -> VideoFacts:
+    return VideoFacts(
+        container="mp4",
+        codec="h264",
+        coded_width=640,
+        coded_height=360,
+        width=640,
+        height=360,
+        rotation=0,
+        sample_aspect_ratio=(1, 1),
+        fps=(25, 1),
+        time_base=time_base,
+        start_pts=start_pts,
+        duration_pts=duration_pts,
+        duration_seconds=None if duration_pts is None else float(duration_pts * Fraction(*time_base)),
+        frame_count=None,
+        has_audio=False,
+        audio_codecs=[],
+        keyframe_pts=keyframe_pts or [],
+    )
+
+
+@st.composite
+def videos(draw: st.DrawFn) -> tuple[VideoFacts, float]:
+    """Up to some hundreds of chunks; keyframes anywhere, also past an end that the container promised wrongly."""
+    time_base = draw(st.sampled_from(TIME_BASES))
+    chunk_seconds = draw(st.sampled_from([0.04, 0.5, 2.0, 7.0, 30.0, 29.97, 600.0]))
+    chunk_pts = max(1, round(Fraction(chunk_seconds) / Fraction(*time_base)))
+    duration_pts = draw(st.integers(1, chunk_pts * 200) | st.integers(1, chunk_pts * 3))
+    start_pts = draw(st.integers(-(10**6), 10**9))
+    offsets = draw(st.lists(st.integers(-chunk_pts, duration_pts + 2 * chunk_pts), unique=True, max_size=60))
+    known = sorted(start_pts + offset for offset in offsets)
+    return facts(duration_pts, time_base=time_base, start_pts=start_pts, keyframe_pts=known), chunk_seconds
+
+
+def inner_bounds(pieces: list[Segment]) -> list[int]:
+    return [piece.start_pts for piece in pieces[1:]]
+
+
+@given(videos())
+def test_pieces_are_half_open_increasing_and_cover_the_video_exactly(video: tuple[VideoFacts, float]) -> None:
+    known, chunk_seconds = video
+    pieces = cut(known, chunk_seconds)
+    assert [piece.index for piece in pieces] == list(range(len(pieces)))
+    assert pieces[0].start_pts == known.start_pts
+    assert pieces[-1].end_pts == known.start_pts + (known.duration_pts or 1)
+    assert all(piece.start_pts < piece.end_pts for piece in pieces)
+    assert all(one.end_pts == two.start_pts for one, two in pairwise(pieces))
+
+
+@given(videos())
+def test_a_boundary_lies_within_reach_of_its_mark_so_that_marks_never_drift(video: tuple[VideoFacts, float]) -> None:
+    known, chunk_seconds = video
+    step = max(1, round(Fraction(chunk_seconds) / known.time_base_fraction))
+    for number, bound in enumerate(inner_bounds(cut(known, chunk_seconds)), start=1):
+        assert abs(bound - (known.start_pts + number * step)) <= round(step * KEYFRAME_REACH)
+
+
+@given(videos())
+def test_a_boundary_off_its_mark_is_a_keyframe(video: tuple[VideoFacts, float]) -> None:
+    known, chunk_seconds = video
+    step = max(1, round(Fraction(chunk_seconds) / known.time_base_fraction))
+    for number, bound in enumerate(inner_bounds(cut(known, chunk_seconds)), start=1):
+        assert bound == known.start_pts + number * step or bound in known.keyframe_pts
+
+
+@given(videos())
+def test_seconds_count_from_the_first_frame(video: tuple[VideoFacts, float]) -> None:
+    known, chunk_seconds = video
+    for piece in cut(known, chunk_seconds):
+        exact = (piece.start_pts - known.start_pts) * known.time_base_fraction
+        assert piece.start_sec == pytest.approx(float(exact), abs=1e-6)
+        assert piece.start_sec <= piece.end_sec
+
+
+def test_a_video_of_62_seconds_in_chunks_of_30_is_three_pieces() -> None:
+    pieces = cut(facts(62_880), 30)
+    assert [(p.start_sec, p.end_sec) for p in pieces] == [(0, 30), (30, 60), (60, 62.88)]
+
+
+def test_a_scrap_at_the_end_joins_the_piece_before() -> None:
+    assert [p.end_pts for p in cut(facts(60_900), 30)] == [30_000, 60_900]
+    assert [p.end_pts for p in cut(facts(61_001), 30)] == [30_000, 60_000, 61_001]
+
+
+def test_the_nearest_keyframe_in_reach_is_preferred() -> None:
+    known = facts(90_000, keyframe_pts=[0, 24_500, 31_000, 53_999, 66_001])
+    assert inner_bounds(cut(known, 30)) == [31_000, 60_000]
+
+
+def test_a_late_start_moves_every_boundary() -> None:
+    pieces = cut(facts(65_000, start_pts=1_720), 30)
+    assert [p.start_pts for p in pieces] == [1_720, 31_720, 61_720]
+    assert [p.start_sec for p in pieces] == [0, 30, 60]
+
+
+@pytest.mark.parametrize("duration_pts", [None, 1])
+def test_a_video_of_unknown_or_no_length_is_one_piece(duration_pts: int | None) -> None:
+    (piece,) = cut(facts(duration_pts), 30)
+    assert (piece.start_pts, piece.end_pts) == (0, 1)
+
+
+def test_a_keyframe_past_the_promised_end_is_no_boundary() -> None:
+    pieces = cut(facts(31_500, keyframe_pts=[0, 32_000]), 30)
+    assert all(piece.start_pts < piece.end_pts for piece in pieces)
