@@ -68,11 +68,13 @@ def create_job() -> Response:
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and len(key) > MAX_NAME_CHARACTERS:
         raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
-    new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
     app = context()
-    job = app.jobs.create(new)
-    if job.id == new.job_id:
-        app.plan_soon(job.id)
+    job = app.jobs.find(key) if key else None
+    if job is None:  # an upload that is repeated is not stored a second time
+        new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
+        job = app.jobs.create(new)
+        if job.id == new.job_id:
+            app.plan_soon(job.id)
     response = jsonify(job_resources(app.database, [job])[0])
     response.status_code = 202
     response.headers["Location"] = f"{API}/jobs/{job.id}"

@@ -11,9 +11,14 @@ from typing import Self
 from backend.errors import ClaimLost, DatabaseUnavailable
 from backend.events import Event, warn
 
+PROGRESS_EVERY_SEC = 1.0
+VISIBLE_PROGRESS = 0.02
+# A timer may fire a little early; without this the beat would slip to the next wake-up.
+TIMER_SLACK_SEC = 0.05
+
 
 class LeaseKeeper:
-    """A thread that beats at a third of the lease. `progress` (0 to 1) goes with each beat.
+    """A thread that beats at a third of the lease, and sooner when there is progress (0 to 1) that a person can see.
 
     A missed beat is no loss yet: the next may still come in time. When a whole lease has passed since the last one
     that was sent and answered, another worker may already be at it, so `check` raises.
@@ -24,6 +29,7 @@ class LeaseKeeper:
         self._beat = beat
         self._lease_seconds = lease_seconds
         self._renewed_at = time.monotonic()
+        self._told_progress = 0.0
         self._lost: ClaimLost | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -40,17 +46,20 @@ class LeaseKeeper:
         self.check()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._lease_seconds / 3):
-            sent_at = time.monotonic()
+        while not self._stop.wait(min(self._lease_seconds / 3, PROGRESS_EVERY_SEC)):
+            sent_at, progress = time.monotonic(), self.progress
+            is_due = sent_at - self._renewed_at >= self._lease_seconds / 3 - TIMER_SLACK_SEC
+            if not is_due and progress - self._told_progress < VISIBLE_PROGRESS:
+                continue
             try:
-                self._beat(self.progress)
+                self._beat(progress)
             except ClaimLost as lost:
                 self._lost = lost
                 return
             except DatabaseUnavailable as error:
                 warn(Event.HEARTBEAT_FAILED, error_code=error.code, message=error.message)
                 continue
-            self._renewed_at = sent_at
+            self._renewed_at, self._told_progress = sent_at, progress
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -77,6 +77,12 @@ class JobService:
             raise JobNotFound(f"There is no job {job_id}.")
         return job
 
+    def find(self, idempotency_key: str, tenant: str = "default") -> Job | None:
+        """The job that was created with this key."""
+        same_key = (Job.tenant == tenant, Job.idempotency_key == idempotency_key)
+        with self.database.session() as session:
+            return session.execute(select(Job).where(*same_key)).scalar_one_or_none()
+
     def list(self, *, limit: int = 50, before: UUID | None = None, status: str | None = None) -> Sequence[Job]:
         """Newest first; `before` continues after that job."""
         query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(min(limit, MAX_LIST))

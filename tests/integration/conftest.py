@@ -115,7 +115,7 @@ def workers(
 ) -> Iterator[Workers]:
     monkeypatch.setenv("RETRY_BASE_SECONDS", "0")
     monkeypatch.setenv("HTTP_ALLOW_PRIVATE", "true")
-    hasty = settings.model_copy(update={"poll_seconds": 0.1, "drain_seconds": 0})
+    hasty = settings.model_copy(update={"poll_seconds": 0.1, "drain_seconds": 0, "detector": "hog"})
     workers = Workers(hasty, database, tmp_path / "logs")
     with workers.fleet:
         yield workers

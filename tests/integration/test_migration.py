@@ -173,7 +173,8 @@ def test_a_row_with_an_unknown_state_is_refused(database: Database) -> None:
     ],
 )
 def test_constraint_exists_in_the_catalogue(database: Database, table: str, name: str, words: list[str]) -> None:
-    query = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = CAST(:table AS regclass) AND conname = :name"
+    query = """SELECT pg_get_constraintdef(oid) FROM pg_constraint
+               WHERE conrelid = CAST(:table AS regclass) AND conname = :name"""
     ((definition,),) = rows(database, query, table=table, name=name)
     assert all(word in definition for word in words), definition
 

@@ -53,7 +53,9 @@ def test_an_unknown_kind_makes_no_job(service: JobService) -> None:
     assert service.list() == []
 
 
-@pytest.mark.parametrize("name", ["'; DROP TABLE video_analysis_jobs; --", "../../etc/passwd", "映画 🎬.mp4", "%s{0}:x"])
+@pytest.mark.parametrize(
+    "name", ["'; DROP TABLE video_analysis_jobs; --", "../../etc/passwd", "映画 🎬.mp4", "%s{0}:x"]
+)
 def test_a_users_file_name_is_data(service: JobService, name: str) -> None:
     job = service.create(request(input_name=name, input_uri=f"file:///{name}"))
     assert service.get(job.id).input_name == name

@@ -26,7 +26,7 @@ def test_every_state_has_its_moves() -> None:
 
 def test_final_states_have_no_moves_but_the_retry_of_a_failure() -> None:
     assert {status for status, moves in JOB_MOVES.items() if not moves} == {JobStatus.DONE, JobStatus.CANCELLED}
-    assert FINAL_JOB_STATUSES == {JobStatus.DONE, JobStatus.CANCELLED, JobStatus.FAILED}
+    assert {JobStatus.DONE, JobStatus.CANCELLED, JobStatus.FAILED} == FINAL_JOB_STATUSES
     assert JOB_MOVES[JobStatus.FAILED] == {JobStatus.QUEUED, JobStatus.AGGREGATING}
     assert {status for status, moves in CHUNK_MOVES.items() if not moves} == {ChunkStatus.COMPLETED}
 
