@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine
 
 from backend.db.engine import Database
+from backend.db.migrate import take_turn
 from backend.db.models import Base
 from backend.settings import get_settings
 
@@ -23,5 +24,6 @@ else:
     url = get_settings().database_url
     if url is None:
         raise SystemExit("Set DATABASE_URL, for example postgresql://user:password@host/database")
-    with create_engine(Database(url.get_secret_value()).url).connect() as connection:
+    with create_engine(Database(url.get_secret_value()).url).begin() as connection:
+        take_turn(connection)
         run(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,12 @@ def shared_file(*parts: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a server of this test run; `template_framefleet` in it has the schema."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+def postgres() -> Iterator[str]:
+    """URL of a server of this test run; `template_framefleet` in it has the schema.
+
+    Not below pytest's own folder: another session would close that to the account the server runs as.
+    """
+    with tempfile.TemporaryDirectory(prefix="framefleet-test-") as folder, EmbeddedPostgres(Path(folder)) as server:
         _create(server.url, "template_framefleet")
         template = Database(_url_of(server.url, "template_framefleet"))
         upgrade(template)

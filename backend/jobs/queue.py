@@ -208,8 +208,9 @@ class Queue:
         """Takes back whatever dead workers held; returns how many claims that were."""
         with self._database.transaction() as connection:
             chunks = connection.execute(statement("rescue_chunks"), self._backoff).mappings().all()
-            for row in chunks:
-                if row["status"] == "failed" and row["job_status"] == JobStatus.PROCESSING:
+            # In the jobs' order, so that two rescuers do not wait for each other.
+            for row in sorted(chunks, key=lambda row: str(row["job_id"])):
+                if row["status"] == "failed" and row["job_status"] in (JobStatus.QUEUED, JobStatus.PROCESSING):
                     _fail_job(
                         connection, row["job_id"], row["chunk_index"], row["error_code"], row["error_message"], True
                     )
@@ -243,8 +244,9 @@ def _fail_job(connection: Connection, job_id: UUID, chunk_index: int, code: str,
         statement("stop_queued_chunks"),
         {"job_id": job_id, "error_code": "job_failed", "error_message": f"Chunk {chunk_index} failed."},
     )
-    connection.execute(
+    failed = connection.execute(
         statement("fail_job"),
         {"job_id": job_id, "error_code": code, "error_message": message, "error_retryable": retryable},
     )
-    emit(Event.JOB_FAILED, job_id=str(job_id), chunk_index=chunk_index, error_code=code)
+    if failed.rowcount == 1:  # else it was cancelled, or another chunk was first
+        emit(Event.JOB_FAILED, job_id=str(job_id), chunk_index=chunk_index, error_code=code)

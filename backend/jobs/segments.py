@@ -13,6 +13,7 @@ from backend.media.facts import VideoFacts
 KEYFRAME_REACH = Fraction(1, 5)
 # A last piece shorter than this part of a chunk (or than a second) joins the one before.
 SHORTEST_PIECE = Fraction(1, 20)
+MAX_CHUNKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ def cut(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     The first and the last worker also take frames from before and after, should the container have promised wrongly.
     """
     time_base = facts.time_base_fraction
-    step = max(1, round(Fraction(chunk_seconds) / time_base))
-    end_pts = facts.start_pts + max(1, facts.duration_pts or 1)
+    duration_pts = max(1, facts.duration_pts or 1)
+    # A header may promise centuries: longer chunks then, so that their rows stay few.
+    step = max(1, round(Fraction(chunk_seconds) / time_base), -(-duration_pts // MAX_CHUNKS))
+    end_pts = facts.start_pts + duration_pts
     bounds = [facts.start_pts]
     target = facts.start_pts + step
     shortest = min(round(step * SHORTEST_PIECE), round(1 / time_base))
     while end_pts - target > shortest:
-        bounds.append(_near_keyframe(target, facts.keyframe_pts, round(step * KEYFRAME_REACH)))
+        bound = _near_keyframe(target, facts.keyframe_pts, round(step * KEYFRAME_REACH))
+        # An index may go on past the end that the header promises.
+        bounds.append(bound if end_pts - bound > shortest else target)
         target += step
     bounds.append(end_pts)
     return [

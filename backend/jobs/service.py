@@ -122,9 +122,11 @@ class JobService:
     def retry(self, job_id: UUID) -> Job:
         """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
         with self.database.transaction() as connection:
+            # Chunks before the job's row, in the claim's order of locking; undone when another retry was first.
+            connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id})
             moved = connection.execute(statement("retry_job"), {"job_id": job_id}).rowcount == 1
-            if moved:
-                connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id})
+            if not moved:
+                connection.rollback()
         job = self.get(job_id)
         if not moved:
             raise InvalidState(f"The job is {job.status}; only a failed job can be retried.")

@@ -26,8 +26,8 @@ class VideoFacts(BaseModel):
     sample_aspect_ratio: tuple[int, int]
     fps: tuple[int, int] | None  # average, as a fraction
     time_base: tuple[int, int]
-    start_pts: Int64  # of the first frame
-    duration_pts: int | None  # of the video stream; None when nobody knows
+    start_pts: Annotated[int, Field(gt=-(2**61), lt=2**61)]  # of the first frame
+    duration_pts: Annotated[int, Field(gt=0, lt=2**61)] | None  # of the video stream; None when nobody knows
     duration_seconds: float | None
     frame_count: int | None  # as the container promises
     has_audio: bool

@@ -18,6 +18,7 @@ from backend.media.facts import VideoFacts
 MIN_KEYFRAME_GAP_SEC = 0.5
 MAX_KEYFRAMES = 100_000
 MAX_RATE = 1000
+MAX_DURATION_PTS = 2**60
 
 
 def probe(container: InputContainer, stream: VideoStream) -> VideoFacts:
@@ -77,13 +78,13 @@ def _frame_rate(stream: VideoStream) -> tuple[int, int] | None:
 
 
 def _duration_pts(container: InputContainer, stream: VideoStream, first_pts: int) -> int | None:
-    if stream.duration and stream.duration > 0:
+    if stream.duration and 0 < stream.duration < MAX_DURATION_PTS:
         return int(stream.duration)
     if container.duration and stream.time_base:
         # The container counts from its earliest stream; the video may begin later.
         start_sec = Fraction(container.start_time or 0, av.time_base)
         end_pts = round((start_sec + Fraction(container.duration, av.time_base)) / stream.time_base)
-        return max(1, end_pts - first_pts)
+        return min(max(1, end_pts - first_pts), MAX_DURATION_PTS)
     return None
 
 
@@ -96,7 +97,7 @@ def _scanned_duration_pts(container: InputContainer, stream: VideoStream, first_
                 last_pts = max(last_pts, packet.pts + (packet.duration or 0))
     except av.error.FFmpegError:  # a torn end: what came before it is the video
         pass
-    return last_pts - first_pts or None
+    return min(last_pts - first_pts, MAX_DURATION_PTS) or None
 
 
 def _indexed_keyframes(stream: VideoStream) -> list[int]:

@@ -2,12 +2,15 @@
 -- The pause doubles with each failure, is capped, and is spread by half so that a broken store is not met by a herd.
 UPDATE video_analysis_chunks c
 SET failures = c.failures + 1,
-    status = CASE WHEN :permanent OR c.failures + 1 >= :max_attempts THEN 'failed' ELSE 'queued' END,
+    status = CASE
+        WHEN :permanent OR c.failures + 1 >= :max_attempts OR j.status NOT IN ('queued', 'processing') THEN 'failed'
+        ELSE 'queued' END,
     available_at = now() + make_interval(
         secs => least(:cap_seconds, :base_seconds * power(2, least(c.failures, 30))) * (0.5 + random() / 2)),
     lease_expires_at = NULL,
     claimed_by = NULL,
     error_code = :error_code,
     error_message = :error_message
-WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts
+FROM video_analysis_jobs j
+WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts AND j.id = c.job_id
 RETURNING c.job_id, c.chunk_index, c.status, c.failures

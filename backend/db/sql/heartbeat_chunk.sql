@@ -4,4 +4,4 @@ UPDATE video_analysis_chunks c
 SET lease_expires_at = now() + make_interval(secs => :lease_seconds),
     progress = greatest(c.progress, :progress)
 WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts
-  AND EXISTS (SELECT FROM video_analysis_jobs j WHERE j.id = c.job_id AND j.status = 'processing')
+  AND EXISTS (SELECT FROM video_analysis_jobs j WHERE j.id = c.job_id AND j.status IN ('queued', 'processing'))

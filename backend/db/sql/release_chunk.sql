@@ -1,4 +1,7 @@
 -- A draining worker gives its chunk back: no failure is counted, the fence stays where it is.
-UPDATE video_analysis_chunks
-SET status = 'queued', available_at = now(), lease_expires_at = NULL, claimed_by = NULL
-WHERE id = :chunk_id AND status = 'processing' AND attempts = :attempts
+-- A chunk whose job is over does not go back to the queue.
+UPDATE video_analysis_chunks c
+SET status = CASE WHEN j.status IN ('queued', 'processing') THEN 'queued' ELSE 'failed' END,
+    available_at = now(), lease_expires_at = NULL, claimed_by = NULL
+FROM video_analysis_jobs j
+WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts AND j.id = c.job_id

@@ -1,10 +1,11 @@
 -- Takes chunks back from workers that died: their lease has run out by the database's clock.
 -- Race: the worker completes in this very moment. Whoever locks the row first wins; the other's guard finds no row.
--- A chunk whose job is over (cancelled, failed) does not go back to the queue.
+-- A chunk whose job is over (cancelled, failed) does not go back to the queue; one whose job was retried since does.
 UPDATE video_analysis_chunks c
 SET failures = c.failures + 1,
     status = CASE
-        WHEN c.failures + 1 >= :max_attempts OR expired.job_status <> 'processing' THEN 'failed' ELSE 'queued' END,
+        WHEN c.failures + 1 >= :max_attempts OR expired.job_status NOT IN ('queued', 'processing') THEN 'failed'
+        ELSE 'queued' END,
     available_at = now() + make_interval(
         secs => least(:cap_seconds, :base_seconds * power(2, least(c.failures, 30))) * (0.5 + random() / 2)),
     lease_expires_at = NULL,
