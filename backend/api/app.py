@@ -12,6 +12,7 @@ from backend.api import errors, jobs, pages, system
 from backend.api.context import EXTENSION, Context
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
+from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 
@@ -55,6 +56,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(system.blueprint)
     app.register_blueprint(pages.blueprint)
     app.after_request(_guard_browser)
+    app.generate_spec_json()  # type: ignore[no-untyped-call]
+    app.spec_json["paths"][f"{API}/jobs"]["post"].update(jobs.CREATE_BODY)
     return app
 
 

@@ -35,7 +35,7 @@ TRACK_FILES = {
 }
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 # One operation takes two kinds of body, which the library's decorator cannot say.
-_BODY = {
+CREATE_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -62,7 +62,7 @@ Model = TypeVar("Model", bound=BaseModel)
 blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="jobs")], abp_responses=PROBLEMS)
 
 
-@blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource}, openapi_extensions=_BODY)
+@blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource})
 def create_job() -> Response:
     """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
     key = request.headers.get("Idempotency-Key") or None
