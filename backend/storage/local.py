@@ -29,6 +29,7 @@ from backend.storage.names import check_key, check_prefix
 
 COPY_BYTES = 1024 * 1024
 STALE_TEMPORARY_SEC = 24 * 3600
+PUBLISH_TRIES = 20
 _TEMPORARY = ".tmp"  # no key can begin with a dot
 
 
@@ -173,13 +174,14 @@ class LocalStore:
             self._publish(file.name, path, publish)
 
     def _publish(self, temporary: str, path: Path, publish: Callable[[str, Path], None]) -> None:
-        for last_try in (False, False, True):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        for tries_left in reversed(range(PUBLISH_TRIES)):
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 publish(temporary, path)
                 return _sync_folder(path.parent)
-            except FileNotFoundError:  # race: delete() of a neighbour has just removed the empty folder
-                if last_try:
+            # Race: delete() of a neighbour removes the empty folder just now; mkdir then may even find it there and gone.
+            except (FileNotFoundError, FileExistsError):
+                if not tries_left:
                     raise
 
     def _walk(self, folder: str) -> Iterator[str]:
