@@ -179,7 +179,7 @@ class LocalStore:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 publish(temporary, path)
                 return _sync_folder(path.parent)
-            # Race: delete() of a neighbour removes the empty folder just now; mkdir then may even find it there and gone.
+            # Race: delete() of a neighbour removes the empty folder just now, before, in or after mkdir.
             except (FileNotFoundError, FileExistsError):
                 if not tries_left:
                     raise

@@ -86,8 +86,8 @@ def test_a_worker_killed_in_the_middle_of_a_chunk_costs_no_frame(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEASE_SECONDS", str(SHORT_LEASE_SEC))
-    source = make_sample(tmp_path / "clip.mp4", seconds=16).as_uri()
-    settings = settings.model_copy(update={"chunk_seconds": 8.0, "lease_seconds": SHORT_LEASE_SEC})
+    source = make_sample(tmp_path / "clip.mp4", seconds=8).as_uri()
+    settings = settings.model_copy(update={"chunk_seconds": 4.0, "lease_seconds": SHORT_LEASE_SEC})
     disturbed = submit(database, settings, source, aspect="9:16")
     first = workers.start_chunk_worker("chunk-doomed")
     chunk = workers.wait_for_work(disturbed)
