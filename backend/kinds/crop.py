@@ -19,10 +19,12 @@ from backend.media.sandbox import MediaProcess
 from backend.settings import Settings
 from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
-from backend.vision.camera_path import CameraPath, CropSpec, certificate, solve_path, to_json
+from backend.vision.camera_path import CameraPath, solve_path, to_json
+from backend.vision.certificate import certificate
 from backend.vision.detector import Detector
 from backend.vision.stitch import stitch
 from backend.vision.subject import choose_subject
+from backend.vision.window import CropSpec
 
 ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
 # Fewer frames than this share of what the container promises: the file was cut off.

@@ -12,15 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import InvalidParams
-from backend.vision.camera_path import (
-    CameraPath,
-    CropSpec,
-    certificate,
-    largest_window,
-    output_size,
-    solve_path,
-    to_json,
-)
+from backend.vision.camera_path import CameraPath, solve_path, to_json
+from backend.vision.certificate import certificate
+from backend.vision.window import CropSpec, largest_window, output_size
 
 SIZE = (1920, 1080)
 TIME_BASE = Fraction(1, 30_000)

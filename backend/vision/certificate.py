@@ -1,0 +1,106 @@
+"""The certificate of a camera path: what it holds and how it moves, beside a static window and the EMA."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.vision.camera_path import CameraPath, ema_path, path_of
+from backend.vision.subject import seconds_from_start
+from backend.vision.window import Floats, bands, inside_picture
+
+HELD_TOLERANCE_PX = 0.5
+STILL_PX_PER_FRAME = 0.05
+
+
+def certificate(
+    path: CameraPath,
+    subject_boxes: Floats,
+    frame_pts: NDArray[np.int64],
+    time_base: Fraction,
+    frame_size: tuple[int, int],
+    smooth_alpha: float = 0.85,
+) -> dict[str, Any]:
+    """What the path holds and how it moves, and the same for the best static window and the EMA path of the same sizes.
+
+    `containment_pct`: share of the frames with a subject whose held part (the middle of the box, at most 0.9 of the
+    window) lies in the window within 0.5 px, None where there is no subject at all. `still_frames_pct`: share of frames
+    that move less than 0.05 px. Speed, acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3.
+    """
+    boxes = inside_picture(subject_boxes, len(frame_pts), frame_size)
+    times_sec = seconds_from_start(frame_pts, time_base)
+    static = _static_path(path, boxes, frame_size)
+    ema = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha)
+    facts = {"frames": len(frame_pts), "subject_frames": int(np.isfinite(boxes[:, 0]).sum()), "shots": len(path.shots)}
+    own = _figures(path, boxes, times_sec, frame_size)
+    others = {"static": static, "ema": ema}
+    return {**facts, **own, **{name: _figures(other, boxes, times_sec, frame_size) for name, other in others.items()}}
+
+
+def _static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
+    """The still window of each shot that holds most frames, found by turns along x and y."""
+    low, high = bands(boxes, path.sizes)
+    known = np.isfinite(low[:, 0])
+    centres = np.empty((len(boxes), 2))
+    for start, stop in path.shots:
+        part = np.arange(start, stop)[known[start:stop]]
+        centre = np.array(frame_size, dtype=np.float64) / 2
+        held = np.ones(len(part), dtype=np.bool_)
+        for axis in (0, 1, 0, 1) if len(part) else ():
+            own = part[held] if held.any() else part
+            centre[axis] = _most_held(low[own, axis], high[own, axis])
+            held = np.asarray((low[part, axis] <= centre[axis]) & (centre[axis] <= high[part, axis]))
+        centres[start:stop] = centre
+    return path_of(centres, path.sizes, frame_size, path.shots, path.output_size)
+
+
+def _most_held(low: Floats, high: Floats) -> float:
+    """The point that lies in most of the intervals [low, high]; the middle of the first such stretch."""
+    begins, ends = np.sort(low), np.sort(high)
+    count = np.arange(1, len(begins) + 1) - np.searchsorted(ends, begins, side="left")
+    start = begins[int(np.argmax(count))]
+    return float((start + ends[np.searchsorted(ends, start)]) / 2)
+
+
+def _figures(
+    path: CameraPath, boxes: Floats, times_sec: Floats, frame_size: tuple[int, int]
+) -> dict[str, float | None]:
+    low, high = bands(boxes, path.sizes)
+    known = np.isfinite(low[:, 0])
+    inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
+    figures = {
+        "containment_pct": _percent(np.asarray(inside[known].all(axis=1)), if_none=None),
+        "still_frames_pct": _percent(np.concatenate(_moves_px(path)) < STILL_PX_PER_FRAME, if_none=100.0),
+    }
+    derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.shots]
+    for order, name in enumerate(("speed", "acceleration", "jerk")):
+        values = np.concatenate([np.zeros(0), *(shot[order] for shot in derivatives)])
+        figures[f"{name}_max"] = round(float(values.max(initial=0.0)), 6)
+        figures[f"{name}_p99"] = round(float(np.percentile(values, 99)), 6) if len(values) else 0.0
+    return figures
+
+
+def _percent(mask: NDArray[np.bool_], if_none: float | None) -> float | None:
+    return round(100.0 * float(mask.mean()), 4) if len(mask) else if_none
+
+
+def _moves_px(path: CameraPath) -> list[Floats]:
+    """Pixels moved from frame to frame within each shot; never an empty list."""
+    steps = [np.diff(path.centres[start:stop], axis=0) for start, stop in path.shots]
+    return [np.zeros(0), *(np.hypot(step[:, 0], step[:, 1]) for step in steps)]
+
+
+def _derivatives(centres: Floats, times_sec: Floats) -> list[Floats]:
+    """Magnitudes of the first three derivatives by differences over the real frame times."""
+    magnitudes = []
+    for _ in range(3):
+        if len(centres) < 2:
+            magnitudes.append(np.zeros(0))
+            continue
+        centres = np.diff(centres, axis=0) / np.diff(times_sec)[:, None]
+        times_sec = (times_sec[1:] + times_sec[:-1]) / 2
+        magnitudes.append(np.hypot(centres[:, 0], centres[:, 1]))
+    return magnitudes

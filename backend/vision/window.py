@@ -1,0 +1,131 @@
+"""The window's size, the output's size, and where the window may stand so that it holds the subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.errors import InvalidParams
+
+HELD_PART_RATIO = 0.9
+_MAX_OUTPUT_PX = 16_384
+
+Floats = NDArray[np.float64]
+Shot = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """The wanted window. `aspect` None is the source's; `output_size` may lack either side. Raises InvalidParams."""
+
+    aspect: Fraction | None = None
+    padding_ratio: float = 0.12
+    min_crop_ratio: float = 0.35
+    keep_aspect: bool = True
+    max_upscale: float = 2.0
+    output_size: tuple[int | None, int | None] | None = None
+
+    def __post_init__(self) -> None:
+        require(self.aspect is None or Fraction(1, 100) <= self.aspect <= 100, "aspect must be from 1:100 to 100:1")
+        require(0 <= self.padding_ratio <= 5, "padding_ratio must be from 0 to 5")
+        require(0 < self.min_crop_ratio <= 1, "min_crop_ratio must be above 0 and at most 1")
+        require(1 <= self.max_upscale <= 100, "max_upscale must be from 1 to 100")
+        sides = [side for side in self.output_size or () if side is not None]
+        require(all(2 <= side <= _MAX_OUTPUT_PX for side in sides), f"output sides must be 2 to {_MAX_OUTPUT_PX} px")
+        if self.aspect is not None and len(sides) == 2:
+            stretch = sides[0] / sides[1] / float(self.aspect)
+            require(0.98 < stretch < 1.02, "output_width and output_height contradict aspect; leave one of them out")
+
+
+def largest_window(frame_size: tuple[int, int], aspect: float) -> tuple[float, float]:
+    """Width and height in pixels of the largest window of that aspect in the picture."""
+    width = min(float(frame_size[0]), frame_size[1] * aspect)
+    return width, min(float(frame_size[1]), width / aspect)
+
+
+def output_size(spec: CropSpec, window: tuple[float, float]) -> tuple[int, int]:
+    """The size of the finished picture: even sides, the window's own unless the spec names one; one named side leads.
+
+    Raises InvalidParams when the window would be enlarged by more than `max_upscale`.
+    """
+    width, height = spec.output_size or (None, None)
+    if width is None and height is None:
+        return _even(window[0]), _even(window[1])
+    if width is None:
+        assert height is not None
+        width = _even(height * window[0] / window[1])
+    size = (_even(width), _even(width * window[1] / window[0] if height is None else height))
+    # One pixel of grace: rounding to even sides must not refuse what was asked for at the limit.
+    fits = all(side <= spec.max_upscale * limit + 1 for side, limit in zip(size, window, strict=True))
+    largest = f"{spec.max_upscale * window[0]:.0f}x{spec.max_upscale * window[1]:.0f}"
+    require(fits, f"output {size[0]}x{size[1]} is too large for this source; it allows up to {largest}")
+    return size
+
+
+def window_sizes(
+    spec: CropSpec, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]
+) -> tuple[Floats, tuple[int, int]]:
+    """The window of each shot (n_shots, 2) in pixels, and the size of the output."""
+    needs = np.array([_padded_need(boxes[start:stop], spec) for start, stop in shots]).reshape(-1, 2)
+    aspect = _wanted_aspect(spec, needs, frame_size)
+    named = spec.output_size is not None and any(side is not None for side in spec.output_size)
+    if named:
+        output = output_size(spec, largest_window(frame_size, aspect))
+        aspect = output[0] / output[1]
+    limit = np.array(largest_window(frame_size, aspect))
+    scales = np.clip((needs / limit).max(axis=1), spec.min_crop_ratio, 1.0)
+    if named:
+        scales = np.maximum(scales, min(1.0, output[0] / (spec.max_upscale * limit[0])))
+        return scales[:, None] * limit, output
+    biggest = float(scales.max(initial=spec.min_crop_ratio))
+    # The biggest window has whole, even sides and equals the output, so still pixels are copied, not resampled.
+    whole = [min(_even(biggest * side), frame // 2 * 2 or frame) for side, frame in zip(limit, frame_size, strict=True)]
+    output = output_size(spec, (whole[0], whole[1]))
+    scales = np.maximum(scales / biggest, 1.0 / spec.max_upscale)
+    return scales[:, None] * np.array(whole, dtype=np.float64), output
+
+
+def bands(boxes: Floats, sizes: Floats) -> tuple[Floats, Floats]:
+    """Lowest and highest window centre (n, 2) that keep the held part of the box inside the window."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    held = np.minimum(boxes[:, 2:] - boxes[:, :2], HELD_PART_RATIO * sizes)
+    return centres - (sizes - held) / 2, centres + (sizes - held) / 2
+
+
+def inside_picture(boxes: Floats, count: int, frame_size: tuple[int, int]) -> Floats:
+    if boxes.shape != (count, 4):
+        raise ValueError(f"subject boxes have the shape {boxes.shape}, not {(count, 4)}")
+    return np.clip(boxes, 0.0, np.array([*frame_size, *frame_size], dtype=np.float64))
+
+
+def _padded_need(boxes: Floats, spec: CropSpec) -> Floats:
+    """Largest width and height of the padded subject; without a subject infinite, which means the largest window."""
+    sides = boxes[np.isfinite(boxes[:, 0])]
+    if not len(sides):
+        return np.array([np.inf, np.inf])
+    return np.asarray((sides[:, 2:] - sides[:, :2]).max(axis=0) * (1 + 2 * spec.padding_ratio))
+
+
+def _wanted_aspect(spec: CropSpec, needs: Floats, frame_size: tuple[int, int]) -> float:
+    width, height = spec.output_size or (None, None)
+    if width is not None and height is not None:
+        return _even(width) / _even(height)
+    aspect = frame_size[0] / frame_size[1] if spec.aspect is None else float(spec.aspect)
+    if spec.keep_aspect or not len(needs):
+        return aspect
+    limit = np.array(largest_window(frame_size, aspect))
+    free = np.clip(needs.max(axis=0), spec.min_crop_ratio * limit, limit)
+    return float(free[0] / free[1])
+
+
+def require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise InvalidParams(f"{sentence}.")
+
+
+def _even(side_px: float) -> int:
+    return max(2, 2 * round(side_px / 2))
