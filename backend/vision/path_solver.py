@@ -1,8 +1,9 @@
 """How the window moves: one axis of a shot, solved as a QP over a cubic B-spline in real time.
 
 OSQP (Stellato et al. 2020); smoothness by squared derivatives, containment by an L1 penalty, after Grundmann et al.
-2011, "Auto-directed video stabilization with robust L1 optimal camera paths". A spline has no frame rate: variable rates and
-long gaps need no special case, and its convex hull keeps the window in the picture wherever its coefficients are.
+2011, "Auto-directed video stabilization with robust L1 optimal camera paths". A spline has no frame rate: variable
+rates and long gaps need no special case, and its convex hull keeps the window in the picture wherever its coefficients
+are.
 """
 
 from __future__ import annotations
