@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -110,7 +111,14 @@ class Crop:
         if not subject.track_ids:
             warnings.append("Nobody was found in the video: the window stands still in the middle.")
         path = solve_path(
-            subject.boxes, frame_pts, time_base, size, params.spec(), params.smoothing, params.smooth_alpha
+            subject.boxes,
+            frame_pts,
+            time_base,
+            size,
+            params.spec(),
+            params.smoothing,
+            params.smooth_alpha,
+            shots=_shots(work.artifacts, frame_pts),
         )
         proof = certificate(path, subject.boxes, frame_pts, time_base, size, params.smooth_alpha)
         proof["subject_track_ids"] = subject.track_ids
@@ -125,6 +133,13 @@ class Crop:
         warnings += _render(work, params, frame_pts, path)
         seconds = {"stitch_and_path": solved - began, "render": time.monotonic() - solved}
         return Result(work.folder / "output.mp4", files, warnings, seconds)
+
+
+def _shots(artifacts: Sequence[ChunkArtifact], frame_pts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Frame ranges [start, stop) between hard cuts. A cut near a seam is seen by both of its workers."""
+    cuts_pts = sorted({pts for artifact in artifacts for pts in artifact.cuts_pts})
+    edges = [0, *np.searchsorted(frame_pts, cuts_pts).tolist(), len(frame_pts)]
+    return [(start, stop) for start, stop in pairwise(edges) if stop > start]
 
 
 def _shortfall(work: AggregateWork, frames: int) -> list[str]:

@@ -67,6 +67,7 @@ class _ChunkAnalysis:
         self._frame_pts: list[int] = []
         self._sampled_pts: list[int] = []
         self._detections: list[DetectionRecord] = []
+        self._cuts_pts: list[int] = []
 
     def run(self) -> None:
         work = self._work
@@ -86,6 +87,7 @@ class _ChunkAnalysis:
                     for _ in batch:
                         process.free_slot()
                     work.report(self._share_done())
+                self._cuts_pts = [int(pts) for pts in process.result["cuts_pts"]]
         finally:
             ring.close()
         if not self._frame_pts:
@@ -107,6 +109,7 @@ class _ChunkAnalysis:
             detector=work.detector.describe(),
             frame_pts=self._frame_pts,
             sampled_pts=self._sampled_pts,
+            cuts_pts=self._cuts_pts,
             tracks=[
                 TrackRecord(id=track_id, pts=pts, boxes=boxes.tolist(), confidence=confidence.tolist())
                 for track_id, pts, boxes, confidence in self._tracker.tracks()

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from pydantic import BaseModel, ConfigDict
 
 from backend.media import wire
+from backend.media.cuts import CutDetector
 from backend.media.decode import FrameReader
 from backend.media.timebase import SampleGrid
 
@@ -67,6 +68,7 @@ def stream_samples(
     """Sends every frame's PTS of the interval and the picture of each sampled one, then `overlap_samples` more
     pictures from past its end. Returns how many packets were broken and frames dropped."""
     reader = FrameReader(container, stream)
+    cuts = CutDetector(has_start=order.start_pts is None)
     grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
     pending: list[int] = []
     overlap_left = order.overlap_samples
@@ -74,6 +76,7 @@ def stream_samples(
     past_end = False
     for frame in reader.frames_from(order.start_pts):
         assert frame.pts is not None  # FrameReader drops frames without one
+        cuts.feed(frame)
         crosses = not past_end and order.end_pts is not None and frame.pts >= order.end_pts
         past_end = past_end or crosses
         if not past_end:
@@ -89,7 +92,11 @@ def stream_samples(
             pending = []
         first = False
     sink.report(pending)
-    return {"broken_packets": reader.broken_packets, "dropped_frames": reader.dropped_frames}
+    return {
+        "broken_packets": reader.broken_packets,
+        "dropped_frames": reader.dropped_frames,
+        "cuts_pts": cuts.finish() if order.end_pts is None else cuts.cuts_pts,
+    }
 
 
 def _picture(frame: VideoFrame, order: SampleOrder) -> np.ndarray:

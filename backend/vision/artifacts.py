@@ -96,6 +96,7 @@ class ChunkArtifact(_Record):
     detector: Annotated[dict[Name, Name | int | float | bool | None], Field(max_length=256)]
     frame_pts: PtsList
     sampled_pts: PtsList
+    cuts_pts: PtsList = Field(default_factory=list)  # first frames of new shots, past end_pts too
     tracks: Annotated[list[TrackRecord], Field(max_length=100_000)]
     detections: Annotated[list[DetectionRecord], Field(max_length=_MAX_ROWS)]
 
@@ -105,6 +106,7 @@ class ChunkArtifact(_Record):
             raise ValueError("start_pts is not before end_pts")
         _require_increasing(self.frame_pts, "frame_pts")
         _require_increasing(self.sampled_pts, "sampled_pts")
+        _require_increasing(self.cuts_pts, "cuts_pts")
         _require_increasing([detection.pts for detection in self.detections], "detections")
         self._require_frames_in_chunk()
         self._require_known_samples()

@@ -1,0 +1,121 @@
+"""Pictures of a camera path: what the subject and the window did over time, and frames with both drawn in.
+
+Drawn with matplotlib's object interface: no global state, no display.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_SIZE_IN, _DPI = (12.0, 9.0), 100
+_SUBJECT, _WINDOW, _CUT = "#d1495b", "#0f766e", "#9ca3af"
+_SUBJECT_BGR, _WINDOW_BGR = (91, 73, 209), (110, 118, 15)
+_TILE_WIDTH_PX, _TILE_COLUMNS, _TILE_GAP_PX = 480, 3, 8
+
+
+def plot_path(camera_path: Mapping[str, Any], subject_boxes: Floats) -> bytes:
+    """A PNG over time: the subject's box and the window along both axes, the window's speed, and what it holds.
+
+    `camera_path` is the content of camera_path.json; `subject_boxes` (n_frames, 4), NaN where nobody is known.
+    """
+    rows = np.array([row[1:] for row in camera_path["frames"]], np.float64).reshape(-1, 4)
+    pts = [row[0] for row in camera_path["frames"]]
+    time_base = Fraction(*camera_path["time_base"])
+    times_sec = np.array([float((each - pts[0]) * time_base) for each in pts])
+    figure = Figure(figsize=_SIZE_IN, dpi=_DPI, layout="constrained")
+    across, down, speed = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
+    width, height = camera_path["frame_size"]
+    _draw_axis(across, times_sec, subject_boxes[:, [0, 2]], rows[:, 0], rows[:, 2], width, "across, px")
+    _draw_axis(down, times_sec, subject_boxes[:, [1, 3]], rows[:, 1], rows[:, 3], height, "down, px")
+    down.invert_yaxis()
+    _draw_speed(speed, times_sec, rows, camera_path["shots"], width)
+    for axes in (across, down, speed):
+        for start, _ in camera_path["shots"][1:]:
+            axes.axvline(times_sec[start], color=_CUT, linestyle=":", linewidth=1)
+    figure.suptitle(_headline(camera_path["certificate"]))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def contact_sheet(
+    pictures: Sequence[NDArray[np.uint8]], numbers: Sequence[int], camera_path: Mapping[str, Any], subject_boxes: Floats
+) -> bytes:
+    """A PNG of some frames with the window and the subject's box drawn in.
+
+    `pictures` are upright BGR frames of any size, `numbers` their 0-based frame numbers.
+    """
+    tiles = [
+        _tile(picture, number, camera_path, subject_boxes) for picture, number in zip(pictures, numbers, strict=True)
+    ]
+    height, width = tiles[0].shape[:2]
+    rows = -(-len(tiles) // _TILE_COLUMNS)
+    columns = min(_TILE_COLUMNS, len(tiles))
+    step = np.array([height, width]) + _TILE_GAP_PX
+    sheet = np.full((rows * step[0] + _TILE_GAP_PX, columns * step[1] + _TILE_GAP_PX, 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = np.array(divmod(index, columns)) * step + _TILE_GAP_PX
+        sheet[top : top + height, left : left + width] = tile
+    return bytes(cv2.imencode(".png", sheet)[1])
+
+
+def _draw_axis(
+    axes: Axes, times_sec: Floats, box: Floats, start: Floats, extent: Floats, limit: int, label: str
+) -> None:
+    axes.fill_between(times_sec, start, start + extent, color=_WINDOW, alpha=0.15, label="window", linewidth=0)
+    axes.plot(times_sec, start, color=_WINDOW, linewidth=1.2)
+    axes.plot(times_sec, start + extent, color=_WINDOW, linewidth=1.2)
+    axes.fill_between(times_sec, box[:, 0], box[:, 1], color=_SUBJECT, alpha=0.25, label="subject", linewidth=0)
+    axes.set(ylim=(0, limit), ylabel=label)
+    axes.legend(loc="upper right")
+
+
+def _draw_speed(axes: Axes, times_sec: Floats, rows: Floats, shots: Sequence[Sequence[int]], width: int) -> None:
+    centres = rows[:, :2] + rows[:, 2:] / 2
+    for start, stop in shots:  # a jump at a cut is no speed
+        if stop - start > 1:
+            steps = np.hypot(*np.diff(centres[start:stop], axis=0).T) / width
+            axes.plot(times_sec[start + 1 : stop], steps / np.diff(times_sec[start:stop]), color=_WINDOW, linewidth=1.2)
+    axes.set(ylabel="camera speed, widths/s", xlabel="seconds")
+    axes.set_ylim(bottom=0)
+
+
+def _headline(certificate: Mapping[str, Any]) -> str:
+    held, still = certificate.get("containment_pct"), certificate.get("still_frames_pct")
+    parts = [
+        "nobody to hold" if held is None else f"subject held in {held:.1f} % of its frames",
+        "" if still is None else f"{still:.0f} % still frames",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _tile(
+    picture: NDArray[np.uint8], number: int, camera_path: Mapping[str, Any], subject_boxes: Floats
+) -> NDArray[np.uint8]:
+    scale = _TILE_WIDTH_PX / picture.shape[1]
+    tile = cv2.resize(picture, (_TILE_WIDTH_PX, round(picture.shape[0] * scale)), interpolation=cv2.INTER_AREA)
+    to_tile = _TILE_WIDTH_PX / camera_path["frame_size"][0]
+    pts, x, y, width, height = camera_path["frames"][number]
+    _draw_box(tile, np.array([x, y, x + width, y + height]) * to_tile, _WINDOW_BGR)
+    if np.isfinite(subject_boxes[number]).all():
+        _draw_box(tile, subject_boxes[number] * to_tile, _SUBJECT_BGR)
+    seconds = float((pts - camera_path["frames"][0][0]) * Fraction(*camera_path["time_base"]))
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(tile, f"{seconds:.2f} s", (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
+    return np.asarray(tile, np.uint8)
+
+
+def _draw_box(tile: Any, box: Floats, colour: tuple[int, int, int]) -> None:
+    left, top, right, bottom = (round(float(side)) for side in box)
+    cv2.rectangle(tile, (left, top), (right - 1, bottom - 1), colour, 2)
