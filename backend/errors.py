@@ -154,6 +154,17 @@ class DatabaseUnavailable(FramefleetError):
     retryable = True
 
 
+class Unexpected(FramefleetError):
+    """A fault of ours: tried again, since it may have been the machine's."""
+
+    code = "internal_error"
+    retryable = True
+
+
+def unexpected(failure: Exception) -> Unexpected:
+    return Unexpected(f"An unexpected {type(failure).__name__} stopped the work; the worker's log has the details.")
+
+
 def error_by_code(code: str, message: str) -> FramefleetError:
     """The typed error for a code that crossed a process boundary; FramefleetError for one this version lacks."""
     pending = [FramefleetError]

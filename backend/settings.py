@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         None, validation_alias=_named("HMAC_SECRET", "R2_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY")
     )
     s3_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
+    # What clients of the API may name as input or output; empty: every bucket that our credentials reach.
+    allowed_prefixes: str = Field("", validation_alias="ALLOWED_PREFIXES")
     http_allow_private: bool = Field(False, validation_alias="HTTP_ALLOW_PRIVATE")
     max_source_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_SOURCE_BYTES")
     max_upload_bytes: int = Field(20 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 from flask import Response, request
 from flask_openapi import Info, OpenAPI
+from werkzeug.exceptions import Forbidden
 
 from backend import __version__, events
 from backend.api import errors, jobs, pages, system
@@ -55,10 +57,20 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(jobs.blueprint)
     app.register_api(system.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.before_request(_refuse_other_sites)
     app.after_request(_guard_browser)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     app.spec_json["paths"][f"{API}/jobs"]["post"].update(jobs.CREATE_BODY)
     return app
+
+
+def _refuse_other_sites() -> None:
+    """A page of another site may make a browser post here; the browser says so. Programs send neither header."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" or (origin and urlsplit(origin).netloc != request.host):
+        raise Forbidden("This request comes from a page of another site.")
 
 
 def _guard_browser(response: Response) -> Response:

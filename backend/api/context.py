@@ -11,7 +11,7 @@ from flask import current_app
 
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
-from backend.events import Event, warn
+from backend.events import Event, error, warn
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
@@ -45,6 +45,8 @@ class Context:
                 Planner(self.database, queue, self.store, self.settings).plan(claim)
         except DatabaseUnavailable as failure:
             warn(Event.WORKER_POLL_FAILED, job_id=str(job_id), error_code=failure.code, message=failure.message)
+        except Exception as failure:  # noqa: BLE001 - a thread's error would vanish; the sweep plans the job later
+            error(Event.WORKER_POLL_FAILED, job_id=str(job_id), exc_info=failure)
 
 
 def context() -> Context:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from flask import Response, request
 from werkzeug.datastructures import ContentRange
 
+from backend.errors import ObjectNotFound, SourceNotFound
 from backend.storage.base import ObjectStore, Source
 from backend.storage.names import content_disposition
 
@@ -15,7 +16,10 @@ BLOCK_BYTES = 512 * 1024
 
 def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: str | None = None) -> Response:
     """200, or 206 for a range, or 416. Raises ObjectNotFound."""
-    source = store.source(key)
+    try:
+        source = store.source(key)
+    except SourceNotFound:  # whose sentence names a path of this machine
+        raise ObjectNotFound("The job has no such file yet.") from None
     size = source.info.size_bytes
     wanted = request.range.range_for_length(size) if request.range else None
     if request.range and wanted is None and size:

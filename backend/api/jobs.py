@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -15,7 +16,8 @@ from werkzeug.datastructures import FileStorage
 from backend.api import schemas
 from backend.api.context import context
 from backend.api.files import send_object
-from backend.errors import InvalidRequest, InvalidState, ObjectNotFound, UnsupportedInput
+from backend.db.models import Job
+from backend.errors import InvalidRequest, InvalidState, ObjectNotFound, StorageError, UnsupportedInput
 from backend.jobs.manifest import manifest_key
 from backend.jobs.outputs import output_name
 from backend.jobs.resource import API, chunk_resource, job_resources
@@ -26,6 +28,7 @@ from backend.states import JobStatus
 REMOTE_SCHEMES = ("http", "https", "s3", "gs")
 OUTPUT_SCHEMES = ("s3", "gs")
 MAX_NAME_CHARACTERS = 255
+MAX_JSON_BYTES = 1024 * 1024
 LINK_SECONDS = 3600
 VIDEO_TYPE = "video/mp4"
 TRACK_FILES = {
@@ -72,7 +75,7 @@ def create_job() -> Response:
     job = app.jobs.find(key) if key else None
     if job is None:  # an upload that is repeated is not stored a second time
         new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
-        job = app.jobs.create(new)
+        job = _created(new)
         if job.id == new.job_id:
             app.plan_soon(job.id)
     response = jsonify(job_resources(app.database, [job])[0])
@@ -157,13 +160,16 @@ def _job_object(path: schemas.JobPath, name: str, content_type: str) -> Response
 
 
 def _from_json(idempotency_key: str | None) -> NewJob:
+    request.max_content_length = MAX_JSON_BYTES  # else one body may take as much memory as an upload may take disk
     body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
         raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
     asked = _parsed(schemas.JobRequest, body)
     _check_scheme(asked.input, REMOTE_SCHEMES, "input")
+    _check_prefix(asked.input, "input")
     if asked.output_uri is not None:
         _check_scheme(asked.output_uri, OUTPUT_SCHEMES, "output_uri")
+        _check_prefix(asked.output_uri, "output_uri")
     name = urlsplit(asked.input).path.rstrip("/").rsplit("/", 1)[-1]
     return NewJob(
         kind=asked.kind,
@@ -194,13 +200,31 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     return NewJob(
         kind=form.kind,
         input_uri=app.store.uri(key),
-        input_name=file.filename[:MAX_NAME_CHARACTERS],
+        input_name=file.filename.replace("\0", "")[:MAX_NAME_CHARACTERS] or "video",
         params=form.params,
         deep_mode=form.deep_mode,
         priority=form.priority,
         idempotency_key=idempotency_key,
         job_id=job_id,
     )
+
+
+def _created(new: NewJob) -> Job:
+    """An upload whose job was not made, or was made before by a request that ran beside this one, does not stay."""
+    app = context()
+    try:
+        job = app.jobs.create(new)
+    except BaseException:
+        _drop_upload(new)
+        raise
+    if job.id != new.job_id:
+        _drop_upload(new)
+    return job
+
+
+def _drop_upload(new: NewJob) -> None:
+    with suppress(StorageError):
+        context().store.delete(f"jobs/{new.job_id}/source")
 
 
 def _json_text(text: str) -> Any:
@@ -220,8 +244,21 @@ def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
         raise InvalidRequest(f"{name:.60}: {first['msg']}") from invalid
 
 
+def _check_prefix(uri: str, field: str) -> None:
+    """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
+    settings = context().settings
+    if uri.partition("://")[0].lower() not in OUTPUT_SCHEMES:
+        return
+    own = settings.storage_root_url.rstrip("/") + "/"
+    allowed = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
+    if uri.startswith(own) or (allowed and not uri.startswith(tuple(allowed))):
+        raise UnsupportedInput(f"{field}: this place is not open to clients.")
+
+
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:
     """A file:// URI from outside would read this machine's own files."""
+    if any(char < " " for char in uri):
+        raise UnsupportedInput(f"{field}: must not have control characters")
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() not in schemes or not rest:
         allowed = ", ".join(f"{name}://" for name in schemes)

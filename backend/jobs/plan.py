@@ -10,8 +10,8 @@ from sqlalchemy import insert
 from backend.db.engine import Database
 from backend.db.models import Chunk
 from backend.db.sql import statement
-from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge
-from backend.events import Event, emit, warn
+from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge, unexpected
+from backend.events import Event, emit, error, warn
 from backend.jobs import manifest
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.queue import JobClaim, Queue
@@ -44,13 +44,19 @@ class Planner:
             self._plan(claim)
         except ClaimLost as lost:
             warn(Event.CLAIM_LOST, **ids, message=lost.message)
-        except FramefleetError as error:
-            try:
-                status = self._queue.fail_job(claim, error)
-            except ClaimLost as lost:
-                warn(Event.CLAIM_LOST, **ids, message=lost.message)
-                return
-            emit(Event.JOB_FAILED, **ids, error_code=error.code, status=status)
+        except FramefleetError as failure:
+            self._fail(claim, failure, ids)
+        except Exception as failure:  # noqa: BLE001 - a fault of ours, or the child's: tried again, the log has the trace
+            error(Event.JOB_FAILED, **ids, exc_info=failure)
+            self._fail(claim, unexpected(failure), ids)
+
+    def _fail(self, claim: JobClaim, failure: FramefleetError, ids: dict[str, Any]) -> None:
+        try:
+            status = self._queue.fail_job(claim, failure)
+        except ClaimLost as lost:
+            warn(Event.CLAIM_LOST, **ids, message=lost.message)
+            return
+        warn(Event.JOB_FAILED, **ids, error_code=failure.code, message=failure.message, status=status)
 
     def _plan(self, claim: JobClaim) -> None:
         with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:

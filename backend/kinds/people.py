@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.errors import MediaTruncated
+from backend.errors import MediaTruncated, SandboxCrashed
 from backend.kinds.base import ChunkWork
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
@@ -84,8 +84,7 @@ class _ChunkAnalysis:
             ) as process:
                 for batch in self._batches(process):
                     self._detect(batch, ring)
-                    for _ in batch:
-                        process.free_slot()
+                    process.free_slots(len(batch))
                     work.report(self._share_done())
                 self._cuts_pts = [int(pts) for pts in process.result["cuts_pts"]]
         finally:
@@ -136,7 +135,8 @@ class _ChunkAnalysis:
         """Lists of (slot, pts)."""
         batch: list[tuple[int, int]] = []
         for message in process.messages():
-            self._frame_pts.extend(int(pts) for pts in message["frame_pts"])
+            self._take_frames(message["frame_pts"])
+            self._work.report(self._share_done())
             if "slot" in message:
                 batch.append((int(message["slot"]), int(message["pts"])))
             if len(batch) == self._work.detector.batch_size:
@@ -144,6 +144,13 @@ class _ChunkAnalysis:
                 batch = []
         if batch:
             yield batch
+
+    def _take_frames(self, frame_pts: list[int]) -> None:
+        """Raises SandboxCrashed for what no decoder says: times that do not rise."""
+        for pts in frame_pts:
+            if not isinstance(pts, int) or not (self._frame_pts[-1] if self._frame_pts else -(2**63)) < pts < 2**63:
+                raise SandboxCrashed("The media process named frames out of order.")
+            self._frame_pts.append(pts)
 
     def _detect(self, batch: list[tuple[int, int]], ring: FrameRing) -> None:
         pictures = [self._picture(ring, slot) for slot, _ in batch]
@@ -173,4 +180,6 @@ class _ChunkAnalysis:
 
     def _share_done(self) -> float:
         start_pts, end_pts = self._work.interval
+        if not self._sampled_pts:
+            return 0.0
         return min(1.0, max(0.0, (self._sampled_pts[-1] - start_pts) / (end_pts - start_pts)))

@@ -50,6 +50,8 @@ def _finding(name: str, check: Callable[[Settings], str], settings: Settings) ->
         return Finding(name, False, failure.message)
     except OSError as failure:
         return Finding(name, False, f"{failure.strerror or failure}: {failure.filename or ''}")
+    except Exception as failure:  # noqa: BLE001 - a broken part is what the doctor looks for
+        return Finding(name, False, f"{type(failure).__name__}: {failure}")
 
 
 def _packages(_: Settings) -> str:

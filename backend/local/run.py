@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from backend.db.engine import Database
-from backend.errors import FramefleetError, SourceNotFound, UnsupportedInput
+from backend.errors import FramefleetError, InvalidState, SourceNotFound, UnsupportedInput
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
@@ -62,7 +63,7 @@ class Run:
             store = open_store(settings)
             request = NewJob(kind, "", Path(given).name, params, deep_mode=self._deep_mode)
             job_id = JobService(database).create(place_input(given, request, settings, store)).id
-            with Fleet(settings, settings.data_dir / "logs") as fleet:
+            with Fleet(settings, settings.data_dir / "logs") as fleet, _cancelled_unless_over(job_id, database):
                 self._start(fleet, job_id)
                 plan_now(job_id, database, store, settings)
                 report = follow(job_id, database, self._console, lambda: _check_alive(fleet.workers))
@@ -81,6 +82,17 @@ class Run:
                 fleet.start("backend.workers.gpu_chunk_worker", job_id=job_id, name=f"gpu_chunk_worker-{number}")
         if self._workers:
             fleet.start("backend.workers.analysis_worker", job_id=job_id)
+
+
+@contextmanager
+def _cancelled_unless_over(job_id: UUID, database: Database) -> Iterator[None]:
+    """Whatever ends the run, its job does not stay behind for a later service to work on."""
+    try:
+        yield
+    except BaseException:
+        with suppress(InvalidState):
+            JobService(database).cancel(job_id)
+        raise
 
 
 def follow(job_id: UUID, database: Database, console: Console, check: Callable[[], None]) -> dict[str, Any]:

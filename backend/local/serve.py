@@ -16,6 +16,7 @@ from typing import Self
 from rich.console import Console
 
 from backend.errors import FramefleetError
+from backend.local.gunicorn_hooks import PARENT_VARIABLE
 from backend.local.parts import Fleet, database_of
 from backend.settings import Settings
 from backend.workers.command import EXIT_BAD_SETUP
@@ -24,6 +25,7 @@ API_THREADS = 8
 START_TIMEOUT_SEC = 30.0
 WATCH_EVERY_SEC = 0.5
 RESTART_PAUSE_SEC = 2.0
+MAX_DRAIN_SEC = 10.0
 UPLOAD_TIMEOUT_SEC = 3600
 
 
@@ -35,7 +37,10 @@ class Service:
     """Database, API and workers, for as long as the context lasts. Whatever dies meanwhile is started anew."""
 
     def __init__(self, settings: Settings, *, workers: int, host: str, port: int) -> None:
-        self._given = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
+        # Whoever presses Ctrl-C waits no longer than this; chunks that are not done by then are released.
+        drain_sec = min(settings.drain_seconds, MAX_DRAIN_SEC)
+        changes = {"data_dir": settings.data_dir.resolve(), "drain_seconds": drain_sec}
+        self._given = settings.model_copy(update=changes)
         self._workers = workers
         self._host = host
         self._port = port or _free_port(host)
@@ -107,14 +112,16 @@ class _StopFlag:
 
 def _start_api(fleet: Fleet, host: str, port: int) -> subprocess.Popen[bytes]:
     fleet.log_folder.mkdir(parents=True, exist_ok=True)
+    _check_free(host, port)
     with (fleet.log_folder / "api.log").open("ab") as log:
         return subprocess.Popen(
             [
                 sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}", "--threads", str(API_THREADS),
-                "--timeout", str(UPLOAD_TIMEOUT_SEC), "--worker-tmp-dir", _memory_folder(),
+                "--config", "python:backend.local.gunicorn_hooks", "--timeout", str(UPLOAD_TIMEOUT_SEC),
+                "--worker-tmp-dir", _memory_folder(),
                 "backend.api.app:create_app()",
             ],
-            env=fleet.environment(),
+            env=fleet.environment() | {PARENT_VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -151,6 +158,19 @@ def _restart_dead(fleet: Fleet) -> None:
             raise ServiceFailed(f"{Path(worker.log_path).stem}: {worker.last_words()}")
         time.sleep(RESTART_PAUSE_SEC)
         fleet.restart(worker)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Else whoever listens there would be taken for our own API. Raises ServiceFailed."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ServiceFailed(
+            f"{host}:{port} cannot be used ({error.strerror}); try --port 0, or stop who listens."
+        ) from error
 
 
 def _free_port(host: str) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Size = Annotated[int, Field(gt=0, le=65_536)]
+Ratio = Annotated[int, Field(gt=0, lt=2**31)]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
@@ -23,13 +24,13 @@ class VideoFacts(BaseModel):
     width: Size  # upright, square pixels
     height: Size
     rotation: Literal[-90, 0, 90, 180]  # degrees counter-clockwise that make the coded picture upright
-    sample_aspect_ratio: tuple[int, int]
-    fps: tuple[int, int] | None  # average, as a fraction
-    time_base: tuple[int, int]
+    sample_aspect_ratio: tuple[Ratio, Ratio]
+    fps: tuple[Ratio, Ratio] | None  # average, as a fraction
+    time_base: tuple[Ratio, Ratio]
     start_pts: Annotated[int, Field(gt=-(2**61), lt=2**61)]  # of the first frame
     duration_pts: Annotated[int, Field(gt=0, lt=2**61)] | None  # of the video stream; None when nobody knows
-    duration_seconds: float | None
-    frame_count: int | None  # as the container promises
+    duration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    frame_count: Annotated[int, Field(gt=0, lt=2**40)] | None  # as the container promises
     has_audio: bool
     audio_codecs: list[str] = Field(max_length=64)
     keyframe_pts: list[Int64] = Field(max_length=200_000)  # known from an index; empty when there is none

@@ -49,7 +49,7 @@ def probe(container: InputContainer, stream: VideoStream) -> VideoFacts:
         start_pts=first.pts,
         duration_pts=duration_pts,
         duration_seconds=float(duration_pts * reader.time_base) if duration_pts else None,
-        frame_count=stream.frames or None,
+        frame_count=stream.frames if 0 < stream.frames < 2**40 else None,
         has_audio=bool(container.streams.audio),
         audio_codecs=[audio.codec_context.name for audio in container.streams.audio if audio.codec_context][:64],
         keyframe_pts=keyframe_pts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import queue
 import threading
@@ -21,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from pydantic import BaseModel, ConfigDict
 
-from backend.errors import EncodeFailed, FrameMismatch
+from backend.errors import EncodeFailed, FrameMismatch, StorageError
 from backend.media.audio import AudioTrack, audio_streams
 from backend.media.decode import FrameReader
 from backend.media.resample import Geometry, Window, cut, plane
@@ -170,6 +171,8 @@ class Renderer:
         try:
             self._output.mux(self._video.encode(picture))
         except av.error.FFmpegError as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+                raise StorageError("The temporary folder (TMPDIR) is full: make room there.") from error
             raise EncodeFailed("The encoder refused a frame.") from error
 
     def _finish(self) -> None:

@@ -16,16 +16,21 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
-from backend.errors import FramefleetError, SandboxCrashed, SandboxTimeout, error_by_code
+from backend.errors import SandboxCrashed, SandboxTimeout, StorageError, error_by_code
 from backend.media import wire
 
 KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 EXIT_GRACE_SEC = 5.0
+# Messages that may wait for the parent; past that the child waits, so that it cannot fill the parent's memory.
+QUEUED_MESSAGES = 64
+STDERR_TAIL_BYTES = 2000
+MAX_WORDS = 500
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the file made there has no name
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -45,8 +50,7 @@ class FrameRing:
     def __init__(self, slots: int, slot_bytes: int) -> None:
         self.slots = slots
         self.slot_bytes = slot_bytes
-        self._file = tempfile.TemporaryFile(dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None)  # noqa: SIM115
-        self._file.truncate(slots * slot_bytes)
+        self._file = _allocated(slots * slot_bytes)
         self.memory = mmap.mmap(self._file.fileno(), slots * slot_bytes)
 
     def fileno(self) -> int:
@@ -79,7 +83,9 @@ class MediaProcess:
         self._reader = reader
         self._silence_sec = silence_sec
         self._read_error: Exception | None = None
-        self._inbox: queue.Queue[dict[str, Any] | Exception] = queue.Queue()
+        self._inbox: queue.Queue[dict[str, Any] | Exception] = queue.Queue(QUEUED_MESSAGES)
+        self._left = threading.Event()
+        self._heard_at = time.monotonic()
         bytes_sock, child_bytes = socket.socketpair()
         messages_sock, child_messages = socket.socketpair()
         self._bytes_sock, self._messages_sock = bytes_sock, messages_sock
@@ -130,26 +136,37 @@ class MediaProcess:
             if "error" in message:
                 if self._read_error is not None:
                     raise self._read_error
-                raise error_by_code(str(message["error"]), str(message.get("message", ""))[:500])
+                raise error_by_code(str(message["error"]), _plain(str(message.get("message", ""))))
             if "result" in message:
                 self.result: dict[str, Any] = message["result"]
                 return
             yield message
 
-    def free_slot(self) -> None:
-        """Tells the child that one more picture slot may be written."""
+    def free_slots(self, count: int) -> None:
+        """Tells the child that so many more slots may be written. Raises SandboxCrashed when it does not listen."""
         try:
-            self._messages_sock.sendall(b"\x01")
+            sent = self._messages_sock.send(b"\x01" * count, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
         except OSError:  # the child is gone; messages() says why
             return
+        if sent < count:
+            raise SandboxCrashed("The media process does not take back its pictures.")
 
     def _next_message(self) -> dict[str, Any]:
-        try:
-            message = self._inbox.get(timeout=self._silence_sec)
-        except queue.Empty:
-            raise SandboxTimeout(
-                f"The media process said nothing for {self._silence_sec:.0f} s and was stopped."
-            ) from self._read_error
+        """A request for bytes is a sign of life too: reading a whole file, or up to a chunk far inside, takes long."""
+        self._heard_at = time.monotonic()
+        while True:
+            left_sec = self._heard_at + self._silence_sec - time.monotonic()
+            try:
+                message = self._inbox.get(timeout=max(0.0, left_sec))
+                break
+            except queue.Empty:
+                if time.monotonic() - self._heard_at < self._silence_sec:
+                    continue
+                raise SandboxTimeout(
+                    f"The media process said nothing for {self._silence_sec:.0f} s and was stopped."
+                ) from self._read_error
         if not isinstance(message, Exception):
             return message
         if self._read_error is not None:
@@ -162,17 +179,24 @@ class MediaProcess:
         except subprocess.TimeoutExpired:
             return "it broke its protocol"
         if code < 0:
-            return signal.Signals(-code).name
-        self._stderr.seek(0)
-        last_line = (self._stderr.read()[-2000:].decode(errors="replace").strip().splitlines() or [""])[-1]
-        return f"exit code {code}: {last_line[:200]}"
+            return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - STDERR_TAIL_BYTES))
+        last_line = (self._stderr.read(STDERR_TAIL_BYTES).decode(errors="replace").strip().splitlines() or [""])[-1]
+        return f"exit code {code}: {_plain(last_line)[:200]}"
 
     def _receive(self) -> None:
         try:
             while True:
-                self._inbox.put(wire.receive_message(self._messages_sock))
-        except (wire.WireClosed, OSError, ValueError, RecursionError) as error:
-            self._inbox.put(error)
+                self._put(wire.receive_message(self._messages_sock))
+        except (wire.WireClosed, OSError, ValueError, RecursionError, MemoryError) as error:
+            self._put(error)
+
+    def _put(self, item: dict[str, Any] | Exception) -> None:
+        while not self._left.is_set():
+            try:
+                return self._inbox.put(item, timeout=0.5)
+            except queue.Full:
+                continue
 
     def _serve_bytes(self) -> None:
         try:
@@ -185,7 +209,8 @@ class MediaProcess:
     def _answer(self, offset: int, length: int) -> bytes:
         try:
             data = self._reader.read_at(offset, length)
-        except FramefleetError as error:
+            self._heard_at = time.monotonic()
+        except Exception as error:  # noqa: BLE001 - crosses to the consuming thread, which raises it
             self._read_error = error
             return wire.LENGTH.pack(wire.READ_FAILED)
         return wire.LENGTH.pack(len(data)) + data
@@ -196,6 +221,7 @@ class MediaProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left.set()
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -206,6 +232,32 @@ class MediaProcess:
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
         self._stderr.close()
+
+
+def _allocated(size_bytes: int) -> IO[bytes]:
+    """A file without a name that really has its bytes. A container's /dev/shm is often 64 MiB, and writing to a mapping
+    past that ends the process with SIGBUS."""
+    for folder in (MEMORY_FOLDER, None):
+        if folder is not None and not folder.is_dir():
+            continue
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        try:
+            if hasattr(os, "posix_fallocate"):  # macOS has neither that call nor that trap
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+            else:
+                file.truncate(size_bytes)
+        except OSError:
+            file.close()
+            continue
+        return file
+    raise StorageError(
+        f"Neither {MEMORY_FOLDER} nor the temporary folder has room for {size_bytes >> 20} MiB of pictures."
+    )
+
+
+def _plain(words: str) -> str:
+    """The child chooses them: no control character (PostgreSQL refuses NUL), no surrogate, not many."""
+    return "".join(char if char.isprintable() else "?" for char in words[:MAX_WORDS])
 
 
 def _bare_environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ import struct
 import threading
 from typing import Any
 
-MAX_MESSAGE_BYTES = 64 * 2**20
+MAX_MESSAGE_BYTES = 4 * 2**20  # a probe lists at most 100,000 keyframes
 MAX_READ_BYTES = 16 * 2**20
 REQUEST = struct.Struct(">QI")
 LENGTH = struct.Struct(">I")

@@ -40,7 +40,7 @@ TRIES = 3
 BODY_GRACE_SEC = 60
 SLOWEST_BYTES_PER_SEC = 32 * 1024
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _REDIRECTS = {301, 302, 303, 307, 308}
 _BUSY = {408, 425, 429}
 

@@ -51,6 +51,8 @@ def make_client(settings: Settings, scheme: str = "s3") -> Client:
     if (key is None) != (secret is None):
         raise StorageError("Only half of the S3 key pair is set: set both the access key id and the secret key.")
     endpoint = settings.s3_endpoint_url or (GCS_ENDPOINT if scheme == "gs" else None)
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise StorageError("S3_ENDPOINT_URL must begin with http:// or https://.")
     # An own endpoint needs some region to sign with; R2, GCS and MinIO take this one.
     region = settings.s3_region or ("us-east-1" if endpoint else None)
     token = settings.s3_session_token if key else None

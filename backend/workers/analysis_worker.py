@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from backend.db.engine import Database
-from backend.errors import ClaimLost, FramefleetError, ModelMissing
+from backend.errors import ClaimLost, FramefleetError, ModelMissing, unexpected
 from backend.events import Event, emit, error, warn
 from backend.jobs import manifest
 from backend.jobs.lease import LeaseKeeper
@@ -32,8 +32,10 @@ from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.gpu_chunk_worker import JSON_TYPE, ChunkWorker
-from backend.workers.loop import Drain, WorkerLoop, unexpected
+from backend.workers.loop import Drain, WorkerLoop
 
+# One cpu job must not end a worker that plans and joins all the others.
+MODEL_RETRY_SEC = 60.0
 CONTENT_TYPES = {".json": JSON_TYPE, ".txt": "text/plain", ".parquet": "application/vnd.apache.parquet"}
 
 
@@ -157,18 +159,25 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
     planner = Planner(database, queue, store, settings)
     aggregator = Aggregator(database, queue, store, settings)
     cpu_worker: ChunkWorker | None = None
+    load_at = 0.0
 
     def work_once() -> bool:
-        nonlocal cpu_worker
+        nonlocal cpu_worker, load_at
         waiting = queue.claim_job(JobStatus.QUEUED, options.job)
         if waiting is not None:
             planner.plan(waiting)
             return True
         if aggregator.work_once(loop, options.job):
             return True
-        if cpu_worker is None and queue.has_queued(DeepMode.CPU):
+        if cpu_worker is None and time.monotonic() >= load_at and queue.has_queued(DeepMode.CPU):
             # Loaded only when needed: most aggregators never detect anything.
-            cpu_worker = ChunkWorker(queue, store, open_detector(settings), settings, deep_mode=DeepMode.CPU)
+            try:
+                cpu_worker = ChunkWorker(queue, store, open_detector(settings), settings, deep_mode=DeepMode.CPU)
+            except ModelMissing as missing:
+                if options.job is not None:  # whoever started this worker waits for that job alone
+                    raise
+                warn(Event.WORKER_POLL_FAILED, error_code=missing.code, message=missing.message)
+                load_at = time.monotonic() + MODEL_RETRY_SEC
         return cpu_worker is not None and cpu_worker.work_once(loop)
 
     loop = WorkerLoop("analysis_worker", work_once, queue.rescue_expired, settings)

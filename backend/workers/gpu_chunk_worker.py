@@ -6,7 +6,15 @@ import sys
 from uuid import UUID
 
 from backend.db.engine import Database
-from backend.errors import ArtifactCorrupt, ClaimLost, FramefleetError, ModelMissing, ObjectExists, ObjectNotFound
+from backend.errors import (
+    ArtifactCorrupt,
+    ClaimLost,
+    FramefleetError,
+    ModelMissing,
+    ObjectExists,
+    ObjectNotFound,
+    unexpected,
+)
 from backend.events import Event, emit, error, warn
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.manifest import artifact_key
@@ -21,7 +29,7 @@ from backend.storage.range_reader import BlockCache, RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
 from backend.vision.detector import Detector, open_detector
 from backend.workers import command
-from backend.workers.loop import Drain, WorkerLoop, unexpected
+from backend.workers.loop import Drain, WorkerLoop
 
 JSON_TYPE = "application/json"
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from backend.errors import DatabaseUnavailable, FramefleetError
-from backend.events import Event, emit, warn
+from backend.errors import DatabaseUnavailable, ModelMissing
+from backend.events import Event, emit, error, warn
 from backend.settings import Settings
 
 RESCUE_EVERY_SEC = 5.0
@@ -19,17 +19,6 @@ RESCUE_EVERY_SEC = 5.0
 
 class Drain(Exception):
     """The worker must stop now: give the claim back and leave."""
-
-
-class Unexpected(FramefleetError):
-    """A fault of ours: tried again, since it may have been the machine's."""
-
-    code = "internal_error"
-    retryable = True
-
-
-def unexpected(failure: Exception) -> Unexpected:
-    return Unexpected(f"An unexpected {type(failure).__name__} stopped the work; the worker's log has the details.")
 
 
 class WorkerLoop:
@@ -75,10 +64,15 @@ class WorkerLoop:
         try:
             self._rescue_sometimes()
             return self._work_once()
-        except DatabaseUnavailable as error:
-            warn(Event.WORKER_POLL_FAILED, error_code=error.code, message=error.message)
+        except DatabaseUnavailable as failure:
+            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
             return False
         except Drain:
+            return False
+        except ModelMissing:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one poisoned row must not end a worker that serves all the others
+            error(Event.WORKER_POLL_FAILED, exc_info=failure)
             return False
 
     def _rescue_sometimes(self) -> None:

@@ -209,3 +209,25 @@ def test_a_url_that_answers_404_fails_the_job_typed(client: FlaskClient, tmp_pat
         server.shutdown()
     assert job["error"]["code"] == "source_not_found"
     assert "secret" not in json.dumps(job)
+
+
+def test_a_page_of_another_site_cannot_make_a_job(client: FlaskClient) -> None:
+    body = {"input": "https://example.com/a.mp4"}
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert client.post(JOBS, json=body, headers=headers).status_code == 403
+    assert client.get(JOBS).get_json()["jobs"] == []
+
+
+def test_a_json_body_as_large_as_an_upload_is_refused(client: FlaskClient) -> None:
+    answer = client.post(JOBS, data=b'{"input": "' + b"x" * 2_000_000 + b'"}', content_type="application/json")
+    assert answer.status_code == 413
+
+
+def test_places_that_are_not_open_to_clients_are_refused(settings: Settings) -> None:
+    changed = {"storage_url": "s3://films/store", "allowed_prefixes": "s3://open/in/, gs://other/"}
+    client = create_app(settings.model_copy(update=changed)).test_client()
+    for uri in ("s3://films/store/jobs/x/source", "s3://secret/a.mp4", "s3://open/inner/a.mp4"):
+        answer = client.post(JOBS, json={"input": uri})
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "unsupported_input"), uri
+        answer = client.post(JOBS, json={"input": "https://example.com/a.mp4", "output_uri": uri})
+        assert answer.status_code == 400, uri
