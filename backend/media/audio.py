@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.error
@@ -26,12 +27,14 @@ class AudioTrack:
         self._shift = round(start_sec / source.time_base) if source.time_base else 0
         self._copies = _can_copy(source)
         self._stream = output.add_stream_from_template(source) if self._copies else self._aac_stream(output)
+        if language := source.language:
+            self._stream.metadata["language"] = language
         if not self._copies:
             self._resampler = av.AudioResampler(
                 format="fltp", layout=self._stream.layout, rate=self._stream.rate, frame_size=AAC_FRAME_SAMPLES
             )
 
-    def carry(self, packet: Packet[AudioStream]) -> None:
+    def carry(self, packet: Packet[Any]) -> None:
         """Takes one packet, the empty one at the end too."""
         try:
             if self._copies:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+Samples = NDArray[np.integer[Any]]  # of one plane: uint8, or uint16 with ten bits in use
 Matrix = NDArray[np.float64]  # 3 x 3, homogeneous, destination to source
 
 
@@ -48,6 +50,7 @@ _TAPS, _CENTRE = 6, 2
 # Closer than this to a whole pixel is a copy.
 _WHOLE_TOLERANCE = 1e-3
 _ALIASING_SHRINK = 1.5
+_TEN_BITS = 1023
 
 
 def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geometry) -> Matrix:
@@ -73,8 +76,9 @@ def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geom
 
 
 def cut(frame: VideoFrame, window: Window, output_size: tuple[int, int], geometry: Geometry) -> VideoFrame:
-    """A yuv420p frame of `output_size` (even numbers) that shows the window. `frame` is yuv420p of the coded size."""
-    output = VideoFrame(*output_size, "yuv420p")
+    """A frame of `output_size` (even numbers) that shows the window. Both are 4:2:0 of 8 or 10 bits, `frame` of the
+    coded size."""
+    output = VideoFrame(*output_size, frame.format.name.replace("yuvj", "yuv"))
     to_coded = window_to_coded(window, output_size, geometry)
     for number, grid in enumerate((_LUMA, _CHROMA, _CHROMA)):
         matrix = np.linalg.inv(grid) @ to_coded @ grid
@@ -82,21 +86,24 @@ def cut(frame: VideoFrame, window: Window, output_size: tuple[int, int], geometr
     return output
 
 
-def plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
-    """A writable view of one plane, (height, width) uint8."""
+def plane(frame: VideoFrame, number: int) -> Samples:
+    """A writable view of one plane, (height, width), uint8 or, of a deeper format, little-endian uint16."""
     part = frame.planes[number]
-    samples: NDArray[np.uint8] = np.frombuffer(memoryview(part), np.uint8)
-    return samples.reshape(-1, part.line_size)[: part.height, : part.width]
+    deep = frame.format.name.endswith("10le")
+    samples: Samples = np.frombuffer(memoryview(part), np.uint16 if deep else np.uint8)
+    return samples.reshape(-1, part.line_size // samples.itemsize)[: part.height, : part.width]
 
 
-def _resample(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
+def _resample(source: Samples, target: Samples, matrix: Matrix) -> None:
     if np.abs(matrix[:2, :2] - _UNSCALED).max() < 1e-9:
         _shift(source, target, float(matrix[0, 2]), float(matrix[1, 2]))
     else:
         _warp(source, target, matrix)
+    if target.dtype == np.uint16:  # the filters saturate at 16 bits, the samples have ten
+        np.minimum(target, _TEN_BITS, out=target)
 
 
-def _shift(source: NDArray[np.uint8], target: NDArray[np.uint8], left: float, top: float) -> None:
+def _shift(source: Samples, target: Samples, left: float, top: float) -> None:
     """Copies a window that begins at a fractional position: one short filter along each axis that needs it.
 
     Thirty times as fast as a general warp, and exact where the warp rounds positions to 1/32 pixel.
@@ -134,7 +141,7 @@ def _whole_and_kernel(position: float) -> tuple[int, NDArray[np.float32] | None]
     return whole, (taps / taps.sum()).astype(np.float32)
 
 
-def _warp(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
+def _warp(source: Samples, target: Samples, matrix: Matrix) -> None:
     shrink = max(np.hypot(*matrix[:2, 0]), np.hypot(*matrix[:2, 1]))
     if shrink > _ALIASING_SHRINK:  # a four-tap kernel would alias: average down first
         factor = 1.0 / shrink
@@ -143,7 +150,7 @@ def _warp(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) 
         # Index of the same point in the smaller picture; the halves are the pixels' centres.
         to_small = np.array([[ratio_x, 0, ratio_x / 2 - 0.5], [0, ratio_y, ratio_y / 2 - 0.5], [0, 0, 1]])
         matrix = to_small @ matrix
-        source = np.asarray(small, np.uint8)
+        source = small  # type: ignore[assignment]
     height, width = target.shape
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     target[:] = cv2.warpAffine(source, matrix[:2], (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
