@@ -55,6 +55,7 @@ class CropParams(BaseModel):
     conf: float = Field(0.25, gt=0, lt=1, description="confidence from which a detection starts a track")
     iou: float = Field(0.5, gt=0, lt=1)
     crf: float = Field(20, ge=0, le=51)
+    hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
 
     @field_validator("aspect")
@@ -187,6 +188,7 @@ def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> 
         "crf": params.crf,
         "preset": params.preset,
         "draw_timestamp": params.draw_timestamp,
+        "hdr": params.hdr,
         "max_pixels": work.settings.max_pixels,
         "threads": work.settings.threads or RENDER_THREADS,
     }

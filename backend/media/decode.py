@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import av
 import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
+from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -38,22 +40,37 @@ def open_container(file: BinaryIO) -> InputContainer:
 
 
 def open_video(container: InputContainer, *, max_pixels: int, threads: int) -> VideoStream:
-    """The first video stream that has a decoder and is not a cover picture. Raises NoVideoStream."""
+    """The video stream that a player would show: the first default one, else the first, pictures only when there is
+    nothing else; never a cover. Raises NoVideoStream."""
+    stream = min(_shown(container), key=_preference, default=None)
+    if stream is None:
+        raise NoVideoStream("The file has no video stream.")
+    stream.codec_context.options = {"max_pixels": str(max_pixels)}
+    stream.codec_context.thread_type = "AUTO"
+    stream.codec_context.thread_count = threads
+    return stream
+
+
+def _shown(container: InputContainer) -> Iterator[VideoStream]:
     for stream in container.streams.video:
-        is_cover = bool(stream.disposition & av.stream.Disposition.attached_pic)
-        if is_cover or stream.codec_context is None or stream.time_base is None:
-            continue
-        stream.codec_context.options = {"max_pixels": str(max_pixels)}
-        stream.codec_context.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        return stream
-    raise NoVideoStream("The file has no video stream.")
+        is_cover = bool(stream.disposition & Disposition.attached_pic)
+        if not is_cover and stream.codec_context is not None and stream.time_base is not None:
+            yield stream
+
+
+def _preference(stream: VideoStream) -> tuple[bool, bool, int]:
+    """Thumbnails travel as tracks too: flagged as such, or as one frame among films."""
+    is_still = bool(stream.disposition & (Disposition.still_image | Disposition.timed_thumbnails)) or stream.frames == 1
+    return is_still, not stream.disposition & Disposition.default, stream.index
+
+
+Companion: TypeAlias = "AudioStream | SubtitleStream"
 
 
 class FrameReader:
     """Decodes one video stream. Frames come with strictly increasing PTS; others are dropped and counted.
 
-    Packets of `companions` (sound) go to `on_companion` on the way, so that the file is read once.
+    Packets of `companions` (sound, subtitles) go to `on_companion` on the way, so that the file is read once.
     """
 
     def __init__(
@@ -61,8 +78,8 @@ class FrameReader:
         container: InputContainer,
         stream: VideoStream,
         *,
-        companions: Sequence[AudioStream] = (),
-        on_companion: Callable[[Packet[AudioStream]], None] = lambda packet: None,
+        companions: Sequence[Companion] = (),
+        on_companion: Callable[[Packet[Companion]], None] = lambda packet: None,
     ) -> None:
         self.container = container
         self.stream = stream
@@ -90,7 +107,7 @@ class FrameReader:
                 self.broken_packets += 1
                 return
             if packet.stream is not self.stream and packet.stream.index != self.stream.index:
-                self._on_companion(cast("Packet[AudioStream]", packet))
+                self._on_companion(cast("Packet[Companion]", packet))
                 continue
             try:
                 decoded = packet.decode()

@@ -1,4 +1,6 @@
-"""Decodes the source once, cuts the window of every frame, encodes H.264 and carries the sound. Child process only."""
+"""Decodes the source once, cuts the window of every frame, encodes it and carries sound, subtitles and chapters. Child
+process only.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +16,22 @@ import av
 import av.error
 import cv2
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from pydantic import BaseModel, ConfigDict
 
 from backend.errors import EncodeFailed, FrameMismatch, StorageError
 from backend.media.audio import AudioTrack, audio_streams
-from backend.media.decode import FrameReader
+from backend.media.decode import Companion, FrameReader
+from backend.media.deinterlace import deinterlaced
+from backend.media.look import Look, look_of
 from backend.media.resample import Geometry, Window, cut, plane
+from backend.media.text import SubtitleTrack, carry_chapters, subtitle_streams
 
-BT709 = 1
-FULL_RANGE = 2
 QUEUED_FRAMES = 8
 REPORT_EVERY_FRAMES = 25
-# H.273 matrix codes; what is left out (unspecified) is guessed from the height, as players do.
-_MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
-_HD_HEIGHT = 720
 
 
 class RenderOrder(BaseModel):
@@ -62,11 +52,12 @@ class RenderOrder(BaseModel):
     crf: float
     preset: str
     draw_timestamp: bool
+    hdr: Literal["sdr", "keep"] = "sdr"
     max_pixels: int
     threads: int
 
 
-Item: TypeAlias = "VideoFrame | Packet[AudioStream]"
+Item: TypeAlias = "VideoFrame | Packet[Companion]"
 Handed: TypeAlias = "Item | Exception | None"  # an error, or None at the end
 
 
@@ -83,26 +74,29 @@ class Renderer:
         self._stopped = threading.Event()
         self._decoded: queue.Queue[Handed] = queue.Queue(QUEUED_FRAMES)
         self._ready: queue.Queue[Handed] = queue.Queue(QUEUED_FRAMES)
-        sound = audio_streams(container)
+        self._container = container
+        self._sound, self._text = audio_streams(container), subtitle_streams(container)
         put_packet = functools.partial(self._put, self._decoded)
-        self.reader = FrameReader(container, stream, companions=sound, on_companion=put_packet)
+        self.reader = FrameReader(container, stream, companions=[*self._sound, *self._text], on_companion=put_packet)
         self.frames = 0
+        self._look: Look | None = None  # set by the cutting thread before its first picture leaves it
+        self._early: list[Packet[Companion]] = []  # what came before the first picture
         self._output = av.open(order.output_file, "w", format="mp4", options=_muxer_options(stream))
-        self._video = self._video_stream()
-        self._sound = {s.index: AudioTrack(s, self._output, self._start_sec) for s in sound}
+        self._video: VideoStream | None = None
+        self._tracks: dict[int, AudioTrack | SubtitleTrack] = {}
 
     def run(self, report: Callable[[int], None]) -> dict[str, Any]:
-        for stage, target in ((self.reader.frames, self._decoded), (self._cut_all, self._ready)):
+        for stage, target in ((self._decode_all, self._decoded), (self._cut_all, self._ready)):
             threading.Thread(target=self._pump, args=(stage, target), daemon=True).start()
         try:
             for item in self._items(self._ready):
-                if isinstance(item, VideoFrame):
-                    self._mux(item)
-                    self.frames += 1
-                    if self.frames % REPORT_EVERY_FRAMES == 0:
-                        report(self.frames)
-                elif item.stream.index in self._sound:
-                    self._sound[item.stream.index].carry(item)
+                if not isinstance(item, VideoFrame):
+                    self._carry(item)
+                    continue
+                self._mux(item)
+                self.frames += 1
+                if self.frames % REPORT_EVERY_FRAMES == 0:
+                    report(self.frames)
             self._finish()
         finally:
             self._stopped.set()
@@ -110,8 +104,11 @@ class Renderer:
             "frames": self.frames,
             "broken_packets": self.reader.broken_packets,
             "dropped_frames": self.reader.dropped_frames,
-            "broken_audio_packets": sum(track.broken for track in self._sound.values()),
+            "broken_audio_packets": sum(track.broken for track in self._tracks.values()),
         }
+
+    def _decode_all(self) -> Iterator[VideoFrame]:
+        return deinterlaced(self.reader.frames())
 
     def _pump(self, stage: Callable[[], Iterator[Item]], target: queue.Queue[Handed]) -> None:
         """Runs one stage in its thread; its end, or its error, goes to the next stage."""
@@ -150,7 +147,11 @@ class Renderer:
             raise FrameMismatch(f"Rendering met frame {number} at PTS {frame.pts}; the analysis saw another one there.")
         window = Window(*(float(v) for v in self._path[number, 1:5]))
         size = (self._order.output_width, self._order.output_height)
-        picture = _to_bt709(cut(self._planar(frame), window, size, self._geometry), frame)
+        coded_size = (self._order.coded_width, self._order.coded_height)
+        if self._look is None:
+            self._look = look_of(frame, keep_hdr=self._order.hdr == "keep")
+        planar, tags = self._look.planar(frame, coded_size)
+        picture = self._look.finished(cut(planar, window, size, self._geometry), tags)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
         assert frame.pts is not None  # checked above
@@ -159,42 +160,48 @@ class Renderer:
         picture.duration = frame.duration
         return picture
 
-    def _planar(self, frame: VideoFrame) -> VideoFrame:
-        """The frame as 8-bit 4:2:0 in its coded size, its own matrix and range kept."""
-        order = self._order
-        same_size = (frame.width, frame.height) == (order.coded_width, order.coded_height)
-        if frame.format.name in ("yuv420p", "yuvj420p") and same_size:
-            return frame
-        return frame.reformat(width=order.coded_width, height=order.coded_height, format="yuv420p", threads=1)
+    def _carry(self, packet: Packet[Companion]) -> None:
+        if self._video is None:
+            self._early.append(packet)
+        elif track := self._tracks.get(packet.stream.index):
+            track.carry(packet)
 
     def _mux(self, picture: VideoFrame | None) -> None:
         try:
+            if self._video is None:
+                self._video = self._open()
             self._output.mux(self._video.encode(picture))
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
                 raise StorageError("The temporary folder (TMPDIR) is full: make room there.") from error
-            raise EncodeFailed("The encoder refused a frame.") from error
+            raise EncodeFailed("Every encoder refused the picture.") from error
+
+    def _open(self) -> VideoStream:
+        """Everything the MP4 will hold, known once the first picture is there."""
+        order = self._order
+        size = (order.output_width, order.output_height)
+        assert self._look is not None  # the first picture is there
+        encoder = self._look.encoder(size, order.crf, order.preset)
+        video = encoder.add_stream(self._output, size, Fraction(*order.fps), self.reader.time_base)
+        for sound in self._sound:
+            self._tracks[sound.index] = AudioTrack(sound, self._output, self._start_sec)
+        for text in self._text:
+            self._tracks[text.index] = SubtitleTrack(text, self._output, self._start_sec)
+        carry_chapters(self._container, self._output, self._start_sec)
+        self._output.start_encoding()
+        self._video = video
+        early, self._early = self._early, []
+        for packet in early:
+            self._carry(packet)
+        return video
 
     def _finish(self) -> None:
         if self.frames != len(self._path):
             raise FrameMismatch(f"Rendering met {self.frames} frames, the analysis {len(self._path)}.")
         self._mux(None)
-        for track in self._sound.values():
+        for track in self._tracks.values():
             track.finish()
         self._output.close()
-
-    def _video_stream(self) -> VideoStream:
-        order = self._order
-        options = {"crf": str(order.crf), "preset": order.preset}
-        stream = self._output.add_stream("libx264", rate=Fraction(*order.fps), options=options)
-        stream.width, stream.height, stream.pix_fmt = order.output_width, order.output_height, "yuv420p"
-        # The source's own clock, so that every frame keeps its time to the tick.
-        stream.codec_context.time_base = self.reader.time_base
-        stream.time_base = self.reader.time_base
-        context = stream.codec_context
-        context.color_primaries = context.color_trc = context.colorspace = BT709
-        context.color_range = ColorRange.MPEG
-        return stream
 
 
 def render(
@@ -207,19 +214,6 @@ def render(
     return Renderer(container, stream, order).run(report)
 
 
-def _to_bt709(picture: VideoFrame, source: VideoFrame) -> VideoFrame:
-    guess = Colorspace.ITU601 if source.height < _HD_HEIGHT else Colorspace.ITU709
-    full = source.color_range == FULL_RANGE or source.format.name.startswith("yuvj")
-    return picture.reformat(
-        format="yuv420p",
-        src_colorspace=_MATRICES.get(int(source.colorspace), guess),
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-        dst_color_range=ColorRange.MPEG,
-        threads=1,
-    )
-
-
 def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:
     milliseconds = round(float(source.time or 0) * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
@@ -227,7 +221,8 @@ def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:
     luma = plane(picture, 0)
     canvas = np.ascontiguousarray(luma)
     scale = picture.height / 720
-    for shade, thickness in ((16, 4), (235, 1)):
+    unit = 1 if canvas.dtype == np.uint8 else 4  # ten bits hold four times the levels
+    for shade, thickness in ((16 * unit, 4), (235 * unit, 1)):
         origin = (round(12 * scale), round(30 * scale))
         cv2.putText(
             canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale * 0.8, (shade,), max(1, round(thickness * scale))

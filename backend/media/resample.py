@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+Samples = NDArray[np.integer[Any]]  # of one plane: uint8, or uint16 with ten bits in use
 Matrix = NDArray[np.float64]  # 3 x 3, homogeneous, destination to source
 
 
@@ -42,12 +44,13 @@ class Geometry:
 _LUMA = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 _CHROMA = np.array([[2.0, 0.0, 0.5], [0.0, 2.0, 1.0], [0.0, 0.0, 1.0]])
 
-_UNSCALED = np.eye(2)
+_UNSCALED_TOLERANCE = 1e-9
 # Lanczos-3: six taps keep the picture as sharp at half a pixel as at a whole one, so a slow pan does not pulse.
 _TAPS, _CENTRE = 6, 2
 # Closer than this to a whole pixel is a copy.
 _WHOLE_TOLERANCE = 1e-3
 _ALIASING_SHRINK = 1.5
+_TEN_BITS = 1023
 
 
 def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geometry) -> Matrix:
@@ -73,8 +76,9 @@ def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geom
 
 
 def cut(frame: VideoFrame, window: Window, output_size: tuple[int, int], geometry: Geometry) -> VideoFrame:
-    """A yuv420p frame of `output_size` (even numbers) that shows the window. `frame` is yuv420p of the coded size."""
-    output = VideoFrame(*output_size, "yuv420p")
+    """A frame of `output_size` (even numbers) that shows the window. Both are 4:2:0 of 8 or 10 bits, `frame` of the
+    coded size."""
+    output = VideoFrame(*output_size, frame.format.name.replace("yuvj", "yuv"))
     to_coded = window_to_coded(window, output_size, geometry)
     for number, grid in enumerate((_LUMA, _CHROMA, _CHROMA)):
         matrix = np.linalg.inv(grid) @ to_coded @ grid
@@ -82,45 +86,65 @@ def cut(frame: VideoFrame, window: Window, output_size: tuple[int, int], geometr
     return output
 
 
-def plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
-    """A writable view of one plane, (height, width) uint8."""
+def plane(frame: VideoFrame, number: int) -> Samples:
+    """A writable view of one plane, (height, width), uint8 or, of a deeper format, little-endian uint16."""
     part = frame.planes[number]
-    samples: NDArray[np.uint8] = np.frombuffer(memoryview(part), np.uint8)
-    return samples.reshape(-1, part.line_size)[: part.height, : part.width]
+    deep = frame.format.name.endswith("10le")
+    samples: Samples = np.frombuffer(memoryview(part), np.uint16 if deep else np.uint8)
+    return samples.reshape(-1, part.line_size // samples.itemsize)[: part.height, : part.width]
 
 
-def _resample(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
-    if np.abs(matrix[:2, :2] - _UNSCALED).max() < 1e-9:
-        _shift(source, target, float(matrix[0, 2]), float(matrix[1, 2]))
+def _resample(source: Samples, target: Samples, matrix: Matrix) -> None:
+    source, matrix = _upright(source, matrix)
+    scale = (float(matrix[0, 0]), float(matrix[1, 1]))
+    start = (float(matrix[0, 2]), float(matrix[1, 2]))
+    if max(abs(scale[0] - 1), abs(scale[1] - 1)) < _UNSCALED_TOLERANCE:
+        target[:] = _moved(source, start, target.shape)
     else:
-        _warp(source, target, matrix)
+        target[:] = _scaled(source, start, scale, target.shape)
+    if target.dtype == np.uint16:  # the filters saturate at 16 bits, the samples have ten
+        np.minimum(target, _TEN_BITS, out=target)
 
 
-def _shift(source: NDArray[np.uint8], target: NDArray[np.uint8], left: float, top: float) -> None:
-    """Copies a window that begins at a fractional position: one short filter along each axis that needs it.
+def _upright(source: Samples, matrix: Matrix) -> tuple[Samples, Matrix]:
+    """A turned or mirrored view of the plane for which the matrix only scales and moves."""
+    matrix = matrix.copy()
+    if abs(matrix[0, 1]) > abs(matrix[0, 0]):
+        source, matrix = source.T, matrix[[1, 0, 2]]
+    if matrix[0, 0] < 0:
+        source = source[:, ::-1]
+        matrix[0] = [0, 0, source.shape[1] - 1] - matrix[0]
+    if matrix[1, 1] < 0:
+        source = source[::-1]
+        matrix[1] = [0, 0, source.shape[0] - 1] - matrix[1]
+    return source, matrix
 
-    Thirty times as fast as a general warp, and exact where the warp rounds positions to 1/32 pixel.
+
+def _moved(source: Samples, start: tuple[float, float], shape: tuple[int, ...]) -> Samples:
+    """The samples of `shape` (height, width) from a fractional position (x, y) on: one short filter along each axis
+    that needs it. Thirty times as fast as a general warp, and exact where OpenCV's warp rounds positions to 1/32 pixel.
     """
-    height, width = target.shape
-    column, kernel_x = _whole_and_kernel(left)
-    row, kernel_y = _whole_and_kernel(top)
+    height, width = shape
+    column, kernel_x = _whole_and_kernel(start[0])
+    row, kernel_y = _whole_and_kernel(start[1])
     # With a margin for the taps where the picture has one; at its edge the last pixel is repeated.
     x0, x1 = max(0, column - _TAPS // 2), min(source.shape[1], column + width + _TAPS // 2)
     y0, y1 = max(0, row - _TAPS // 2), min(source.shape[0], row + height + _TAPS // 2)
     part = source[y0:y1, x0:x1]
+    if part.strides[1] != part.itemsize:  # a turned view
+        part = np.ascontiguousarray(part)
     for kernel, anchor in ((kernel_x, (_CENTRE, 0)), (kernel_y, (0, _CENTRE))):
         if kernel is not None:
             taps = kernel.reshape(1, -1) if anchor[0] else kernel.reshape(-1, 1)
             part = cv2.filter2D(part, -1, taps, anchor=anchor, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
     inside = part[max(0, row) - y0 : row + height - y0, max(0, column) - x0 : column + width - x0]
-    if inside.shape == target.shape:
-        target[:] = inside
-        return
-    # Rounding of chroma can ask for a sample past the edge.
+    if inside.shape == (height, width):
+        return inside
+    # Margins, and the rounding of chroma, can ask for samples past the edge.
     missing = (height - inside.shape[0], width - inside.shape[1])
     before = (max(0, -row), max(0, -column))
     pads = [(b, m - b) for b, m in zip(before, missing, strict=True)]
-    target[:] = np.pad(inside, pads, mode="edge")
+    return np.pad(inside, pads, mode="edge")
 
 
 def _whole_and_kernel(position: float) -> tuple[int, NDArray[np.float32] | None]:
@@ -134,16 +158,19 @@ def _whole_and_kernel(position: float) -> tuple[int, NDArray[np.float32] | None]
     return whole, (taps / taps.sum()).astype(np.float32)
 
 
-def _warp(source: NDArray[np.uint8], target: NDArray[np.uint8], matrix: Matrix) -> None:
-    shrink = max(np.hypot(*matrix[:2, 0]), np.hypot(*matrix[:2, 1]))
-    if shrink > _ALIASING_SHRINK:  # a four-tap kernel would alias: average down first
-        factor = 1.0 / shrink
-        small = cv2.resize(source, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        ratio_x, ratio_y = small.shape[1] / source.shape[1], small.shape[0] / source.shape[0]
-        # Index of the same point in the smaller picture; the halves are the pixels' centres.
-        to_small = np.array([[ratio_x, 0, ratio_x / 2 - 0.5], [0, ratio_y, ratio_y / 2 - 0.5], [0, 0, 1]])
-        matrix = to_small @ matrix
-        source = np.asarray(small, np.uint8)
-    height, width = target.shape
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    target[:] = cv2.warpAffine(source, matrix[:2], (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+def _scaled(source: Samples, start: tuple[float, float], scale: tuple[float, float], shape: tuple[int, ...]) -> Samples:
+    """As _moved, `scale` source samples (x, y) apart: brought to whole samples first, then enlarged or shrunk.
+
+    cv2.resize begins at the corner of what it gets, and keeps a fractional factor exactly when no size is given.
+    """
+    # A margin of whole output samples on either side keeps the resize's own taps off the edge.
+    margin = [math.ceil(_TAPS / 2 / step) + 1 for step in scale]
+    corner = tuple(at - m * step - (step - 1) / 2 for at, m, step in zip(start, margin, scale, strict=True))
+    needed = [math.ceil((shape[1 - i] + 2 * margin[i]) * scale[i]) + 1 for i in (0, 1)]
+    part = _moved(source, (corner[0], corner[1]), (needed[1], needed[0]))
+    # Four taps alias when much is thrown away; an average does not.
+    shrinks = min(scale) >= 1 and max(scale) > _ALIASING_SHRINK
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    resized = cv2.resize(part, None, fx=1 / scale[0], fy=1 / scale[1], interpolation=kind)
+    left, top = margin
+    return resized[top : top + shape[0], left : left + shape[1]]  # type: ignore[return-value]

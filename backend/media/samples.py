@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from backend.media import wire
 from backend.media.cuts import CutDetector
 from backend.media.decode import FrameReader
+from backend.media.deinterlace import deinterlaced
 from backend.media.timebase import SampleGrid
 
 # Long gaps between samples still report, so that the parent sees a living process.
@@ -74,7 +75,7 @@ def stream_samples(
     overlap_left = order.overlap_samples
     first = True
     past_end = False
-    for frame in reader.frames_from(order.start_pts):
+    for frame in deinterlaced(reader.frames_from(order.start_pts)):
         assert frame.pts is not None  # FrameReader drops frames without one
         cuts.feed(frame)
         crosses = not past_end and order.end_pts is not None and frame.pts >= order.end_pts

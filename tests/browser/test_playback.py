@@ -1,0 +1,83 @@
+"""Every real film, cut to a still 9:16 window, played by a real browser: to its end, with the source's own times."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tests.browser.test_page import BROWSER_ARGS, BROWSERS
+from tests.conftest import SHARED, shared_file
+from tests.integration.rendering import Rendered, Row, probe, render
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
+
+LONG = "media3_long_1080p_lowbitrate.mp4"
+LAST_SEC = 12  # of the long film, which would play for 23 s even at the browser's highest speed, are played
+FILMS = sorted(
+    str(path.relative_to(SHARED / "media"))
+    for path in (SHARED / "media").rglob("*.*")
+    if path.suffix not in (".md", ".txt") and "bad" not in path.parts
+)
+PAGE = """<!doctype html><video id="video" muted src="film.mp4"></video>"""
+PLAY = """(video, from) => new Promise(resolve => {
+    const finish = how => () => resolve({
+        how, seconds: video.currentTime, width: video.videoWidth, height: video.videoHeight,
+        error: video.error && video.error.message,
+    });
+    video.addEventListener("ended", finish("ended"));
+    video.addEventListener("error", finish("error"));
+    if (video.error) finish("error")();
+    const start = () => { video.currentTime = from; video.playbackRate = 16; video.play(); };
+    if (video.readyState) start(); else video.addEventListener("loadedmetadata", start);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser on this machine: looked for {', '.join(BROWSERS)}")
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+        yield browser
+        browser.close()
+
+
+def small_window(source: Path) -> Row:
+    """The long film's 10,883 frames are cut small, to spend the test's time on decoding alone."""
+    facts = probe(source)
+    return (facts.width - 270) // 2, (facts.height - 480) // 2, 270, 480
+
+
+@pytest.mark.parametrize("name", FILMS or ["dancer.avi"])
+def test_every_film_plays_to_its_end_with_every_frame_at_its_time(browser: Any, name: str, tmp_path: Path) -> None:
+    source = shared_file("media", *name.split("/"))
+    window = small_window(source) if name == LONG else None
+    done = render(source, tmp_path / "film.mp4", (lambda _: window) if window else None, preset="ultrafast")
+    end_sec = assert_the_same_frames(done)
+    (tmp_path / "index.html").write_text(PAGE)
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    played = page.locator("#video").evaluate(PLAY, max(0.0, end_sec - LAST_SEC) if name == LONG else 0.0)
+    page.close()
+    assert (played["how"], played["error"]) == ("ended", None)
+    assert played["seconds"] == pytest.approx(end_sec, abs=0.1)
+    assert played["height"] / played["width"] == pytest.approx(16 / 9, abs=0.05)
+
+
+def assert_the_same_frames(done: Rendered) -> float:
+    """Count and times are the source's, to the tick, less where a broadcast clock began. Returns the film's end."""
+    with av.open(str(done.path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+        end_sec = float((container.duration or 0) / av.time_base)
+    assert len(times) == len(done.source_pts)
+    counts_from_anywhere = "mpegts" in done.facts.container
+    origin = done.source_seconds[0] if counts_from_anywhere else 0.0
+    assert np.allclose(times, np.array(done.source_seconds) - origin, atol=1e-6)
+    return end_sec

@@ -1,0 +1,108 @@
+"""Runs the render operation as a worker does, in its child process, along a path the test chooses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.media.decode import FrameReader, open_container, open_video
+from backend.media.facts import VideoFacts
+from backend.media.sandbox import MediaProcess
+
+MAX_PIXELS = 2**26
+MEMORY_BYTES = 8 * 2**30
+SILENCE_SEC = 60.0
+Row = tuple[float, float, float, float]  # x, y, width, height of the window
+
+
+class FileReader:
+    """A file's bytes, for the child to ask for."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.size_bytes = path.stat().st_size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file.fileno(), length, offset)
+
+
+@dataclass
+class Rendered:
+    path: Path
+    facts: VideoFacts
+    source_pts: list[int]
+    time_base: Fraction
+    counts: dict[str, Any]
+
+    @property
+    def source_seconds(self) -> list[float]:
+        """Of every frame, from the first sound or picture where the container says so."""
+        return [float(pts * self.time_base) for pts in self.source_pts]
+
+
+def probe(path: Path) -> VideoFacts:
+    return VideoFacts.model_validate(_run("probe", {}, path))
+
+
+def decoded_pts(path: Path) -> list[int]:
+    with path.open("rb") as file, open_container(file) as container:
+        reader = FrameReader(container, open_video(container, max_pixels=MAX_PIXELS, threads=2))
+        return [frame.pts for frame in reader.frames() if frame.pts is not None]
+
+
+def centred(facts: VideoFacts, aspect: Fraction = Fraction(9, 16)) -> Row:
+    """The largest window of this shape in the middle, at whole even pixels."""
+    width = min(facts.width, int(facts.height * aspect)) // 2 * 2
+    height = min(facts.height, int(width / aspect)) // 2 * 2
+    return (facts.width - width) // 2, (facts.height - height) // 2, width, height
+
+
+def render(
+    source: Path,
+    output: Path,
+    window: Callable[[int], Row] | None = None,
+    size: tuple[int, int] | None = None,
+    **changes: Any,
+) -> Rendered:
+    """`window` gives the window of frame n; without it one stands still in the middle. `changes` go to the order."""
+    facts = probe(source)
+    pts = decoded_pts(source)
+    still = centred(facts)
+    rows = [window(number) if window else still for number in range(len(pts))]
+    path_file = output.with_suffix(".npy")
+    np.save(path_file, np.column_stack([np.array(pts, np.float64), np.array(rows, np.float64)]))
+    width, height = size or (round(rows[0][2]), round(rows[0][3]))
+    order = {
+        "path_file": str(path_file),
+        "output_file": str(output),
+        "output_width": width,
+        "output_height": height,
+        "upright_width": facts.width,
+        "upright_height": facts.height,
+        "coded_width": facts.coded_width,
+        "coded_height": facts.coded_height,
+        "rotation": facts.rotation,
+        "fps": facts.fps or (25, 1),
+        "crf": 20,
+        "preset": "veryfast",
+        "draw_timestamp": False,
+    }
+    counts = _run("render", order | changes, source)
+    return Rendered(output, facts, pts, facts.time_base_fraction, counts)
+
+
+def _run(operation: str, params: dict[str, Any], source: Path) -> dict[str, Any]:
+    limits = {"max_pixels": MAX_PIXELS, "threads": 2}
+    reader = FileReader(source)
+    with MediaProcess(
+        operation, params | limits, reader, silence_sec=SILENCE_SEC, memory_bytes=MEMORY_BYTES
+    ) as process:
+        for _ in process.messages():
+            pass
+        return process.result
