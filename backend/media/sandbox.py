@@ -24,7 +24,16 @@ from typing import Any, Protocol, Self
 from backend.errors import FramefleetError, SandboxCrashed, SandboxTimeout, error_by_code
 from backend.media import wire
 
-KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
+KEPT_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "PYTHONDONTWRITEBYTECODE",
+)
 EXIT_GRACE_SEC = 5.0
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the file made there has no name
 PROJECT = Path(__file__).resolve().parents[2]
