@@ -9,10 +9,13 @@ import mmap
 import resource
 import socket
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from backend.errors import FramefleetError
 from backend.media import wire
+
+NVIDIA = Path("/dev/nvidiactl")
 
 
 def main(arguments: list[str]) -> int:
@@ -57,7 +60,9 @@ def _run(
 
 
 def _limit(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    # CUDA, which NVENC needs, reserves more addresses than any machine has memory: there what is written to counts.
+    kind = resource.RLIMIT_DATA if NVIDIA.exists() else resource.RLIMIT_AS
+    resource.setrlimit(kind, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

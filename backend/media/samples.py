@@ -13,9 +13,11 @@ from av.video.stream import VideoStream
 from pydantic import BaseModel, ConfigDict
 
 from backend.media import wire
+from backend.media.colour import tags_of
 from backend.media.cuts import CutDetector
 from backend.media.decode import FrameReader
 from backend.media.deinterlace import deinterlaced
+from backend.media.look import Look, look_of
 from backend.media.timebase import SampleGrid
 
 # Long gaps between samples still report, so that the parent sees a living process.
@@ -71,6 +73,7 @@ def stream_samples(
     reader = FrameReader(container, stream)
     cuts = CutDetector(has_start=order.start_pts is None)
     grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
+    pictures = _Pictures(order)
     pending: list[int] = []
     overlap_left = order.overlap_samples
     first = True
@@ -86,7 +89,7 @@ def stream_samples(
             if past_end and overlap_left == 0:
                 break
             overlap_left -= past_end
-            sink.write(_picture(frame, order), frame.pts, pending)
+            sink.write(pictures.of(frame), frame.pts, pending)
             pending = []
         elif len(pending) >= REPORT_EVERY_FRAMES:
             sink.report(pending)
@@ -100,10 +103,24 @@ def stream_samples(
     }
 
 
-def _picture(frame: VideoFrame, order: SampleOrder) -> np.ndarray:
-    """Upright BGR, (height, width, 3) uint8."""
-    turned = order.rotation in (90, -90)
-    width, height = (order.height, order.width) if turned else (order.width, order.height)
-    scaled = frame.reformat(width=width, height=height, format="bgr24", interpolation="AREA", threads=1)
-    picture = scaled.to_ndarray()
-    return np.rot90(picture, order.rotation // 90) if order.rotation else picture
+class _Pictures:
+    """Upright BGR pictures, (height, width, 3) uint8, of the size that was ordered."""
+
+    def __init__(self, order: SampleOrder) -> None:
+        turned = order.rotation in (90, -90)
+        self._size = (order.height, order.width) if turned else (order.width, order.height)
+        self._turns = order.rotation // 90
+        self._look: Look | None = None
+
+    def of(self, frame: VideoFrame) -> np.ndarray:
+        scaled = self._shown(frame) if tags_of(frame).is_wide else frame
+        width, height = self._size
+        picture = scaled.reformat(width, height, "bgr24", interpolation="AREA", threads=1).to_ndarray()
+        return np.rot90(picture, self._turns) if self._turns else picture
+
+    def _shown(self, frame: VideoFrame) -> VideoFrame:
+        """HDR as a viewer of SDR sees it: detectors never learned the grey that PQ looks like by itself."""
+        self._look = self._look or look_of(frame, keep_hdr=False)
+        even = tuple(-(-side // 2) * 2 for side in self._size)
+        small, tags = self._look.planar(frame, (even[0], even[1]))
+        return self._look.finished(small, tags)

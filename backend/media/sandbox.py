@@ -25,7 +25,16 @@ from typing import IO, Any, Protocol, Self
 from backend.errors import SandboxCrashed, SandboxTimeout, StorageError, error_by_code
 from backend.media import wire
 
-KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
+KEPT_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "PYTHONDONTWRITEBYTECODE",
+)
 EXIT_GRACE_SEC = 5.0
 # Messages that may wait for the parent; past that the child waits, so that it cannot fill the parent's memory.
 QUEUED_MESSAGES = 64

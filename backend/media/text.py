@@ -9,9 +9,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import av
 import av.error
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
 TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text"})
@@ -64,7 +66,6 @@ class SubtitleTrack:
     def _text_stream(self, output: OutputContainer) -> SubtitleStream:
         stream = output.add_stream("mov_text")
         assert isinstance(stream, SubtitleStream)
-        self.source.codec_context.open()
         stream.codec_context.subtitle_header = self.source.codec_context.subtitle_header
         stream.codec_context.time_base = _CLOCK
         return stream
@@ -72,11 +73,25 @@ class SubtitleTrack:
 
 def subtitle_streams(container: InputContainer) -> list[SubtitleStream]:
     """The tracks whose text MP4 can hold."""
-    return [
-        s
-        for s in container.streams.subtitles
-        if s.codec_context is not None and s.codec_context.codec.canonical_name in TEXT_CODECS and s.time_base
-    ]
+    return [s for s in container.streams.subtitles if s.codec_context is not None and s.time_base and _can_carry(s)]
+
+
+def _can_carry(source: SubtitleStream) -> bool:
+    """Tried with contexts of its own: a style sheet that is damaged leaves out its track, it does not fail the film."""
+    name = source.codec_context.codec.canonical_name
+    if name not in TEXT_CODECS:
+        return False
+    if name == "mov_text":
+        return True
+    try:
+        source.codec_context.open(strict=False)
+        trial = av.CodecContext.create("mov_text", "w")
+        assert isinstance(trial, SubtitleCodecContext)
+        trial.subtitle_header, trial.time_base = source.codec_context.subtitle_header, _CLOCK
+        trial.open()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def carry_chapters(container: InputContainer, output: OutputContainer, start_sec: Fraction) -> None:

@@ -1,9 +1,9 @@
 """HDR and wide gamut to SDR BT.709: one 3-D table, made once, applied to the cut picture by libavfilter. Child only.
 
 The table turns R'G'B' of the source into R'G'B' of BT.709: display light by the source's curve (SMPTE ST 2084, or HLG
-with its OOTF at 1000 cd/m², ITU-R BT.2100-2), brightness squeezed by the EETF of ITU-R BT.2390-10 section 5.4.1 on
-max(R, G, B) so that hues stay, HDR reference white of 203 cd/m² (ITU-R BT.2408) as the new peak, primaries by
-ITU-R BT.2087, what lies outside clipped, and the inverse of BT.1886 (gamma 2.4).
+with its OOTF at 1000 cd/m², ITU-R BT.2100-2), primaries by ITU-R BT.2087, brightness squeezed by the EETF of
+ITU-R BT.2390-10 section 5.4.1 on max(R, G, B) so that hues stay, with HDR reference white of 203 cd/m² (ITU-R BT.2408)
+as the new peak, negative light clipped, and the inverse of BT.1886 (gamma 2.4).
 """
 
 from __future__ import annotations
@@ -116,13 +116,13 @@ def squeezed(nits: Array, peak: float, target: float = REFERENCE_WHITE_NITS) -> 
 
 def mapped(signal: Array, tags: Tags, peak: float) -> Array:
     """R'G'B' of BT.709 in 0…1 from R'G'B' of the source; the last axis is R, G, B."""
-    if tags.is_hdr:
-        nits = hlg_to_nits(signal) if tags.transfer == HLG else pq_to_nits(signal)
+    if not tags.is_hdr:
+        light = np.power(signal, _GAMMA) @ _BT2020_TO_709.T
+    else:
+        nits = (hlg_to_nits(signal) if tags.transfer == HLG else pq_to_nits(signal)) @ _BT2020_TO_709.T
         brightest = np.maximum(nits.max(axis=-1, keepdims=True), 1e-6)
         light = nits * (squeezed(brightest, peak) / brightest) / REFERENCE_WHITE_NITS
-    else:
-        light = np.power(signal, _GAMMA)
-    encoded: Array = np.power(np.clip(light @ _BT2020_TO_709.T, 0, 1), 1 / _GAMMA)
+    encoded: Array = np.power(np.clip(light, 0, 1), 1 / _GAMMA)
     return encoded
 
 

@@ -69,11 +69,11 @@ def write_film(
 def _sound(container: Any, stream: Any, samples: NDArray[np.float32], start: int, until: int) -> int:
     while start < min(until, len(samples)):
         part = samples[start : start + AUDIO_FRAME]
-        frame = av.AudioFrame.from_ndarray(part[None], format="fltp", layout="mono")
+        if stream.format.name == "s16":
+            part = (part * 32_767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(part[None], format=stream.format.name, layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
-        resampler = av.AudioResampler(format=stream.format.name, layout="mono", rate=RATE)
-        for converted in resampler.resample(frame):
-            container.mux(stream.encode(converted))
+        container.mux(stream.encode(frame))
         start += len(part)
     return start
 
@@ -123,14 +123,12 @@ def beep_times(path: Path, track: int = 0) -> list[float]:
     step = RATE // 1000
     found: list[float] = []
     with av.open(str(path)) as container:
-        levels, times = [], []
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        levels: list[float] = []
+        times: list[float] = []
         for frame in container.decode(audio=track):
-            for part in resampler.resample(frame):
-                samples = part.to_ndarray()[0]
-                usable = len(samples) // step * step
-                loud = np.abs(samples[:usable].reshape(-1, step)).max(axis=1)
-                levels.extend(loud.tolist())
-                times.extend(float(part.pts * part.time_base) + i / 1000 for i in range(len(loud)))
+            samples = frame.to_ndarray()[0].astype(np.float32)
+            usable = len(samples) // step * step
+            levels.extend(np.abs(samples[:usable].reshape(-1, step)).max(axis=1).tolist())
+            times.extend((frame.time + np.arange(usable // step) / 1000).tolist())
     found = onsets(np.array(levels), times)
     return [t for i, t in enumerate(found) if i == 0 or t - found[i - 1] > 0.5]

@@ -112,6 +112,18 @@ def test_text_subtitles_and_chapters_come_along(tmp_path: Path) -> None:
             assert titles == ["First", "Second"]
 
 
+def test_subtitles_with_a_damaged_style_sheet_do_not_fail_the_film(tmp_path: Path) -> None:
+    (tmp_path / "text.srt").write_text(SUBTITLES)
+    ffmpeg(
+        "-i", film(tmp_path / "a.mp4"), "-i", tmp_path / "text.srt", "-c:v", "copy", "-c:s", "ass", tmp_path / "b.mkv"
+    )
+    data = (tmp_path / "b.mkv").read_bytes()
+    header = data.index(b"[Script Info]")
+    (tmp_path / "b.mkv").write_bytes(data[:header] + b"\xff" * 200 + data[header + 200 :])
+    done = render(tmp_path / "b.mkv", tmp_path / "out.mp4")
+    assert len(decoded_pts(done.path)) == 100
+
+
 def test_the_default_video_track_is_the_film_and_not_the_first(tmp_path: Path) -> None:
     small, wanted = film(tmp_path / "a.mp4", 30, (32, 32)), film(tmp_path / "b.mp4", 120)
     both = tmp_path / "both.mkv"
