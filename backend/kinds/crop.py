@@ -106,7 +106,7 @@ class Crop:
         frame_pts = np.concatenate([np.array(a.frame_pts, np.int64) for a in work.artifacts])
         warnings = _shortfall(work, len(frame_pts))
         time_base, size = work.facts.time_base_fraction, (work.facts.width, work.facts.height)
-        tracks = link(stitch(work.artifacts), frame_pts, time_base, conf=params.conf)
+        tracks = link(stitch(work.artifacts), frame_pts, time_base, size, conf=params.conf)
         subject = choose_subject(tracks, frame_pts, size, time_base, params.subject)
         if not subject.track_ids:
             warnings.append("Nobody was found in the video: the window stands still in the middle.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,24 +39,40 @@ class LinkRules:
 
 # Σ(t - mean)² in s² below which a fitted velocity is mostly noise: (0.05 heights / 0.5 heights per s)².
 _VELOCITY_RIDGE_SEC2 = 0.01
+# A box that ends this near to a side of the picture, as a share of its width, is cut off by it.
+_EDGE_RATIO = 0.01
 _DEFAULT_RULES = LinkRules()
 
 
 @dataclass(frozen=True, eq=False)
+class _Scene:
+    """The video that the tracks are in: its shots begin at the first frame and at each of `cuts`."""
+
+    cuts: NDArray[np.int64]
+    tick_sec: float
+    width_px: int
+
+    def shot_of(self, pts: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.cuts, pts, side="right").astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class _Ends:
-    """One end of each track: time in s, the shot it is in, box centre (n, 2) and height in px, velocity in px/s."""
+    """One end of each track: time in s, shot, box centre (n, 2) and height in px, velocity in px/s, side as of _side."""
 
     time_sec: NDArray[np.float64]
     shot: NDArray[np.int64]
     centre: NDArray[np.float64]
     velocity: NDArray[np.float64]
     height: NDArray[np.float64]
+    side: NDArray[np.int64]
 
 
 def link(
     tracks: Sequence[Track],
     frame_pts: NDArray[np.int64],
     time_base: Fraction,
+    frame_size: tuple[int, int],
     *,
     conf: float,
     cuts_pts: Sequence[int] = (),
@@ -66,11 +83,11 @@ def link(
     `frame_pts` are the video's frames, `conf` the confidence that let a detection start a track, `cuts_pts` the first
     frames of the shots after the first. A joined track has no samples in its gaps; `interpolate` fills them.
     """
-    cuts = np.unique(np.asarray(cuts_pts, dtype=np.int64))
+    scene = _Scene(np.unique(np.asarray(cuts_pts, dtype=np.int64)), float(time_base), frame_size[0])
     sure = min(rules.start_per_conf * conf, (1.0 + conf) / 2.0)
     pieces = [piece for piece in map(_Starter(sure), split_at_cuts(tracks, cuts_pts)) if len(piece.pts)]
-    people = _joined(pieces, cuts, float(time_base), rules)
-    kept = _without_flickers(people, frame_pts, cuts, float(time_base), rules)
+    people = _joined(pieces, scene, rules)
+    kept = _without_flickers(people, frame_pts, scene, rules)
     kept.sort(key=lambda track: (int(track.pts[0]), track.id))
     return [Track(number, track.pts, track.boxes, track.confidence) for number, track in enumerate(kept, start=1)]
 
@@ -81,7 +98,7 @@ def split_at_cuts(tracks: Iterable[Track], cuts_pts: Sequence[int]) -> list[Trac
     pieces = []
     for track in tracks:
         edges = [0, *np.searchsorted(track.pts, cuts).tolist(), len(track.pts)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             if start < stop:
                 pieces.append(_slice(track, start, stop))
     return pieces
@@ -102,26 +119,30 @@ class _Starter:
         return _slice(track, int(surely[0]) if len(surely) else len(track.pts), len(track.pts))
 
 
-def _joined(pieces: list[Track], cuts: NDArray[np.int64], tick_sec: float, rules: LinkRules) -> list[Track]:
+def _joined(pieces: list[Track], scene: _Scene, rules: LinkRules) -> list[Track]:
     if len(pieces) < 2:
         return pieces
     pieces = sorted(pieces, key=lambda piece: int(piece.pts[0]))
-    origin_pts = int(pieces[0].pts[0])
-    heads, tails = (_ends(pieces, cuts, origin_pts, tick_sec, rules.motion_sec, last) for last in (False, True))
+    heads, tails = (_ends(pieces, scene, rules.motion_sec, last) for last in (False, True))
     following = _assigned(*_candidates(heads, tails, rules))
     starts = sorted(set(range(len(pieces))) - set(following.values()))
     return [_chained(pieces, start, following) for start in starts]
 
 
-def _ends(
-    pieces: list[Track], cuts: NDArray[np.int64], origin_pts: int, tick_sec: float, motion_sec: float, last: bool
-) -> _Ends:
-    reach = round(motion_sec / tick_sec)
+def _ends(pieces: list[Track], scene: _Scene, motion_sec: float, last: bool) -> _Ends:
+    reach = round(motion_sec / scene.tick_sec)
     end_pts = np.array([piece.pts[-1 if last else 0] for piece in pieces], dtype=np.int64)
-    fitted = [_fit(piece, int(at), reach, tick_sec) for piece, at in zip(pieces, end_pts, strict=True)]
+    fitted = [_fit(piece, int(at), reach, scene.tick_sec) for piece, at in zip(pieces, end_pts, strict=True)]
     centre, velocity, height = zip(*fitted, strict=True)
-    shot = np.searchsorted(cuts, end_pts, side="right").astype(np.int64)
-    return _Ends((end_pts - origin_pts) * tick_sec, shot, np.array(centre), np.array(velocity), np.array(height))
+    time_sec = ((end_pts - pieces[0].pts[0]) * scene.tick_sec).astype(np.float64)
+    side = _side(np.array([piece.boxes[-1 if last else 0] for piece in pieces]), scene.width_px)
+    return _Ends(time_sec, scene.shot_of(end_pts), np.array(centre), np.array(velocity), np.array(height), side)
+
+
+def _side(boxes: NDArray[np.float64], width_px: int) -> NDArray[np.int64]:
+    """-1 for boxes (n, 4) cut off by the left side of the picture, 1 for the right one, else 0."""
+    left, right = boxes[:, 0] <= _EDGE_RATIO * width_px, boxes[:, 2] >= (1.0 - _EDGE_RATIO) * width_px
+    return right.astype(np.int64) - left.astype(np.int64)
 
 
 def _fit(
@@ -168,6 +189,9 @@ def _cost(
     misses = [apart - ends.velocity[rows] * gap_sec[:, None] for ends, rows in ((tails, earlier), (heads, later))]
     miss_px = np.maximum(*(np.hypot(miss[:, 0], miss[:, 1]) for miss in misses))
     allowed_px = (rules.miss_heights + rules.miss_heights_per_sec * gap_sec) * np.sqrt(heights.prod(axis=0))
+    # Who went out at a side and comes in there again has turned round unseen: only the height up the picture tells.
+    back = (tails.side[earlier] != 0) & (tails.side[earlier] == heads.side[later])
+    miss_px = np.where(back, np.abs(apart[:, 1]), miss_px)
     alike = heights.min(axis=0) >= rules.min_height_ratio * heights.max(axis=0)
     alike &= tails.shot[earlier] == heads.shot[later]
     return np.where(alike, miss_px / np.maximum(allowed_px, 1e-9), np.inf)
@@ -202,16 +226,17 @@ def _chained(pieces: list[Track], start: int, following: dict[int, int]) -> Trac
 
 
 def _without_flickers(
-    people: list[Track], frame_pts: NDArray[np.int64], cuts: NDArray[np.int64], tick_sec: float, rules: LinkRules
+    people: list[Track], frame_pts: NDArray[np.int64], scene: _Scene, rules: LinkRules
 ) -> list[Track]:
     """People seen for long enough or surely enough; in a shot shorter than a second, for half of it."""
+    if not people:
+        return []
     steps = [np.diff(track.pts) for track in people if len(track.pts) > 1]
-    step_sec = float(np.median(np.concatenate(steps))) * tick_sec if steps else 0.0
-    edges = np.concatenate([frame_pts[:1], cuts, frame_pts[-1:]])
-    shot_sec = np.diff(edges) * tick_sec
+    step_sec = float(np.median(np.concatenate(steps))) * scene.tick_sec if steps else 0.0
+    shot_sec = np.diff(np.concatenate([frame_pts[:1], scene.cuts, frame_pts[-1:]])) * scene.tick_sec
+    shots = scene.shot_of(np.array([track.pts[0] for track in people]))
     kept = []
-    for track in people:
-        shot = min(int(np.searchsorted(cuts, track.pts[0], side="right")), len(shot_sec) - 1)
+    for track, shot in zip(people, shots, strict=True):
         enough_sec = min(rules.min_evidence_sec, 0.5 * float(shot_sec[shot]) * float(track.confidence.mean()))
         if float(track.confidence.sum()) * step_sec >= enough_sec:
             kept.append(track)

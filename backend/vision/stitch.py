@@ -62,8 +62,8 @@ class _Person:
 def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     """The tracks of the whole video, with ids 1..n in order of first appearance.
 
-    At a seam the earlier chunk's tracker runs on through the overlap, on the same detections as the later chunk's. It is
-    the one that a single pass would have there: until the overlap ends only its samples count, from then on only the
+    At a seam the earlier chunk's tracker runs on through the overlap, on the same detections as the later chunk's. It
+    is the one that a single pass would have there: until the overlap ends only its samples count, from then on only the
     later chunk's, whose tracker has warmed up. Tracks are matched by mean IoU in the overlap (Hungarian method).
     Raises ArtifactCorrupt when the artifacts are not the contiguous chunks 0..n-1 of one source with one set of params.
     """

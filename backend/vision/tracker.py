@@ -11,8 +11,8 @@ from backend.vision.detector import Detections
 
 # ByteTrack carries on a track with detections too weak to start one.
 WEAK_CONFIDENCE = 0.1
-# Longer gaps are link.py's, which sees both sides of them. A tracker that forgets within the overlap of two chunks is in
-# the same state after it whether it was warm or cold before, and what it finds again by overlap alone is often another.
+# Longer gaps are link.py's, which sees both sides of them. What a tracker finds again later by overlap alone is often
+# another; and one that forgets within two chunks' overlap ends it in the same state, warm or cold.
 LOST_SECONDS = 0.3
 MATCH_COST = 0.8
 
