@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -21,11 +23,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.table import Table
 
 from backend.media.facts import analysis_size
 from backend.media.timebase import SampleGrid
 from backend.settings import get_settings
-from backend.vision.artifacts import ChunkArtifact, DetectionRecord, SourceId, TrackRecord
+from backend.vision.artifacts import ChunkArtifact, SourceId, TrackRecord
 from backend.vision.detector import Detections, Detector, open_detector
 from backend.vision.link import LinkRules, link
 from backend.vision.stitch import Track, stitch
@@ -167,14 +170,7 @@ def _artifact(film: Film, index: int, edges: list[int], sample_fps: float) -> Ch
             TrackRecord(id=track_id, pts=pts, boxes=boxes.tolist(), confidence=confidence.tolist())
             for track_id, pts, boxes, confidence in tracker.tracks()
         ],
-        detections=[
-            DetectionRecord(
-                pts=film.frame_pts[row],
-                boxes=film.found[row].boxes.tolist(),
-                confidence=film.found[row].confidence.tolist(),
-            )
-            for row in sampled
-        ],
+        detections=[],
     )
 
 
@@ -207,9 +203,9 @@ def bytetrack_mot(film: Film, sample_fps: float) -> bytes:
             sample = (row, np.asarray(result[:4], np.float64), float(result[5]))
             tracks.setdefault(int(result[4]), []).append(sample)
     lines = [
-        f"{row + 1},{number},{box[0]:.2f},{box[1]:.2f},{box[2] - box[0]:.2f},{box[3] - box[1]:.2f},{conf:.4f},-1,-1,-1"
+        f"{row + 1},{number},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{conf:.4f},-1,-1,-1"
         for number, samples in tracks.items()
-        for row, box, conf in samples
+        for row, (x1, y1, x2, y2), conf in samples
     ]
     return "\n".join(lines).encode()
 
@@ -243,7 +239,7 @@ def sensitivity(films: Sequence[Film], share: float = 0.3) -> list[tuple[str, fl
 
 
 def cost(hours: float, people: int = 10, sample_fps: int = 10) -> tuple[int, int, float, float]:
-    """(pieces in, people out, seconds, peak MiB) of linking a made-up film in which everybody is hidden now and then."""
+    """(pieces in, people out, seconds, peak MiB) of linking a film in which everybody is hidden now and then."""
     rng = np.random.default_rng(0)
     count = round(hours * 3600 * sample_fps)
     pieces = [piece for person in range(people) for piece in _made_up_pieces(rng, person, count)]

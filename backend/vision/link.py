@@ -58,7 +58,7 @@ class _Scene:
 
 @dataclass(frozen=True, eq=False)
 class _Ends:
-    """One end of each track: time in s, shot, box centre (n, 2) and height in px, velocity in px/s, side as of _side."""
+    """One end of each track: time in s, shot, box centre (n, 2) and height in px, velocity in px/s, and `_side`."""
 
     time_sec: NDArray[np.float64]
     shot: NDArray[np.int64]
