@@ -23,6 +23,7 @@ from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.detector import Detector
+from backend.vision.link import link
 from backend.vision.stitch import stitch
 from backend.vision.subject import choose_subject
 from backend.vision.window import CropSpec
@@ -107,7 +108,7 @@ class Crop:
         frame_pts = np.concatenate([np.array(a.frame_pts, np.int64) for a in work.artifacts])
         warnings = _shortfall(work, len(frame_pts))
         time_base, size = work.facts.time_base_fraction, (work.facts.width, work.facts.height)
-        tracks = stitch(work.artifacts)
+        tracks = link(stitch(work.artifacts), frame_pts, time_base, size, conf=params.conf)
         subject = choose_subject(tracks, frame_pts, size, time_base, params.subject)
         if not subject.track_ids:
             warnings.append("Nobody was found in the video: the window stands still in the middle.")

@@ -14,8 +14,6 @@ from backend.vision.artifacts import ChunkArtifact
 
 # Boxes of the same frames are one person above this mean IoU; at 20 shared frames it gives a single pass's IDF1.
 SAME_PERSON_IOU = 0.5
-# An unmatched track's box past its chunk's end is a second sighting when it overlaps a kept box by this much.
-DUPLICATE_IOU = 0.3
 MIN_SHARED_FRAMES = 2
 
 
@@ -64,8 +62,9 @@ class _Person:
 def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     """The tracks of the whole video, with ids 1..n in order of first appearance.
 
-    At a seam the earlier chunk's tracks go on into the overlap. They are matched to the later chunk's by mean IoU over
-    the sampled frames that both have (Hungarian method); of a matched pair the earlier, warm samples win there.
+    At a seam the earlier chunk's tracker runs on through the overlap, on the same detections as the later chunk's. It
+    is the one that a single pass would have there: until the overlap ends only its samples count, from then on only the
+    later chunk's, whose tracker has warmed up. Tracks are matched by mean IoU in the overlap (Hungarian method).
     Raises ArtifactCorrupt when the artifacts are not the contiguous chunks 0..n-1 of one source with one set of params.
     """
     ordered = sorted(artifacts, key=lambda artifact: artifact.chunk_index)
@@ -126,17 +125,20 @@ def _shared_pts(earlier: ChunkArtifact, later: ChunkArtifact) -> NDArray[np.int6
 
 
 def _join(people: list[_Person], arriving: list[Track], shared_pts: NDArray[np.int64]) -> list[_Person]:
-    """Extends `people` by the arriving tracks that are theirs; returns the people who are new."""
+    """Extends `people` by what the arriving tracks add after the overlap; returns the people who are new."""
     candidates = [person for person in people if len(person.open.pts)]
     earlier = _on_frames([person.open for person in candidates], shared_pts)
     later = _on_frames(arriving, shared_pts)
-    iou = pairwise_iou(earlier[:, None], later[None, :])
-    matches = _match(iou)
-    _drop_second_sightings(candidates, arriving, shared_pts, iou, matches)
+    matches = _match(earlier, later)
+    fresh = [_after(track, shared_pts) for track in arriving]
     for row, column in matches.items():
-        candidates[row].open = _merged(candidates[row].open, arriving[column])
+        candidates[row].open = _continued(candidates[row].open, fresh[column])
     taken = set(matches.values())
-    return [_Person(track) for column, track in enumerate(arriving) if column not in taken and len(track.pts)]
+    return [_Person(track) for column, track in enumerate(fresh) if column not in taken and len(track.pts)]
+
+
+def _after(track: Track, shared_pts: NDArray[np.int64]) -> Track:
+    return track.rows(track.pts > shared_pts[-1]) if len(shared_pts) else track
 
 
 def _on_frames(tracks: list[Track], frames: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -148,12 +150,15 @@ def _on_frames(tracks: list[Track], frames: NDArray[np.int64]) -> NDArray[np.flo
     return boxes
 
 
-def _match(iou: NDArray[np.float64]) -> dict[int, int]:
-    """Earlier track -> later track, from their IoU on each shared frame (earlier, later, frames)."""
+def _match(earlier: NDArray[np.float64], later: NDArray[np.float64]) -> dict[int, int]:
+    """Earlier track -> later track, from their boxes on the shared frames (tracks, frames, 4)."""
+    iou = pairwise_iou(earlier[:, None], later[None, :])
     common = np.isfinite(iou)
     count = common.sum(axis=2)
     total = np.where(common, iou, 0.0).sum(axis=2)
-    enough = count >= max(1, min(MIN_SHARED_FRAMES, iou.shape[2]))
+    # Someone who leaves just after the seam is in the overlap for a single frame.
+    seen = [np.isfinite(boxes[:, :, 0]).sum(axis=1) for boxes in (earlier, later)]
+    enough = count >= np.clip(np.minimum(seen[0][:, None], seen[1][None, :]), 1, MIN_SHARED_FRAMES)
     same = enough & (total > SAME_PERSON_IOU * count)
     # The sum, not the mean, is maximised: of two pairs that agree, the one seen on more frames continues the person.
     gain = np.where(same, total, 0.0)
@@ -161,33 +166,15 @@ def _match(iou: NDArray[np.float64]) -> dict[int, int]:
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if same[row, column]}
 
 
-def _drop_second_sightings(
-    candidates: list[_Person],
-    arriving: list[Track],
-    shared_pts: NDArray[np.int64],
-    iou: NDArray[np.float64],
-    matches: dict[int, int],
-) -> None:
-    """Takes out of unmatched tracks the overlap boxes that show someone whom the other chunk shows as well."""
-    overlaps = np.nan_to_num(iou) > DUPLICATE_IOU
-    for row, person in enumerate(candidates):
-        if row not in matches:
-            seen_again = shared_pts[overlaps[row].any(axis=0)]
-            person.open = person.open.rows(~np.isin(person.open.pts, seen_again))
-    warm = sorted(matches)
-    same_box = np.nan_to_num(iou) > SAME_PERSON_IOU
-    for column in sorted(set(range(len(arriving))) - set(matches.values())):
-        already_seen = shared_pts[same_box[warm, column].any(axis=0)]
-        arriving[column] = arriving[column].rows(~np.isin(arriving[column].pts, already_seen))
-
-
-def _merged(warm: Track, cold: Track) -> Track:
-    """Both tracks' samples; where both have one, the warm one's."""
-    fresh = cold.rows(~np.isin(cold.pts, warm.pts))
-    pts = np.concatenate([warm.pts, fresh.pts])
-    order = np.argsort(pts)
-    boxes = np.concatenate([warm.boxes, fresh.boxes])
-    return Track(warm.id, pts[order], boxes[order], np.concatenate([warm.confidence, fresh.confidence])[order])
+def _continued(warm: Track, later: Track) -> Track:
+    """The warm track, and of the later one what comes after it."""
+    after = later.rows(later.pts > warm.pts[-1])
+    return Track(
+        warm.id,
+        np.concatenate([warm.pts, after.pts]),
+        np.concatenate([warm.boxes, after.boxes]),
+        np.concatenate([warm.confidence, after.confidence]),
+    )
 
 
 def _numbered(people: list[_Person]) -> list[Track]:

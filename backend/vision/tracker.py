@@ -11,11 +11,13 @@ from backend.vision.detector import Detections
 
 # ByteTrack carries on a track with detections too weak to start one.
 WEAK_CONFIDENCE = 0.1
-LOST_SECONDS = 3.0
+# Longer gaps are link.py's, which sees both sides of them. What a tracker finds again later by overlap alone is often
+# another; and one that forgets within two chunks' overlap ends it in the same state, warm or cold.
+LOST_SECONDS = 0.3
 MATCH_COST = 0.8
 
 
-class _Boxes:
+class DetectionRows:
     """Detections in the shape that BYTETracker reads."""
 
     def __init__(self, boxes: NDArray[np.float64], confidence: NDArray[np.float64]) -> None:
@@ -28,8 +30,8 @@ class _Boxes:
         centre, size = (self.xyxy[:, :2] + self.xyxy[:, 2:]) / 2, self.xyxy[:, 2:] - self.xyxy[:, :2]
         return np.hstack([centre, size])
 
-    def __getitem__(self, selected: NDArray[np.bool_]) -> _Boxes:
-        return _Boxes(self.xyxy[selected], self.conf[selected])
+    def __getitem__(self, selected: NDArray[np.bool_]) -> DetectionRows:
+        return DetectionRows(self.xyxy[selected], self.conf[selected])
 
     def __len__(self) -> int:
         return len(self.conf)
@@ -54,7 +56,7 @@ class Tracker:
         self._tracks: dict[int, list[tuple[int, NDArray[np.float64], float]]] = {}
 
     def update(self, pts: int, detections: Detections) -> None:
-        rows = self._byte_track.update(_Boxes(detections.boxes, detections.confidence))
+        rows = self._byte_track.update(DetectionRows(detections.boxes, detections.confidence))
         for row in rows:
             # The detection itself, not the filter's estimate: the estimate lags behind whoever starts to run.
             box = detections.boxes[int(row[7])]

@@ -173,3 +173,16 @@ def test_interpolation_has_a_row_on_every_frame_between_the_samples() -> None:
 def test_iou_of_boxes_without_area_is_zero() -> None:
     assert pairwise_iou(np.array([5.0, 5, 5, 5]), np.array([5.0, 5, 5, 5])) == 0
     assert pairwise_iou(np.array([0.0, 0, 2, 2]), np.array([1.0, 0, 3, 2])) == pytest.approx(1 / 3)
+
+
+def test_someone_who_leaves_one_sample_after_the_seam_is_one_person() -> None:
+    edges = [0, 4_000, 8_000]
+    leaves, stays = walker(500.0, 0.0, last=4_100), walker(1500.0, 0.0)
+    [first, second] = chunks(edges, leaves, stays)
+    assert sorted(len(track.pts) for track in stitch([first, second])) == [35, 67]
+
+
+def test_what_only_the_cold_tracker_sees_in_the_overlap_begins_after_it() -> None:
+    edges = [0, 4_000, 8_000]
+    tracks = stitch([chunk(0, edges, []), chunk(1, edges, [walker(500.0, 0.0)])])
+    assert [int(track.pts[0]) for track in tracks] == [4_080 + OVERLAP_TICKS]
