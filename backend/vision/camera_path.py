@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from backend.vision.path_solver import axis_path, clock_sec
+from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.window import CropSpec, Floats, Shot, bands, inside_picture, require, window_sizes
 
 CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
@@ -70,8 +70,9 @@ def solve_path(
     for start, stop in cuts:
         part = slice(start, stop)
         for axis in range(2):
-            bounds = (sizes[start, axis] / 2, frame_size[axis] - sizes[start, axis] / 2)
-            centres[part, axis] = axis_path(low[part, axis], high[part, axis], clock[part], bounds, frame_size[0])
+            floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
+            wanted = Axis(low[part, axis], high[part, axis], floor, ceiling, clock[part])
+            centres[part, axis] = axis_path(wanted, frame_size[0])
     return path_of(centres, sizes, frame_size, cuts, output)
 
 

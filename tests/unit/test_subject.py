@@ -48,7 +48,7 @@ def test_main_passes_on_while_its_person_is_gone_for_longer() -> None:
     subject = choose("main", star, extra)
     assert subject.track_ids == [1, 2]
     assert owner_changes(subject) == 2
-    assert subject.boxes[np.searchsorted(FRAMES, 5_000), 0] == 100.0
+    assert subject.boxes[np.searchsorted(FRAMES, 5_500), 0] == 100.0
 
 
 def test_main_ignores_flashes_of_its_person_amid_somebody_else() -> None:
