@@ -121,18 +121,27 @@ def ema_path(
     shots: tuple[Shot, ...],
     output: tuple[int, int],
     alpha: float,
+    causal: bool = False,
 ) -> CameraPath:
-    """Zero-phase exponential smoothing (forwards, then backwards) of the subject's centre, gaps interpolated."""
+    """Exponential smoothing of the subject's centre, frame by frame.
+
+    Zero-phase: forwards, then backwards, gaps interpolated. Causal, as live systems and the predecessors have it:
+    forwards only, and a gap holds the last centre.
+    """
     targets = (boxes[:, :2] + boxes[:, 2:]) / 2
     centres = np.empty((len(boxes), 2))
     for start, stop in shots:
         known = np.flatnonzero(np.isfinite(targets[start:stop, 0]))
         for axis in range(2):
-            if len(known):
-                filled = np.interp(np.arange(stop - start), known, targets[start:stop, axis][known])
-                centres[start:stop, axis] = _ema(_ema(filled, alpha)[::-1], alpha)[::-1]
-            else:
+            seen = targets[start:stop, axis][known]
+            if not len(known):
                 centres[start:stop, axis] = frame_size[axis] / 2
+            elif causal:
+                last = np.searchsorted(known, np.arange(stop - start), side="right") - 1
+                centres[start:stop, axis] = _ema(seen[np.maximum(last, 0)], alpha)
+            else:
+                filled = np.interp(np.arange(stop - start), known, seen)
+                centres[start:stop, axis] = _ema(_ema(filled, alpha)[::-1], alpha)[::-1]
     return path_of(centres, sizes, frame_size, shots, output)
 
 

@@ -34,7 +34,7 @@ _TOLERANCE = 5e-5
 # Rows of limits are scaled down to the size of the others, or OSQP's steps serve the limits alone.
 _LIMIT_SCALE = 0.05
 # Bounds the time of a stretch; the best path so far is still smooth and inside the picture.
-_MAX_ITERATIONS = 8_000
+_MAX_ITERATIONS = 3_000
 
 
 class PathUnsolved(FramefleetError):
@@ -79,12 +79,14 @@ def best_coefficients(stretch: Stretch, slack_weight: float) -> Floats:
     # The problem comes scaled; OSQP's own scaling multiplies the iterations by ten here. A fixed interval for
     # adapting rho, where the default follows the clock, gives the same path on every machine and run.
     settings = {"eps_abs": _TOLERANCE, "eps_rel": _TOLERANCE, "max_iter": _MAX_ITERATIONS, "scaling": 0}
-    solver.setup(**_problem(stretch, slack_weight), verbose=False, polishing=True, adaptive_rho_interval=50, **settings)
+    solver.setup(
+        **_problem(stretch, slack_weight), verbose=False, polishing=True, adaptive_rho_interval=200, **settings
+    )
     result = solver.solve(raise_error=False)
     found = np.asarray(result.x, dtype=np.float64)[: len(stretch.floor)]
     if not np.isfinite(found).all():
         raise PathUnsolved(
-            f"The camera path could not be solved ({result.info.status}); smoothing=ema gives a path without the solver."
+            f"The camera path could not be solved ({result.info.status}); smoothing=ema works without the solver."
         )
     return np.clip(found, stretch.floor, stretch.ceiling)
 
@@ -124,7 +126,7 @@ def _problem(stretch: Stretch, slack_weight: float) -> dict[str, Any]:
 
 
 def _limits(*derivatives: Any) -> list[tuple[list[Any], float, float]]:
-    """By the convex hull of the splines that a derivative is made of, bounding its coefficients bounds it everywhere."""
+    """A derivative is a convex mix of its coefficients, so bounding those bounds it everywhere."""
     return [
         ([derivative * (_REFERENCE_RATE**order * _LIMIT_SCALE / limit), None, None], -_LIMIT_SCALE, _LIMIT_SCALE)
         for order, (derivative, limit) in enumerate(zip(derivatives, LIMITS, strict=True), start=1)

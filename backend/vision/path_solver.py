@@ -17,9 +17,10 @@ from backend.vision.path_qp import KNOT_SEC, Stretch, basis, best_coefficients, 
 from backend.vision.subject import seconds_from_start
 from backend.vision.window import Floats
 
-# A gentle path first; where it loses the subject for more than 3 frames of 1,000, leaving the band costs more.
-_SLACK_WEIGHTS = (0.1, 1.0, 10.0)
-_ENOUGH_HELD = 0.997
+# How far apart rows are at least in s, what leaving the band costs, and the share of frames that then has to be held.
+# A cheap and gentle path first; the next one only where that loses the subject.
+_LADDER = ((0.07, 0.1, 0.999), (0.0, 0.1, 0.997), (0.0, 1.0, 0.997), (0.0, 10.0, 0.0))
+_HOPELESS_HELD = 0.9
 _HELD_TOLERANCE_PX = 0.25
 
 _MAX_STEP_SEC = 1.0
@@ -135,11 +136,20 @@ def _part(whole: Stretch, first: int, last: int, fixed: Floats) -> Stretch:
 
 def _gentlest(stretch: Stretch, tolerance: float) -> Floats:
     best, best_share = np.zeros(0), -1.0
-    for slack_weight in _SLACK_WEIGHTS:
-        found = best_coefficients(stretch, slack_weight)
+    for step_sec, slack_weight, enough in _LADDER:
+        # Far from enough, the steps between would cost time and change nothing.
+        if 0 <= best_share < _HOPELESS_HELD and enough > 0:
+            continue
+        found = best_coefficients(_thinned(stretch, step_sec), slack_weight)
         share = held_share(stretch, found, tolerance)
         if share > best_share:
             best, best_share = found, share
-        if share >= _ENOUGH_HELD:
+        if best_share >= enough:
             break
     return best
+
+
+def _thinned(stretch: Stretch, step_sec: float) -> Stretch:
+    every = max(1, int(step_sec / stretch.row_sec))
+    rows = {name: getattr(stretch, name)[::every] for name in ("knots", "low", "high", "target")}
+    return replace(stretch, row_sec=stretch.row_sec * every, **rows)

@@ -80,6 +80,7 @@ def choose_subject(
         pts = frame_pts[start:stop]
         times_sec = seconds_from_start(pts, time_base)
         seen = [_sighting(track, pts, times_sec, frame_size, fill_sec) for track in _within(tracks, pts)]
+        seen = [sighting for sighting in seen if len(sighting.rows)]
         part = _choice(name, wanted[name], seen, times_sec, frame_size)
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
         found.update(part.track_ids)
