@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from backend.vision.keyframes import Keyframe, Pins
+from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.window import CropSpec, Floats, Shot, bands, inside_picture, require, window_sizes
 
@@ -49,31 +51,50 @@ def solve_path(
     smoothing: Literal["optimal", "ema"] = "optimal",
     smooth_alpha: float = 0.85,
     shots: Sequence[Shot] | None = None,
+    keyframes: Sequence[Keyframe] = (),
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known.
 
-    `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself.
-    Raises InvalidParams (smoothing, an output that max_upscale forbids), PathUnsolved, ValueError for wrong shapes.
+    `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
+    window. Raises InvalidParams (smoothing, an output that max_upscale forbids, a keyframe that cannot be met),
+    PathUnsolved, ValueError for wrong shapes.
     """
     require(smoothing in ("optimal", "ema"), "smoothing must be 'optimal' or 'ema'")
     require(0 <= smooth_alpha < 1, "smooth_alpha must be at least 0 and below 1")
+    require(smoothing == "optimal" or not keyframes, "keyframes need smoothing=optimal")
     count = len(frame_pts)
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size)
+    pins = Pins(keyframes, frame_pts, time_base, cuts)
+    shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
     sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0)
     if smoothing == "ema":
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
-    clock = clock_sec(frame_pts, time_base)
+    pins.require_inside(sizes, frame_size)
+    try:
+        centres = _solved_centres(boxes, sizes, clock_sec(frame_pts, time_base), cuts, frame_size, pins)
+    except PathUnsolved as error:
+        require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
+        raise error
+    pins.require_met(centres)
+    return path_of(centres, sizes, frame_size, cuts, output)
+
+
+def _solved_centres(
+    boxes: Floats, sizes: Floats, clock: Floats, shots: tuple[Shot, ...], frame_size: tuple[int, int], pins: Pins
+) -> Floats:
     low, high = bands(boxes, sizes)
-    centres = np.empty((count, 2))
-    for start, stop in cuts:
+    centres = np.empty((len(boxes), 2))
+    for start, stop in shots:
         part = slice(start, stop)
         for axis in range(2):
             floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
-            wanted = Axis(low[part, axis], high[part, axis], floor, ceiling, clock[part])
+            wanted = Axis(
+                low[part, axis], high[part, axis], floor, ceiling, clock[part], pins.of(start, stop, axis, clock)
+            )
             centres[part, axis] = axis_path(wanted, frame_size[0])
-    return path_of(centres, sizes, frame_size, cuts, output)
+    return centres
 
 
 def to_json(

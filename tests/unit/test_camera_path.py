@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from backend.errors import InvalidParams
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
+from backend.vision.keyframes import Keyframe
 from backend.vision.window import CropSpec, largest_window, output_size
 
 SIZE = (1920, 1080)
@@ -244,6 +245,46 @@ def test_a_far_shot_is_not_enlarged_beyond_max_upscale() -> None:
 def test_shots_that_do_not_cover_the_video_are_refused(shots: list[tuple[int, int]]) -> None:
     with pytest.raises(ValueError, match="shots must cover"):
         solve(noisy_walk(50), shots=shots)
+
+
+# Keyframes.
+
+
+def test_keyframes_pin_the_window_and_the_rest_of_the_path_leads_there_smoothly() -> None:
+    boxes = noisy_walk(600)
+    pinned = [Keyframe(4.0, 700.0, 540.0), Keyframe(12.0, 1200.0, 540.0)]
+    path = solve(boxes, spec=CropSpec(aspect=Fraction(9, 16), min_crop_ratio=1.0), keyframes=pinned)
+    for keyframe in pinned:
+        assert path.centres[round(keyframe.time_sec * 30), 0] == pytest.approx(keyframe.x, abs=1)
+    found = figures(path, boxes)
+    assert found["speed_max"] < 1 and found["acceleration_max"] < 3.5
+
+
+def test_one_keyframe_without_a_subject_holds_the_window_still_there() -> None:
+    path = solve(np.full((60, 4), np.nan), keyframes=[Keyframe(1.0, 500.0, 540.0)])
+    assert set(path.centres[:, 0]) == {500.0}
+
+
+def test_a_keyframes_width_is_the_windows_in_its_shot() -> None:
+    boxes = boxes_at(np.full(90, 960.0))
+    path = solve(boxes, keyframes=[Keyframe(1.0, 960.0, 540.0, width=300.0)])
+    assert set(path.width) == {300.0} and path.width[0] / path.height[0] == pytest.approx(9 / 16, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("keyframes", "reason"),
+    [
+        ([Keyframe(99.0, 960, 540)], "outside the video"),
+        ([Keyframe(1.0, 100, 540)], "stays in the picture with x from"),
+        ([Keyframe(1.0, 960, 540, width=2000)], "width of 2000"),
+        ([Keyframe(1.0, 960, 540, width=300), Keyframe(2.0, 960, 540, width=310)], "several widths"),
+        ([Keyframe(1.0, 960, 540), Keyframe(1.001, 900, 540)], "same frame"),
+        ([Keyframe(1.0, 400, 540), Keyframe(1.2, 1500, 540)], "too far away"),
+    ],
+)
+def test_keyframes_that_cannot_be_met_say_why(keyframes: list[Keyframe], reason: str) -> None:
+    with pytest.raises(InvalidParams, match=reason):
+        solve(boxes_at(np.full(90, 960.0), height=1000.0), keyframes=keyframes)
 
 
 # Sizes.
