@@ -23,6 +23,7 @@ from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.detector import Detector
+from backend.vision.keyframes import Keyframe
 from backend.vision.link import link
 from backend.vision.stitch import stitch
 from backend.vision.subject import choose_subject
@@ -37,11 +38,31 @@ RENDER_THREADS = 2
 ANALYSIS_SHARE = 0.05
 
 
+SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
+MAX_SHOTS = 1_000_000
+MAX_KEYFRAMES = 10_000
+
+
+class KeyframeParams(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    time_sec: float = Field(ge=0, description="from the first frame")
+    x: float = Field(ge=0, le=100_000)
+    y: float = Field(ge=0, le=100_000)
+    width: float | None = Field(None, gt=0, le=100_000, description="of the window, throughout the shot")
+
+
 class CropParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     aspect: str = Field("source", description="`source`, or width:height as in 9:16, 1:1, 4:5")
-    subject: str = Field("main", pattern=r"^(all|main|track:\d{1,9})$", description="`main`, `all` or `track:<id>`")
+    subject: SubjectMode = Field("main", description="`main`, `all`, `track:<id>` or several: `track:1,track:4`")
+    shots: dict[Annotated[int, Field(ge=0, le=MAX_SHOTS)], SubjectMode] = Field(
+        default_factory=dict, description="another subject for single shots, by their index from 0"
+    )
+    keyframes: Annotated[list[KeyframeParams], Field(max_length=MAX_KEYFRAMES)] = Field(
+        default_factory=list, description="where the window's centre must be at given times, in source pixels"
+    )
     padding_ratio: float = Field(0.12, ge=0, le=5, description="room around the subject, as a share of its box")
     min_crop_ratio: float = Field(0.35, gt=0, le=1, description="the smallest window, as a share of the largest")
     keep_aspect: bool = Field(True, description="false: with aspect=source, the window takes the subject's own shape")
@@ -68,6 +89,9 @@ class CropParams(BaseModel):
         if not sides or not (int(sides[1]) and int(sides[2])):
             raise ValueError("must be 'source' or width:height, as in 9:16")
         return aspect
+
+    def pins(self) -> list[Keyframe]:
+        return [Keyframe(**keyframe.model_dump()) for keyframe in self.keyframes]
 
     def spec(self) -> CropSpec:
         """Raises InvalidParams for sizes that contradict one another."""
@@ -108,8 +132,10 @@ class Crop:
         frame_pts = np.concatenate([np.array(a.frame_pts, np.int64) for a in work.artifacts])
         warnings = _shortfall(work, len(frame_pts))
         time_base, size = work.facts.time_base_fraction, (work.facts.width, work.facts.height)
-        tracks = link(stitch(work.artifacts), frame_pts, time_base, size, conf=params.conf)
-        subject = choose_subject(tracks, frame_pts, size, time_base, params.subject)
+        cuts_pts = _cuts_pts(work.artifacts)
+        shots = _shots(cuts_pts, frame_pts)
+        tracks = link(stitch(work.artifacts), frame_pts, time_base, size, conf=params.conf, cuts_pts=cuts_pts)
+        subject = choose_subject(tracks, frame_pts, size, time_base, params.subject, shots, params.shots)
         if not subject.track_ids:
             warnings.append("Nobody was found in the video: the window stands still in the middle.")
         path = solve_path(
@@ -120,10 +146,12 @@ class Crop:
             params.spec(),
             params.smoothing,
             params.smooth_alpha,
-            shots=_shots(work.artifacts, frame_pts),
+            shots=shots,
+            keyframes=params.pins(),
         )
         proof = certificate(path, subject.boxes, frame_pts, time_base, size, params.smooth_alpha)
         proof["subject_track_ids"] = subject.track_ids
+        proof["passing_frames"] = int(subject.passing.sum())
         files = {
             "tracks.json": track_files.tracks_json(tracks, frame_pts, size, time_base),
             "tracks.parquet": track_files.tracks_parquet(tracks, frame_pts),
@@ -137,10 +165,14 @@ class Crop:
         return Result(work.folder / "output.mp4", files, warnings, seconds)
 
 
-def _shots(artifacts: Sequence[ChunkArtifact], frame_pts: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Frame ranges [start, stop) between hard cuts. A cut near a seam is seen by both of its workers."""
-    cuts_pts = sorted({pts for artifact in artifacts for pts in artifact.cuts_pts})
-    edges = [0, *np.searchsorted(frame_pts, cuts_pts).tolist(), len(frame_pts)]
+def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:
+    """First frames of the shots after the first. A cut near a seam is seen by both of its workers."""
+    return sorted({pts for artifact in artifacts for pts in artifact.cuts_pts})
+
+
+def _shots(cuts_pts: Sequence[int], frame_pts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Frame ranges [start, stop) between hard cuts."""
+    edges = [0, *np.searchsorted(frame_pts, np.array(cuts_pts, np.int64)).tolist(), len(frame_pts)]
     return [(start, stop) for start, stop in pairwise(edges) if stop > start]
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from backend.vision.path_solver import axis_path, clock_sec
+from backend.vision.keyframes import Keyframe, Pins
+from backend.vision.path_qp import PathUnsolved
+from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.window import CropSpec, Floats, Shot, bands, inside_picture, require, window_sizes
 
 CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
@@ -49,30 +51,50 @@ def solve_path(
     smoothing: Literal["optimal", "ema"] = "optimal",
     smooth_alpha: float = 0.85,
     shots: Sequence[Shot] | None = None,
+    keyframes: Sequence[Keyframe] = (),
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known.
 
-    `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself.
-    Raises InvalidParams (smoothing, an output that max_upscale forbids), PathUnsolved, ValueError for wrong shapes.
+    `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
+    window. Raises InvalidParams (smoothing, an output that max_upscale forbids, a keyframe that cannot be met),
+    PathUnsolved, ValueError for wrong shapes.
     """
     require(smoothing in ("optimal", "ema"), "smoothing must be 'optimal' or 'ema'")
     require(0 <= smooth_alpha < 1, "smooth_alpha must be at least 0 and below 1")
+    require(smoothing == "optimal" or not keyframes, "keyframes need smoothing=optimal")
     count = len(frame_pts)
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size)
+    pins = Pins(keyframes, frame_pts, time_base, cuts)
+    shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
     sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0)
     if smoothing == "ema":
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
-    clock = clock_sec(frame_pts, time_base)
+    pins.require_inside(sizes, frame_size)
+    try:
+        centres = _solved_centres(boxes, sizes, clock_sec(frame_pts, time_base), cuts, frame_size, pins)
+    except PathUnsolved as error:
+        require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
+        raise error
+    pins.require_met(centres)
+    return path_of(centres, sizes, frame_size, cuts, output)
+
+
+def _solved_centres(
+    boxes: Floats, sizes: Floats, clock: Floats, shots: tuple[Shot, ...], frame_size: tuple[int, int], pins: Pins
+) -> Floats:
     low, high = bands(boxes, sizes)
-    centres = np.empty((count, 2))
-    for start, stop in cuts:
+    centres = np.empty((len(boxes), 2))
+    for start, stop in shots:
         part = slice(start, stop)
         for axis in range(2):
-            bounds = (sizes[start, axis] / 2, frame_size[axis] - sizes[start, axis] / 2)
-            centres[part, axis] = axis_path(low[part, axis], high[part, axis], clock[part], bounds, frame_size[0])
-    return path_of(centres, sizes, frame_size, cuts, output)
+            floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
+            wanted = Axis(
+                low[part, axis], high[part, axis], floor, ceiling, clock[part], pins.of(start, stop, axis, clock)
+            )
+            centres[part, axis] = axis_path(wanted, frame_size[0])
+    return centres
 
 
 def to_json(
@@ -120,18 +142,27 @@ def ema_path(
     shots: tuple[Shot, ...],
     output: tuple[int, int],
     alpha: float,
+    causal: bool = False,
 ) -> CameraPath:
-    """Zero-phase exponential smoothing (forwards, then backwards) of the subject's centre, gaps interpolated."""
+    """Exponential smoothing of the subject's centre, frame by frame.
+
+    Zero-phase: forwards, then backwards, gaps interpolated. Causal, as live systems and the predecessors have it:
+    forwards only, and a gap holds the last centre.
+    """
     targets = (boxes[:, :2] + boxes[:, 2:]) / 2
     centres = np.empty((len(boxes), 2))
     for start, stop in shots:
         known = np.flatnonzero(np.isfinite(targets[start:stop, 0]))
         for axis in range(2):
-            if len(known):
-                filled = np.interp(np.arange(stop - start), known, targets[start:stop, axis][known])
-                centres[start:stop, axis] = _ema(_ema(filled, alpha)[::-1], alpha)[::-1]
-            else:
+            seen = targets[start:stop, axis][known]
+            if not len(known):
                 centres[start:stop, axis] = frame_size[axis] / 2
+            elif causal:
+                last = np.searchsorted(known, np.arange(stop - start), side="right") - 1
+                centres[start:stop, axis] = _ema(seen[np.maximum(last, 0)], alpha)
+            else:
+                filled = np.interp(np.arange(stop - start), known, seen)
+                centres[start:stop, axis] = _ema(_ema(filled, alpha)[::-1], alpha)[::-1]
     return path_of(centres, sizes, frame_size, shots, output)
 
 

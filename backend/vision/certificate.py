@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.camera_path import CameraPath, ema_path, path_of
-from backend.vision.subject import seconds_from_start
+from backend.vision.path_qp import LIMITS
+from backend.vision.subject import runs, seconds_from_start
 from backend.vision.window import Floats, bands, inside_picture
 
 HELD_TOLERANCE_PX = 0.5
@@ -24,23 +25,38 @@ def certificate(
     frame_size: tuple[int, int],
     smooth_alpha: float = 0.85,
 ) -> dict[str, Any]:
-    """What the path holds and how it moves, and the same for the best static window and the EMA path of the same sizes.
+    """What the path holds and how it moves, and the same for other paths of the same sizes: the best static window of
+    each shot, the zero-phase EMA (`ema`) and the one of live systems, which sees no future (`ema_causal`).
 
     `containment_pct`: share of the frames with a subject whose held part (the middle of the box, at most 0.9 of the
     window) lies in the window within 0.5 px, None where there is no subject at all. `still_frames_pct`: share of frames
-    that move less than 0.05 px. Speed, acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3.
+    that move less than 0.05 px. Speed, acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3;
+    `limits` are those the solver keeps to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches
+    where the subject's whole box is larger than any window of this aspect that the path may take.
     """
     boxes = inside_picture(subject_boxes, len(frame_pts), frame_size)
     times_sec = seconds_from_start(frame_pts, time_base)
-    static = _static_path(path, boxes, frame_size)
+    static = static_path(path, boxes, frame_size)
     ema = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha)
-    facts = {"frames": len(frame_pts), "subject_frames": int(np.isfinite(boxes[:, 0]).sum()), "shots": len(path.shots)}
-    own = _figures(path, boxes, times_sec, frame_size)
-    others = {"static": static, "ema": ema}
-    return {**facts, **own, **{name: _figures(other, boxes, times_sec, frame_size) for name, other in others.items()}}
+    causal = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha, causal=True)
+    facts = {
+        "frames": len(frame_pts),
+        "subject_frames": int(np.isfinite(boxes[:, 0]).sum()),
+        "shots": len(path.shots),
+        "limits": dict(zip(("speed", "acceleration", "jerk"), LIMITS, strict=True)),
+        "larger_than_window_pts": _larger_than_window(path, boxes, frame_pts),
+    }
+    own = figures(path, boxes, times_sec, frame_size)
+    others = {"static": static, "ema": ema, "ema_causal": causal}
+    return {**facts, **own, **{name: figures(other, boxes, times_sec, frame_size) for name, other in others.items()}}
 
 
-def _static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
+def _larger_than_window(path: CameraPath, boxes: Floats, frame_pts: NDArray[np.int64]) -> list[list[int]]:
+    too_large = ((boxes[:, 2:] - boxes[:, :2]) > path.sizes).any(axis=1)
+    return [[int(frame_pts[start]), int(frame_pts[stop - 1])] for start, stop in runs(np.asarray(too_large))]
+
+
+def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
     """The still window of each shot that holds most frames, found by turns along x and y."""
     low, high = bands(boxes, path.sizes)
     known = np.isfinite(low[:, 0])
@@ -65,22 +81,21 @@ def _most_held(low: Floats, high: Floats) -> float:
     return float((start + ends[np.searchsorted(ends, start)]) / 2)
 
 
-def _figures(
-    path: CameraPath, boxes: Floats, times_sec: Floats, frame_size: tuple[int, int]
-) -> dict[str, float | None]:
+def figures(path: CameraPath, boxes: Floats, times_sec: Floats, frame_size: tuple[int, int]) -> dict[str, float | None]:
+    """The figures of one path, as `certificate` describes them."""
     low, high = bands(boxes, path.sizes)
     known = np.isfinite(low[:, 0])
     inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
-    figures = {
+    found = {
         "containment_pct": _percent(np.asarray(inside[known].all(axis=1)), if_none=None),
         "still_frames_pct": _percent(np.concatenate(_moves_px(path)) < STILL_PX_PER_FRAME, if_none=100.0),
     }
     derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.shots]
     for order, name in enumerate(("speed", "acceleration", "jerk")):
         values = np.concatenate([np.zeros(0), *(shot[order] for shot in derivatives)])
-        figures[f"{name}_max"] = round(float(values.max(initial=0.0)), 6)
-        figures[f"{name}_p99"] = round(float(np.percentile(values, 99)), 6) if len(values) else 0.0
-    return figures
+        found[f"{name}_max"] = round(float(values.max(initial=0.0)), 6)
+        found[f"{name}_p99"] = round(float(np.percentile(values, 99)), 6) if len(values) else 0.0
+    return found
 
 
 def _percent(mask: NDArray[np.bool_], if_none: float | None) -> float | None:

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
+from backend.vision.passages import passing_rows
 from backend.vision.stitch import Track, interpolate
 
 # A box is filled in between samples up to this far apart; a longer gap is left to the path solver.
 _FILL_SEC = 0.5
 # `main` changes hands only when its person is gone for longer than this, and nobody takes over for less.
 _HOLD_SEC = 1.0
+# Nobody takes over where less than this is free around them: so short a turn is not worth the two pans.
+_TURN_SEC = 2.0
 _MIN_TRACK_SEC = 0.5
 _PASSER_BY_SEC = 1.0
 _EDGE_RATIO = 0.01
 _TINY_RATIO = 0.2
 _CENTRALITY_WEIGHT = 0.75
 _MAX_NAMED_IDS = 50
+_TRACK_MODE = re.compile(r"track:\d{1,9}(,track:\d{1,9})*", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known; the ids they came from."""
+    """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known or the picture passes from one
+    person to another; `passing` (n_frames,) marks the latter; the ids of the tracks that the boxes came from."""
 
     boxes: NDArray[np.float64]
     track_ids: list[int]
+    passing: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,23 +60,61 @@ def choose_subject(
     frame_size: tuple[int, int],
     time_base: Fraction,
     mode: str,
+    shots: Sequence[tuple[int, int]] | None = None,
+    shot_modes: Mapping[int, str] | None = None,
 ) -> Subject:
-    """The subject's box on every frame.
+    """The subject's box on every frame, chosen for each of `shots` ([start, stop) in frames) from what is in it.
 
     `all`: everyone who matters. `main`: the most prominent person (time on screen x size x centrality), another only
-    while that person is gone for more than a second. `track:<id>`: that track. Gaps are NaN.
-    Raises InvalidParams for another mode, or for an id that is not there; the message names those that are.
+    while that person is gone for more than a second. `track:<id>`, or several with commas: those tracks. Gaps are NaN.
+    `shot_modes` overrides the mode of single shots by their index.
+    Raises InvalidParams for another mode, for an id or a shot that is not there; the message names those that are.
     """
-    wanted_id = _wanted_id(mode, tracks)
-    times_sec = seconds_from_start(frame_pts, time_base)
+    cuts = [(0, len(frame_pts))] if shots is None else list(shots)
+    modes = _modes(mode, shot_modes or {}, len(cuts))
+    wanted = {name: _wanted_ids(name, tracks) for name in set(modes)}
     fill_sec = _fill_sec(tracks, time_base)
-    seen = [_sighting(track, frame_pts, times_sec, frame_size, fill_sec) for track in tracks if len(track.pts)]
-    seen = [sighting for sighting in seen if len(sighting.rows)]
-    if wanted_id is not None:
-        return _union([sighting for sighting in seen if sighting.track.id == wanted_id], len(frame_pts))
+    subject = Subject(np.full((len(frame_pts), 4), np.nan), [], np.zeros(len(frame_pts), dtype=np.bool_))
+    found: set[int] = set()
+    for (start, stop), name in zip(cuts, modes, strict=True):
+        pts = frame_pts[start:stop]
+        times_sec = seconds_from_start(pts, time_base)
+        seen = [_sighting(track, pts, times_sec, frame_size, fill_sec) for track in _within(tracks, pts)]
+        seen = [sighting for sighting in seen if len(sighting.rows)]
+        part = _choice(name, wanted[name], seen, times_sec, frame_size)
+        subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
+        found.update(part.track_ids)
+    return replace(subject, track_ids=sorted(found))
+
+
+def _modes(mode: str, shot_modes: Mapping[int, str], shot_count: int) -> list[str]:
+    unknown = sorted(set(shot_modes) - set(range(shot_count)))
+    if unknown:
+        raise InvalidParams(f"There is no shot {unknown[0]} in this video; its shots are 0 to {shot_count - 1}.")
+    return [shot_modes.get(index, mode) for index in range(shot_count)]
+
+
+def _within(tracks: Sequence[Track], pts: NDArray[np.int64]) -> Iterator[Track]:
+    """What a shot shows of each track: a cut ends it, as boxes between two framings are nobody's."""
+    for track in tracks:
+        first, last = np.searchsorted(track.pts, pts[[0, -1]] + [0, 1]) if len(pts) else (0, 0)
+        if first < last:
+            part = slice(first, last)
+            yield Track(track.id, track.pts[part], track.boxes[part], track.confidence[part])
+
+
+def _choice(
+    mode: str,
+    wanted_ids: set[int],
+    seen: Sequence[_Sighting],
+    times_sec: NDArray[np.float64],
+    frame_size: tuple[int, int],
+) -> Subject:
+    if mode == "main":
+        return _main(_who_matters(seen, times_sec, frame_size), times_sec, frame_size)
     if mode == "all":
-        return _union(_who_matters(seen, times_sec, frame_size), len(frame_pts))
-    return _main(seen, times_sec)
+        return _union(_who_matters(seen, times_sec, frame_size), times_sec, frame_size)
+    return _union([sighting for sighting in seen if sighting.track.id in wanted_ids], times_sec, frame_size)
 
 
 def seconds_from_start(frame_pts: NDArray[np.int64], time_base: Fraction) -> NDArray[np.float64]:
@@ -79,18 +124,19 @@ def seconds_from_start(frame_pts: NDArray[np.int64], time_base: Fraction) -> NDA
     return np.asarray((frame_pts - frame_pts[0]).astype(np.float64) * float(time_base))
 
 
-def _wanted_id(mode: str, tracks: Sequence[Track]) -> int | None:
+def _wanted_ids(mode: str, tracks: Sequence[Track]) -> set[int]:
     if mode in ("all", "main"):
-        return None
-    prefix, _, number = mode.partition(":")
-    if prefix != "track" or not (number.isascii() and number.isdigit()):
-        raise InvalidParams(f"subject {mode[:80]!r} is none of 'all', 'main', 'track:<id>'.")
+        return set()
+    if not _TRACK_MODE.fullmatch(mode):
+        raise InvalidParams(f"subject {mode[:80]!r} is none of 'all', 'main', 'track:<id>', 'track:<id>,track:<id>'.")
     ids = sorted(track.id for track in tracks)
-    if number not in {str(track_id) for track_id in ids}:
+    wanted = [int(part.removeprefix("track:")) for part in mode.split(",")]
+    missing = [number for number in wanted if number not in ids]
+    if missing:
         named = ", ".join(str(track_id) for track_id in ids[:_MAX_NAMED_IDS]) or "none"
         more = f" and {len(ids) - _MAX_NAMED_IDS} more" if len(ids) > _MAX_NAMED_IDS else ""
-        raise InvalidParams(f"There is no track {number[:20]} in this video; its tracks are: {named}{more}.")
-    return int(number)
+        raise InvalidParams(f"There is no track {missing[0]} in this video; its tracks are: {named}{more}.")
+    return set(wanted)
 
 
 def _fill_sec(tracks: Sequence[Track], time_base: Fraction) -> float:
@@ -114,7 +160,7 @@ def _sighting(
     width, height = frame_size
     boxes = np.clip(on_frames.boxes, 0.0, np.array([width, height, width, height], dtype=np.float64))
     boxes[_in_long_gap(track.pts, frame_pts[rows], times_sec[rows], fill_sec)] = np.nan
-    return _Sighting(track, rows, boxes, _prominence(boxes, times_sec[rows], frame_size))
+    return _Sighting(track, rows, boxes, _prominence(boxes, on_frames.confidence, times_sec[rows], frame_size))
 
 
 def _in_long_gap(
@@ -129,8 +175,14 @@ def _in_long_gap(
     return np.asarray((sample_pts[after] != pts) & (gap_sec > fill_sec))
 
 
-def _prominence(boxes: NDArray[np.float64], times_sec: NDArray[np.float64], frame_size: tuple[int, int]) -> float:
-    """Seconds on screen, each weighted by the box's size (square root of its share) and its nearness to the centre."""
+def _prominence(
+    boxes: NDArray[np.float64],
+    confidence: NDArray[np.float64],
+    times_sec: NDArray[np.float64],
+    frame_size: tuple[int, int],
+) -> float:
+    """Seconds on screen, each weighted by the box's size (square root of its share), its nearness to the centre and
+    the detector's confidence: a box around two people is larger than theirs, and less sure."""
     if not len(boxes):
         return 0.0
     width, height = frame_size
@@ -139,7 +191,7 @@ def _prominence(boxes: NDArray[np.float64], times_sec: NDArray[np.float64], fram
     off_centre = np.abs((boxes[:, :2] + boxes[:, 2:]) / np.array([width, height]) - 1.0)
     centrality = 1.0 - _CENTRALITY_WEIGHT * np.clip(np.hypot(off_centre[:, 0], off_centre[:, 1]), 0.0, 1.0)
     step_sec = np.diff(times_sec, prepend=times_sec[0]) if len(times_sec) > 1 else np.ones(1)
-    return float(np.nansum(size * centrality * step_sec))
+    return float(np.nansum(size * centrality * confidence**2 * step_sec))
 
 
 def _who_matters(
@@ -179,21 +231,41 @@ def _is_passer_by(sighting: _Sighting, times_sec: NDArray[np.float64], frame_siz
     return _span_sec(sighting.rows, times_sec) < short_sec and bool(touches[:, 0].any())
 
 
-def _union(chosen: Sequence[_Sighting], frame_count: int) -> Subject:
-    boxes = np.full((frame_count, 4), np.nan)
+def _union(chosen: Sequence[_Sighting], times_sec: NDArray[np.float64], frame_size: tuple[int, int]) -> Subject:
+    boxes = np.full((len(times_sec), 4), np.nan)
     for sighting in chosen:
         rows = sighting.rows
         boxes[rows, :2] = np.fmin(boxes[rows, :2], sighting.boxes[:, :2])
         boxes[rows, 2:] = np.fmax(boxes[rows, 2:], sighting.boxes[:, 2:])
-    return Subject(boxes, sorted(sighting.track.id for sighting in chosen))
+    edges = [row for sighting in chosen for row in _comings_and_goings(sighting)]
+    return _subject(boxes, edges, {sighting.track.id for sighting in chosen}, times_sec, frame_size)
 
 
-def _main(seen: Sequence[_Sighting], times_sec: NDArray[np.float64]) -> Subject:
+def _subject(
+    boxes: NDArray[np.float64],
+    edges: Sequence[int],
+    track_ids: set[int],
+    times_sec: NDArray[np.float64],
+    frame_size: tuple[int, int],
+) -> Subject:
+    passing = passing_rows(boxes, edges, times_sec, frame_size[0])
+    boxes[passing] = np.nan
+    return Subject(boxes, sorted(track_ids), passing)
+
+
+def _comings_and_goings(sighting: _Sighting) -> Iterator[int]:
+    for start, stop in runs(np.isfinite(sighting.boxes[:, 0])):
+        yield int(sighting.rows[start])
+        yield int(sighting.rows[stop - 1]) + 1
+
+
+def _main(seen: Sequence[_Sighting], times_sec: NDArray[np.float64], frame_size: tuple[int, int]) -> Subject:
     """Gives every stretch of frames to the most prominent person who fills it for a second or more."""
     boxes = np.full((len(times_sec), 4), np.nan)
     free = np.ones(len(times_sec), dtype=np.bool_)
     ranked = sorted(seen, key=lambda sighting: (-sighting.score, sighting.track.id))
     chosen: set[int] = set()
+    edges: list[int] = []
     # The second round serves people who are only ever seen briefly, where nobody else has been chosen around them.
     for shortest_sec in (_HOLD_SEC, 0.0):
         for sighting in ranked:
@@ -202,7 +274,8 @@ def _main(seen: Sequence[_Sighting], times_sec: NDArray[np.float64]) -> Subject:
                 boxes[own] = sighting.boxes[start:stop]
                 free[own] = False
                 chosen.add(sighting.track.id)
-    return Subject(boxes, sorted(chosen))
+                edges += [int(own[0]), int(own[-1]) + 1]
+    return _subject(boxes, edges, chosen, times_sec, frame_size)
 
 
 def _stays(
@@ -214,7 +287,7 @@ def _stays(
     present = _bridged(known, times_sec[rows])
     for start, stop in runs(present & free[rows]):
         if _span_sec(rows[start:stop], times_sec) >= shortest_sec and _room_sec(rows[start], free, times_sec) >= min(
-            _HOLD_SEC, float(times_sec[-1])
+            _TURN_SEC, float(times_sec[-1])
         ):
             yield start, stop
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ def person(track_id: int, spells: list[tuple[int, int]], x: float = 450.0, width
     return Track(track_id, pts, np.tile([x, 150.0, x + width, 150.0 + 2 * width], (len(pts), 1)), np.ones(len(pts)))
 
 
-def choose(mode: str, *tracks: Track, frames: np.ndarray = FRAMES) -> Subject:
-    return choose_subject(tracks, frames, SIZE, TIME_BASE, mode)
+def choose(mode: str, *tracks: Track, frames: np.ndarray = FRAMES, **more: Any) -> Subject:
+    return choose_subject(tracks, frames, SIZE, TIME_BASE, mode, **more)
 
 
 def owner_changes(subject: Subject) -> int:
@@ -48,7 +49,7 @@ def test_main_passes_on_while_its_person_is_gone_for_longer() -> None:
     subject = choose("main", star, extra)
     assert subject.track_ids == [1, 2]
     assert owner_changes(subject) == 2
-    assert subject.boxes[np.searchsorted(FRAMES, 5_000), 0] == 100.0
+    assert subject.boxes[np.searchsorted(FRAMES, 5_500), 0] == 100.0
 
 
 def test_main_ignores_flashes_of_its_person_amid_somebody_else() -> None:
@@ -77,6 +78,45 @@ def test_a_named_track_is_followed_alone() -> None:
     assert subject.track_ids == [2]
     assert np.isnan(subject.boxes[0]).all()
     assert subject.boxes[30, 0] == 100.0
+
+
+def test_several_named_tracks_are_held_together() -> None:
+    people = [person(1, [(0, 10_000)]), person(2, [(0, 10_000)], x=600.0), person(3, [(0, 10_000)], x=100.0)]
+    subject = choose("track:1,track:2", *people)
+    assert subject.track_ids == [1, 2]
+    assert subject.boxes[30, [0, 2]].tolist() == [450.0, 700.0]
+
+
+def test_a_cut_ends_a_box_and_begins_the_choice_anew() -> None:
+    before, after = person(1, [(0, 4_990)], x=100.0), person(2, [(5_010, 10_000)], x=800.0)
+    straddling = Track(3, np.array([4_900, 5_100]), np.array([[0.0, 0, 90, 90], [900.0, 0, 990, 90]]), np.ones(2))
+    cut = int(np.searchsorted(FRAMES, 5_000))
+    subject = choose("main", before, straddling, after, shots=[(0, cut), (cut, len(FRAMES))])
+    assert set(subject.boxes[np.isfinite(subject.boxes[:, 0]), 0].round()) == {100.0, 800.0}
+    assert not subject.passing.any()
+
+
+def test_single_shots_may_have_their_own_subject() -> None:
+    people = [person(1, [(0, 10_000)]), person(2, [(0, 10_000)], x=700.0, width=60.0)]
+    cut = 125
+    subject = choose("main", *people, shots=[(0, cut), (cut, len(FRAMES))], shot_modes={1: "track:2"})
+    assert subject.boxes[10, 0] == 450.0 and subject.boxes[cut + 50, 0] == 700.0
+    with pytest.raises(InvalidParams, match="no shot 2"):
+        choose("main", *people, shots=[(0, cut), (cut, len(FRAMES))], shot_modes={2: "all"})
+
+
+def test_the_picture_gets_time_to_pass_from_one_person_to_another() -> None:
+    subject = choose("main", person(1, [(0, 5_000)], x=100.0), person(2, [(5_000, 10_000)], x=700.0))
+    passing_sec = subject.passing.sum() * 0.04
+    assert 1.5 < passing_sec < 3
+    assert np.isnan(subject.boxes[subject.passing]).all()
+    middle = np.flatnonzero(subject.passing).mean() * 0.04
+    assert middle == pytest.approx(5.0, abs=0.3)
+
+
+def test_main_lets_a_passer_by_pass() -> None:
+    passer_by = person(1, [(3_000, 3_800)], x=0.0)
+    assert choose("main", passer_by).track_ids == []
 
 
 def test_an_unknown_track_names_those_that_exist() -> None:

@@ -1,0 +1,152 @@
+"""The quadratic program of one axis over a stretch of time: which spline moves the window best.
+
+OSQP (Stellato et al. 2020). After Grundmann et al. 2011, "Auto-directed video stabilization with robust L1 optimal
+camera paths": an L1 price on speed makes the window stand still wherever it may and then move once, and containment
+is an L1 penalty; but smoothness is by squared derivatives, so a move begins and ends softly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import osqp  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from scipy import sparse
+
+from backend.errors import FramefleetError
+from backend.vision.window import Floats
+
+KNOT_SEC = 0.2
+# Hard limits in frame widths per s, s2, s3: a whip pan at the most. Most paths stay far below.
+LIMITS = (1.0, 3.0, 30.0)
+
+# Weights per frame at this rate and in frame widths, as measured; _problem adds the time units.
+_REFERENCE_RATE = 30.0
+_CENTRE_WEIGHT = 1e-6
+_SPEED_WEIGHT = 3e-4
+_ACCELERATION_WEIGHT = 30.0
+_JERK_WEIGHT = 300.0
+_SLACK_SQUARE_WEIGHT = 1.0
+
+_TOLERANCE = 5e-5
+# Rows of limits are scaled down to the size of the others, or OSQP's steps serve the limits alone.
+_LIMIT_SCALE = 0.05
+# Bounds the time of a stretch; the best path so far is still smooth and inside the picture.
+_MAX_ITERATIONS = 3_000
+
+
+class PathUnsolved(FramefleetError):
+    """The solver gave no path; `message` has its status."""
+
+    code = "path_unsolved"
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """One axis in frame widths: at each time `knots` (in knots) the band for the centre, infinite where nobody is
+    known, and a target that goes on through gaps, so that the solver knows where to be when the subject comes back.
+
+    `floor` and `ceiling` bound each coefficient, the first `fixed` of which are given; `pins` (k, 2) are times and
+    the centres wanted there.
+    """
+
+    knots: Floats
+    low: Floats
+    high: Floats
+    target: Floats
+    row_sec: float
+    floor: Floats
+    ceiling: Floats
+    fixed: Floats
+    pins: Floats
+
+
+def basis(knots: Floats, count: int) -> Any:
+    """Uniform cubic B-splines (n, count) at times in knots: rows of four that add up to one."""
+    cell = np.clip(np.floor(knots).astype(np.int64), 0, count - 4)
+    t = knots - cell
+    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    columns = cell[:, None] + np.arange(4)
+    rows = np.repeat(np.arange(len(knots)), 4)
+    return sparse.csr_matrix((weights.ravel(), (rows, columns.ravel())), shape=(len(knots), count))
+
+
+def best_coefficients(stretch: Stretch, slack_weight: float) -> Floats:
+    """The spline's coefficients inside floor and ceiling; raises PathUnsolved when OSQP returns none."""
+    solver = osqp.OSQP()
+    # The problem comes scaled; OSQP's own scaling multiplies the iterations by ten here. A fixed interval for
+    # adapting rho, where the default follows the clock, gives the same path on every machine and run.
+    settings = {"eps_abs": _TOLERANCE, "eps_rel": _TOLERANCE, "max_iter": _MAX_ITERATIONS, "scaling": 0}
+    solver.setup(
+        **_problem(stretch, slack_weight), verbose=False, polishing=True, adaptive_rho_interval=200, **settings
+    )
+    result = solver.solve(raise_error=False)
+    found = np.asarray(result.x, dtype=np.float64)[: len(stretch.floor)]
+    if not np.isfinite(found).all():
+        raise PathUnsolved(
+            f"The camera path could not be solved ({result.info.status}); smoothing=ema works without the solver."
+        )
+    return np.clip(found, stretch.floor, stretch.ceiling)
+
+
+def _problem(stretch: Stretch, slack_weight: float) -> dict[str, Any]:
+    """Minimises over coefficients c, slack s >= 0 and travel w >= |speed|, with B c - s <= high and B c + s >= low,
+    the squared acceleration and jerk, the distance from the target, w, and s (L1, and a little squared)."""
+    count, rows = len(stretch.floor), len(stretch.knots)
+    at_rows, at_pins = basis(stretch.knots, count), basis(stretch.pins[:, 0], count)
+    speed, acceleration, jerk = (_differences(count, order) for order in (1, 2, 3))
+    knot_weight, row_weight = KNOT_SEC * _REFERENCE_RATE, stretch.row_sec * _REFERENCE_RATE
+    smooth = _ACCELERATION_WEIGHT * (acceleration.T @ acceleration) + _JERK_WEIGHT * (jerk.T @ jerk)
+    curvature = knot_weight * smooth + row_weight * _CENTRE_WEIGHT * (at_rows.T @ at_rows)
+    slack_curvature = row_weight * _SLACK_SQUARE_WEIGHT * sparse.identity(rows)
+    pull = 2 * row_weight * _CENTRE_WEIGHT * (at_rows.T @ stretch.target)
+    slack, travel, never = sparse.identity(rows), sparse.identity(count - 1), np.inf
+    floor, ceiling = stretch.floor.copy(), stretch.ceiling.copy()
+    floor[: len(stretch.fixed)] = ceiling[: len(stretch.fixed)] = stretch.fixed
+    constraints: list[tuple[list[Any], Any, Any]] = [
+        ([sparse.identity(count), None, None], floor, ceiling),
+        ([at_pins, None, None], stretch.pins[:, 1], stretch.pins[:, 1]),
+        ([at_rows, slack, None], stretch.low, never),
+        ([at_rows, -slack, None], -never, stretch.high),
+        ([None, slack, None], 0.0, never),
+        ([speed * knot_weight, None, travel], 0.0, never),
+        ([speed * knot_weight, None, -travel], -never, 0.0),
+        *_limits(speed, acceleration, jerk),
+    ]
+    blocks: Any = [blocks for blocks, _, _ in constraints if _height(blocks)]
+    return {
+        "P": sparse.triu(sparse.block_diag([2 * curvature, 2 * slack_curvature, 0 * travel]), format="csc"),
+        "q": np.concatenate([-pull, np.full(rows, row_weight * slack_weight), np.full(count - 1, _SPEED_WEIGHT)]),
+        "A": sparse.bmat(blocks, format="csc"),
+        "l": np.concatenate([np.broadcast_to(low, _height(blocks)) for blocks, low, _ in constraints]),
+        "u": np.concatenate([np.broadcast_to(high, _height(blocks)) for blocks, _, high in constraints]),
+    }
+
+
+def _limits(*derivatives: Any) -> list[tuple[list[Any], float, float]]:
+    """A derivative is a convex mix of its coefficients, so bounding those bounds it everywhere."""
+    return [
+        ([derivative * (_REFERENCE_RATE**order * _LIMIT_SCALE / limit), None, None], -_LIMIT_SCALE, _LIMIT_SCALE)
+        for order, (derivative, limit) in enumerate(zip(derivatives, LIMITS, strict=True), start=1)
+    ]
+
+
+def _height(blocks: list[Any]) -> int:
+    return int(next(block.shape[0] for block in blocks if block is not None))
+
+
+def _differences(count: int, order: int) -> Any:
+    """The derivative of that order, by coefficients, per reference frame instead of per knot."""
+    stencil = np.diff(np.eye(order + 1), n=order, axis=0)[0] if order else np.ones(1)
+    rows = sparse.diags(stencil.tolist(), list(range(order + 1)), shape=(count - order, count), format="csr")
+    return rows / (KNOT_SEC * _REFERENCE_RATE) ** order
+
+
+def held_share(stretch: Stretch, coefficients: Floats, tolerance: float) -> float:
+    """Share of the rows with a subject that the path holds; 1 where there is none."""
+    centres = np.asarray(basis(stretch.knots, len(coefficients)) @ coefficients)
+    known: NDArray[np.bool_] = np.isfinite(stretch.low)
+    inside = (centres >= stretch.low - tolerance) & (centres <= stretch.high + tolerance)
+    return float(inside[known].mean()) if known.any() else 1.0
