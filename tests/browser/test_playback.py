@@ -13,11 +13,12 @@ import pytest
 
 from tests.browser.test_page import BROWSER_ARGS, BROWSERS
 from tests.conftest import SHARED, shared_file
-from tests.integration.rendering import Rendered, Row, probe, render
+from tests.integration.rendering import Rendered, Row, centred, probe, render
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
 
 LONG = "media3_long_1080p_lowbitrate.mp4"
+LARGE_PX = 500
 LAST_SEC = 12  # of the long film, which would play for 23 s even at the browser's highest speed, are played
 FILMS = sorted(
     str(path.relative_to(SHARED / "media"))
@@ -49,17 +50,22 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-def small_window(source: Path) -> Row:
-    """The long film's 10,883 frames are cut small, to spend the test's time on decoding alone."""
+def window_and_size(source: Path) -> tuple[Row, tuple[int, int]]:
+    """The window in the middle; large ones are shown at half their size, and the long film's 10,883 frames are cut
+    small, to spend the test's time on decoding."""
     facts = probe(source)
-    return (facts.width - 270) // 2, (facts.height - 480) // 2, 270, 480
+    if source.name == LONG:
+        return ((facts.width - 270) // 2, (facts.height - 480) // 2, 270, 480), (270, 480)
+    window = centred(facts)
+    width, height = (round(side) for side in window[2:])
+    return window, ((width // 4 * 2, height // 4 * 2) if width > LARGE_PX else (width, height))
 
 
 @pytest.mark.parametrize("name", FILMS or ["dancer.avi"])
 def test_every_film_plays_to_its_end_with_every_frame_at_its_time(browser: Any, name: str, tmp_path: Path) -> None:
     source = shared_file("media", *name.split("/"))
-    window = small_window(source) if name == LONG else None
-    done = render(source, tmp_path / "film.mp4", (lambda _: window) if window else None, preset="ultrafast")
+    window, size = window_and_size(source)
+    done = render(source, tmp_path / "film.mp4", lambda _: window, size, preset="ultrafast")
     end_sec = assert_the_same_frames(done)
     (tmp_path / "index.html").write_text(PAGE)
     page = browser.new_page()

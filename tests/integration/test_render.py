@@ -64,7 +64,8 @@ def grid_film(path: Path, frames: int, speed: float) -> Path:
             wave = sum(np.sin(2 * np.pi * (axis - speed * number) / PERIOD_PX) for axis in (x, y))
             yield films.grey(np.round(128 + 45 * wave).astype(np.uint8))
 
-    return films.write_film(path, pictures(), [Fraction(n, 25) for n in range(frames)])
+    exact = Shape(options={"crf": "0", "preset": "ultrafast"})
+    return films.write_film(path, pictures(), [Fraction(n, 25) for n in range(frames)], exact)
 
 
 def grid_positions(path: Path, period: float) -> NDArray[np.float64]:
