@@ -17,7 +17,7 @@ from backend.media.sandbox import FrameRing, MediaProcess
 from backend.settings import Settings
 from backend.vision.artifacts import ChunkArtifact, DetectionRecord, SourceId, TrackRecord
 from backend.vision.detector import Detections, Detector
-from backend.vision.tracker import WEAK_CONFIDENCE, Tracker
+from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
 DECODE_THREADS = 2
 # While one batch is detected the next is decoded; one picture more keeps the decoder from waiting at the seam.
@@ -43,6 +43,7 @@ def chunk_identity(params: DetectionParams, detector: Detector, settings: Settin
         "max_width": settings.max_width,
         "overlap_samples": settings.overlap_samples,
         "detector": detector.describe(),
+        "tracker": TRACKER,
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 

@@ -15,6 +15,8 @@ WEAK_CONFIDENCE = 0.1
 # another; and one that forgets within two chunks' overlap ends it in the same state, warm or cold.
 LOST_SECONDS = 0.3
 MATCH_COST = 0.8
+# Goes into the hash of what a chunk's artifact was made with: an artifact of other settings is not adopted.
+TRACKER = {"type": "bytetrack", "weak": WEAK_CONFIDENCE, "lost_sec": LOST_SECONDS, "match_cost": MATCH_COST}
 
 
 class DetectionRows:
