@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,9 +9,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.errors import InvalidParams
 from backend.vision.passages import passing_rows
 from backend.vision.stitch import Track, interpolate
+from backend.vision.subject_modes import modes_of_shots, wanted_ids
 
 # A box is filled in between samples up to this far apart; a longer gap is left to the path solver.
 _FILL_SEC = 0.5
@@ -25,8 +24,6 @@ _PASSER_BY_SEC = 1.0
 _EDGE_RATIO = 0.01
 _TINY_RATIO = 0.2
 _CENTRALITY_WEIGHT = 0.75
-_MAX_NAMED_IDS = 50
-_TRACK_MODE = re.compile(r"track:\d{1,9}(,track:\d{1,9})*", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +68,17 @@ def choose_subject(
     Raises InvalidParams for another mode, for an id or a shot that is not there; the message names those that are.
     """
     cuts = [(0, len(frame_pts))] if shots is None else list(shots)
-    modes = _modes(mode, shot_modes or {}, len(cuts))
-    wanted = {name: _wanted_ids(name, tracks) for name in set(modes)}
+    modes = modes_of_shots(mode, shot_modes or {}, len(cuts))
+    wanted = {name: wanted_ids(name, tracks) for name in set(modes)}
     fill_sec = _fill_sec(tracks, time_base)
+    seen_tracks = [track for track in tracks if len(track.pts)]
+    spans = np.array([[track.pts[0], track.pts[-1]] for track in seen_tracks], dtype=np.int64).reshape(-1, 2)
     subject = Subject(np.full((len(frame_pts), 4), np.nan), [], np.zeros(len(frame_pts), dtype=np.bool_))
     found: set[int] = set()
     for (start, stop), name in zip(cuts, modes, strict=True):
         pts = frame_pts[start:stop]
         times_sec = seconds_from_start(pts, time_base)
-        seen = [_sighting(track, pts, times_sec, frame_size, fill_sec) for track in _within(tracks, pts)]
+        seen = [_sighting(track, pts, times_sec, frame_size, fill_sec) for track in _within(seen_tracks, spans, pts)]
         seen = [sighting for sighting in seen if len(sighting.rows)]
         part = _choice(name, wanted[name], seen, times_sec, frame_size)
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
@@ -87,20 +86,18 @@ def choose_subject(
     return replace(subject, track_ids=sorted(found))
 
 
-def _modes(mode: str, shot_modes: Mapping[int, str], shot_count: int) -> list[str]:
-    unknown = sorted(set(shot_modes) - set(range(shot_count)))
-    if unknown:
-        raise InvalidParams(f"There is no shot {unknown[0]} in this video; its shots are 0 to {shot_count - 1}.")
-    return [shot_modes.get(index, mode) for index in range(shot_count)]
+def _within(tracks: Sequence[Track], spans: NDArray[np.int64], pts: NDArray[np.int64]) -> Iterator[Track]:
+    """What a shot shows of each track: a cut ends it, as boxes between two framings are nobody's.
 
-
-def _within(tracks: Sequence[Track], pts: NDArray[np.int64]) -> Iterator[Track]:
-    """What a shot shows of each track: a cut ends it, as boxes between two framings are nobody's."""
-    for track in tracks:
-        first, last = np.searchsorted(track.pts, pts[[0, -1]] + [0, 1]) if len(pts) else (0, 0)
-        if first < last:
-            part = slice(first, last)
-            yield Track(track.id, track.pts[part], track.boxes[part], track.confidence[part])
+    `spans` (n_tracks, 2): their first and last PTS; a film has thousands of tracks and of shots, few of them together.
+    """
+    if not len(pts):
+        return
+    for index in np.flatnonzero((spans[:, 0] <= pts[-1]) & (spans[:, 1] >= pts[0])).tolist():
+        track = tracks[index]
+        inside = slice(*np.searchsorted(track.pts, pts[[0, -1]] + [0, 1]))
+        if len(track.pts[inside]):
+            yield Track(track.id, track.pts[inside], track.boxes[inside], track.confidence[inside])
 
 
 def _choice(
@@ -122,21 +119,6 @@ def seconds_from_start(frame_pts: NDArray[np.int64], time_base: Fraction) -> NDA
     if not len(frame_pts):
         return np.zeros(0)
     return np.asarray((frame_pts - frame_pts[0]).astype(np.float64) * float(time_base))
-
-
-def _wanted_ids(mode: str, tracks: Sequence[Track]) -> set[int]:
-    if mode in ("all", "main"):
-        return set()
-    if not _TRACK_MODE.fullmatch(mode):
-        raise InvalidParams(f"subject {mode[:80]!r} is none of 'all', 'main', 'track:<id>', 'track:<id>,track:<id>'.")
-    ids = sorted(track.id for track in tracks)
-    wanted = [int(part.removeprefix("track:")) for part in mode.split(",")]
-    missing = [number for number in wanted if number not in ids]
-    if missing:
-        named = ", ".join(str(track_id) for track_id in ids[:_MAX_NAMED_IDS]) or "none"
-        more = f" and {len(ids) - _MAX_NAMED_IDS} more" if len(ids) > _MAX_NAMED_IDS else ""
-        raise InvalidParams(f"There is no track {missing[0]} in this video; its tracks are: {named}{more}.")
-    return set(wanted)
 
 
 def _fill_sec(tracks: Sequence[Track], time_base: Fraction) -> float:
