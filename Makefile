@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VIDEO ?=
 MODEL ?=
 
-.PHONY: setup demo test lint bench clean
+.PHONY: help setup demo test lint bench bench-quality clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test                    every test"
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor"
+	@echo "make bench-quality           tracking and camera paths beside single pass, EMA and static"
 
 setup: $(VENV)/.ready
 
@@ -27,13 +28,17 @@ demo: setup
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench-quality: setup
+	@$(BIN)/python -m benchmarks.tracking
+	@$(BIN)/python -m benchmarks.paths
 
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')

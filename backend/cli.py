@@ -177,6 +177,22 @@ def retry(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("job", type=click.UUID)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: JOB.png")
+@data_dir_option
+def plot(job: UUID, output: Path | None, data_dir: Path | None) -> None:
+    """Draw a finished job's camera path: subject, window and camera speed over time, as a PNG."""
+    from backend.vision.plot import plot_path
+
+    with _reported(False), _connected(data_dir) as (service, settings):
+        service.get(job)
+        camera_path = json.loads(open_store(settings).get(f"jobs/{job}/camera_path.json"))
+    target = output or Path(f"{job}.png")
+    target.write_bytes(plot_path(camera_path))
+    out.print(f"picture: {_plain(target.resolve())}", soft_wrap=True)
+
+
+@cli.command()
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Chunk worker processes.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that the page and the API listen on.")

@@ -148,6 +148,17 @@ def get_camera_path(path: schemas.JobPath) -> Response:
     return _job_object(path, "camera_path.json", "application/json")
 
 
+@blueprint.get("/jobs/<uuid:job_id>/plot", summary="The camera path, drawn")
+def get_plot(path: schemas.JobPath) -> Response:
+    """A PNG: subject, window and camera speed over time."""
+    from backend.vision.plot import plot_path  # matplotlib takes a second to load
+
+    app = context()
+    app.jobs.get(path.job_id)
+    camera_path = json.loads(app.store.get(f"jobs/{path.job_id}/camera_path.json"))
+    return Response(plot_path(camera_path), mimetype="image/png")
+
+
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, manifest_key(path.job_id).rsplit("/", 1)[-1], "application/json")

@@ -156,7 +156,7 @@ class Crop:
             "tracks.json": track_files.tracks_json(tracks, frame_pts, size, time_base),
             "tracks.parquet": track_files.tracks_parquet(tracks, frame_pts),
             "tracks.mot.txt": track_files.tracks_mot(tracks, frame_pts),
-            "camera_path.json": to_json(path, proof, frame_pts, time_base, size),
+            "camera_path.json": to_json(path, proof, frame_pts, time_base, size, subject.boxes),
         }
         work.report(ANALYSIS_SHARE)
         solved = time.monotonic()

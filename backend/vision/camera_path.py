@@ -103,8 +103,13 @@ def to_json(
     frame_pts: NDArray[np.int64],
     time_base: Fraction,
     frame_size: tuple[int, int],
+    subject_boxes: Floats,
 ) -> bytes:
-    """camera_path.json: one row of `columns` for each frame, x and y the window's top-left corner in source pixels."""
+    """camera_path.json: one row of `columns` for each frame, x and y the window's top-left corner in source pixels.
+
+    `subject` has x1, y1, x2, y2 of what the window follows on each frame, null where nobody is known.
+    """
+    boxes = np.round(subject_boxes, 2).tolist()
     window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), 4).tolist()
     document = {
         "schema": CAMERA_PATH_SCHEMA,
@@ -114,6 +119,7 @@ def to_json(
         "shots": [list(shot) for shot in path.shots],
         "columns": ["pts", "x", "y", "width", "height"],
         "frames": [[pts, *row] for pts, row in zip(frame_pts.tolist(), window, strict=True)],
+        "subject": [box if known else None for box, known in zip(boxes, np.isfinite(subject_boxes[:, 0]), strict=True)],
         "certificate": certificate,
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")

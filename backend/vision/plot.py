@@ -1,4 +1,4 @@
-"""Pictures of a camera path: what the subject and the window did over time, and frames with both drawn in.
+"""A picture of a camera path: what the subject and the window did over time.
 
 Drawn with matplotlib's object interface: no global state, no display.
 """
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,15 +19,12 @@ Floats = NDArray[np.float64]
 
 _SIZE_IN, _DPI = (12.0, 9.0), 100
 _SUBJECT, _WINDOW, _CUT = "#d1495b", "#0f766e", "#9ca3af"
-_SUBJECT_BGR, _WINDOW_BGR = (91, 73, 209), (110, 118, 15)
-_TILE_WIDTH_PX, _TILE_COLUMNS, _TILE_GAP_PX = 480, 3, 8
 
 
-def plot_path(camera_path: Mapping[str, Any], subject_boxes: Floats) -> bytes:
-    """A PNG over time: the subject's box and the window along both axes, the window's speed, and what it holds.
-
-    `camera_path` is the content of camera_path.json; `subject_boxes` (n_frames, 4), NaN where nobody is known.
-    """
+def plot_path(camera_path: Mapping[str, Any]) -> bytes:
+    """A PNG over time, from the content of camera_path.json: the subject's box and the window along both axes, the
+    window's speed, and what it holds."""
+    subject_boxes = np.array([box or [np.nan] * 4 for box in camera_path["subject"]], np.float64).reshape(-1, 4)
     rows = np.array([row[1:] for row in camera_path["frames"]], np.float64).reshape(-1, 4)
     pts = [row[0] for row in camera_path["frames"]]
     time_base = Fraction(*camera_path["time_base"])
@@ -47,27 +43,6 @@ def plot_path(camera_path: Mapping[str, Any], subject_boxes: Floats) -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()
-
-
-def contact_sheet(
-    pictures: Sequence[NDArray[np.uint8]], numbers: Sequence[int], camera_path: Mapping[str, Any], subject_boxes: Floats
-) -> bytes:
-    """A PNG of some frames with the window and the subject's box drawn in.
-
-    `pictures` are upright BGR frames of any size, `numbers` their 0-based frame numbers.
-    """
-    tiles = [
-        _tile(picture, number, camera_path, subject_boxes) for picture, number in zip(pictures, numbers, strict=True)
-    ]
-    height, width = tiles[0].shape[:2]
-    rows = -(-len(tiles) // _TILE_COLUMNS)
-    columns = min(_TILE_COLUMNS, len(tiles))
-    step = np.array([height, width]) + _TILE_GAP_PX
-    sheet = np.full((rows * step[0] + _TILE_GAP_PX, columns * step[1] + _TILE_GAP_PX, 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = np.array(divmod(index, columns)) * step + _TILE_GAP_PX
-        sheet[top : top + height, left : left + width] = tile
-    return bytes(cv2.imencode(".png", sheet)[1])
 
 
 def _draw_axis(
@@ -98,24 +73,3 @@ def _headline(certificate: Mapping[str, Any]) -> str:
         "" if still is None else f"{still:.0f} % still frames",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _tile(
-    picture: NDArray[np.uint8], number: int, camera_path: Mapping[str, Any], subject_boxes: Floats
-) -> NDArray[np.uint8]:
-    scale = _TILE_WIDTH_PX / picture.shape[1]
-    tile = cv2.resize(picture, (_TILE_WIDTH_PX, round(picture.shape[0] * scale)), interpolation=cv2.INTER_AREA)
-    to_tile = _TILE_WIDTH_PX / camera_path["frame_size"][0]
-    pts, x, y, width, height = camera_path["frames"][number]
-    _draw_box(tile, np.array([x, y, x + width, y + height]) * to_tile, _WINDOW_BGR)
-    if np.isfinite(subject_boxes[number]).all():
-        _draw_box(tile, subject_boxes[number] * to_tile, _SUBJECT_BGR)
-    seconds = float((pts - camera_path["frames"][0][0]) * Fraction(*camera_path["time_base"]))
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(tile, f"{seconds:.2f} s", (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
-    return np.asarray(tile, np.uint8)
-
-
-def _draw_box(tile: Any, box: Floats, colour: tuple[int, int, int]) -> None:
-    left, top, right, bottom = (round(float(side)) for side in box)
-    cv2.rectangle(tile, (left, top), (right - 1, bottom - 1), colour, 2)

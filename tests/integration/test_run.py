@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -226,5 +227,7 @@ def test_list_status_and_chunks_show_a_finished_job(tmp_path: Path) -> None:
     assert json.loads(framefleet("status", run["id"], "--json", cwd=tmp_path).stdout)["progress_pct"] == 100
     chunks = json.loads(framefleet("chunks", run["id"], "--json", cwd=tmp_path).stdout)["chunks"]
     assert [chunk["status"] for chunk in chunks] == ["completed"]
+    assert framefleet("plot", run["id"], "-o", "path.png", cwd=tmp_path).returncode == 0
+    assert cv2.imread(str(tmp_path / "path.png")).shape == (900, 1200, 3)
     assert framefleet("cancel", run["id"], cwd=tmp_path).returncode == 2
     assert framefleet("retry", run["id"], cwd=tmp_path).returncode == 2

@@ -385,7 +385,7 @@ def test_speeds_are_frame_widths_per_real_second() -> None:
 def test_the_file_has_one_row_of_named_columns_for_each_frame() -> None:
     boxes, pts = noisy_walk(40), cfr(40)
     path = solve(boxes)
-    document = json.loads(to_json(path, figures(path, boxes), pts, TIME_BASE, SIZE))
+    document = json.loads(to_json(path, figures(path, boxes), pts, TIME_BASE, SIZE, boxes))
     assert document["schema"] == "framefleet.camera_path/1"
     assert document["columns"] == ["pts", "x", "y", "width", "height"]
     assert [row[0] for row in document["frames"]] == pts.tolist()
