@@ -70,14 +70,19 @@ def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     ordered = sorted(artifacts, key=lambda artifact: artifact.chunk_index)
     _require_one_video(ordered)
     people: list[_Person] = []
+    present: list[_Person] = []  # who can still be joined: a film has thousands of people, few of them together
     for index, artifact in enumerate(ordered):
         arriving = [Track(record.id, *record.arrays()) for record in artifact.tracks]
         if index == 0:
-            people = [_Person(track) for track in arriving]
+            present = [_Person(track) for track in arriving]
+            people.extend(present)
             continue
-        for person in people:
+        for person in present:
             person.close_before(artifact.start_pts)
-        people += _join(people, arriving, _shared_pts(ordered[index - 1], artifact))
+        present = [person for person in present if len(person.open.pts)]
+        new = _join(present, arriving, _shared_pts(ordered[index - 1], artifact))
+        present = present + new
+        people.extend(new)
     return _numbered(people)
 
 
@@ -124,15 +129,14 @@ def _shared_pts(earlier: ChunkArtifact, later: ChunkArtifact) -> NDArray[np.int6
     return np.intersect1d(first, second, assume_unique=True)
 
 
-def _join(people: list[_Person], arriving: list[Track], shared_pts: NDArray[np.int64]) -> list[_Person]:
-    """Extends `people` by what the arriving tracks add after the overlap; returns the people who are new."""
-    candidates = [person for person in people if len(person.open.pts)]
-    earlier = _on_frames([person.open for person in candidates], shared_pts)
+def _join(present: list[_Person], arriving: list[Track], shared_pts: NDArray[np.int64]) -> list[_Person]:
+    """Extends `present` by what the arriving tracks add after the overlap; returns the people who are new."""
+    earlier = _on_frames([person.open for person in present], shared_pts)
     later = _on_frames(arriving, shared_pts)
     matches = _match(earlier, later)
     fresh = [_after(track, shared_pts) for track in arriving]
     for row, column in matches.items():
-        candidates[row].open = _continued(candidates[row].open, fresh[column])
+        present[row].open = _continued(present[row].open, fresh[column])
     taken = set(matches.values())
     return [_Person(track) for column, track in enumerate(fresh) if column not in taken and len(track.pts)]
 
