@@ -222,6 +222,7 @@ def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> 
         "preset": params.preset,
         "draw_timestamp": params.draw_timestamp,
         "hdr": params.hdr,
+        "fill": params.fill,
         "max_pixels": work.settings.max_pixels,
         "threads": work.settings.threads or RENDER_THREADS,
     }

@@ -26,6 +26,7 @@ from backend.errors import EncodeFailed, FrameMismatch, StorageError
 from backend.media.audio import AudioTrack, audio_streams
 from backend.media.decode import Companion, FrameReader
 from backend.media.deinterlace import deinterlaced
+from backend.media.fill import Fill, filled, placement
 from backend.media.look import Look, look_of
 from backend.media.resample import Geometry, Window, cut, plane
 from backend.media.text import SubtitleTrack, carry_chapters, subtitle_streams
@@ -53,6 +54,7 @@ class RenderOrder(BaseModel):
     preset: str
     draw_timestamp: bool
     hdr: Literal["sdr", "keep"] = "sdr"
+    fill: Fill = "crop"  # what is beside a window that has not the output's shape; `crop` stretches it
     max_pixels: int
     threads: int
 
@@ -146,12 +148,7 @@ class Renderer:
         if number >= len(self._path) or frame.pts != int(self._path[number, 0]):
             raise FrameMismatch(f"Rendering met frame {number} at PTS {frame.pts}; the analysis saw another one there.")
         window = Window(*(float(v) for v in self._path[number, 1:5]))
-        size = (self._order.output_width, self._order.output_height)
-        coded_size = (self._order.coded_width, self._order.coded_height)
-        if self._look is None:
-            self._look = look_of(frame, keep_hdr=self._order.hdr == "keep")
-        planar, tags = self._look.planar(frame, coded_size)
-        picture = self._look.finished(cut(planar, window, size, self._geometry), tags)
+        picture = self._shown(frame, window)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
         assert frame.pts is not None  # checked above
@@ -159,6 +156,20 @@ class Renderer:
         picture.time_base = self.reader.time_base
         picture.duration = frame.duration
         return picture
+
+    def _shown(self, frame: VideoFrame, window: Window) -> VideoFrame:
+        """What the window shows, of the output's size, as the encoder wants it."""
+        order = self._order
+        if self._look is None:
+            self._look = look_of(frame, keep_hdr=order.hdr == "keep")
+        size = (order.output_width, order.output_height)
+        planar, tags = self._look.planar(frame, (order.coded_width, order.coded_height))
+        place = None if order.fill == "crop" else placement(window, size)
+        if place is None:
+            return self._look.finished(cut(planar, window, size, self._geometry), tags)
+        picture = self._look.finished(cut(planar, place.window, place.size, self._geometry), tags)
+        kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
+        return filled(picture, place, size, order.fill, full=kept and tags.full_range)
 
     def _carry(self, packet: Packet[Companion]) -> None:
         if self._video is None:
