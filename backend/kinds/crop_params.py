@@ -1,0 +1,79 @@
+"""The parameters of job kind `crop`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from backend.vision.keyframes import Keyframe
+from backend.vision.window import CropSpec
+
+ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
+SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
+MAX_SHOTS = 1_000_000
+MAX_KEYFRAMES = 10_000
+
+
+class KeyframeParams(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    time_sec: float = Field(ge=0, description="from the first frame")
+    x: float = Field(ge=0, le=100_000)
+    y: float = Field(ge=0, le=100_000)
+    width: float | None = Field(None, gt=0, le=100_000, description="of the window, throughout the shot")
+
+
+class CropParams(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    aspect: str = Field("source", description="`source`, or width:height as in 9:16, 1:1, 4:5")
+    subject: SubjectMode = Field("main", description="`main`, `all`, `track:<id>` or several: `track:1,track:4`")
+    shots: dict[Annotated[int, Field(ge=0, le=MAX_SHOTS)], SubjectMode] = Field(
+        default_factory=dict, description="another subject for single shots, by their index from 0"
+    )
+    keyframes: Annotated[list[KeyframeParams], Field(max_length=MAX_KEYFRAMES)] = Field(
+        default_factory=list, description="where the window's centre must be at given times, in source pixels"
+    )
+    padding_ratio: float = Field(0.12, ge=0, le=5, description="room around the subject, as a share of its box")
+    min_crop_ratio: float = Field(0.35, gt=0, le=1, description="the smallest window, as a share of the largest")
+    keep_aspect: bool = Field(True, description="false: with aspect=source, the window takes the subject's own shape")
+    max_upscale: float = Field(2.0, ge=1, le=8, description="how much the window may be enlarged")
+    output_width: Annotated[int, Field(ge=16, le=8192, strict=True)] | None = None
+    output_height: Annotated[int, Field(ge=16, le=8192, strict=True)] | None = None
+    fill: Literal["crop"] = "crop"
+    smoothing: Literal["optimal", "ema"] = "optimal"
+    smooth_alpha: float = Field(0.85, ge=0, lt=1)
+    draw_timestamp: bool = False
+    sample_fps: float = Field(10.0, gt=0, le=240, description="frames a second on which people are detected")
+    conf: float = Field(0.25, gt=0, lt=1, description="confidence from which a detection starts a track")
+    iou: float = Field(0.5, gt=0, lt=1)
+    crf: float = Field(20, ge=0, le=51)
+    hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+
+    @field_validator("aspect")
+    @classmethod
+    def _known_aspect(cls, aspect: str) -> str:
+        if aspect == "source":
+            return aspect
+        sides = ASPECT.match(aspect)
+        if not sides or not (int(sides[1]) and int(sides[2])):
+            raise ValueError("must be 'source' or width:height, as in 9:16")
+        return aspect
+
+    def pins(self) -> list[Keyframe]:
+        return [Keyframe(**keyframe.model_dump()) for keyframe in self.keyframes]
+
+    def spec(self) -> CropSpec:
+        """Raises InvalidParams for sizes that contradict one another."""
+        return CropSpec(
+            aspect=None if self.aspect == "source" else Fraction(*map(int, self.aspect.split(":"))),
+            padding_ratio=self.padding_ratio,
+            min_crop_ratio=self.min_crop_ratio,
+            keep_aspect=self.keep_aspect,
+            max_upscale=self.max_upscale,
+            output_size=(self.output_width, self.output_height),
+        )

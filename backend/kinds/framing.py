@@ -1,0 +1,79 @@
+"""What the finished picture shows: people named over the whole video, the subject chosen, one camera path solved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.kinds.crop_params import CropParams
+from backend.vision import track_files
+from backend.vision.artifacts import ChunkArtifact
+from backend.vision.camera_path import CameraPath, solve_path, to_json
+from backend.vision.certificate import certificate
+from backend.vision.link import link
+from backend.vision.stitch import Track, stitch
+from backend.vision.subject import Subject, choose_subject
+
+
+@dataclass(frozen=True, eq=False)
+class Framing:
+    """`frame_pts` (n_frames,) of the whole video; who is in it, whom the window follows, where the window is."""
+
+    frame_pts: NDArray[np.int64]
+    time_base: Fraction
+    frame_size: tuple[int, int]
+    tracks: list[Track]
+    subject: Subject
+    path: CameraPath
+
+    def files(self, smooth_alpha: float) -> dict[str, bytes]:
+        """The tracks in three formats and camera_path.json, by name."""
+        boxes, where = self.subject.boxes, (self.frame_pts, self.time_base, self.frame_size)
+        proof = certificate(self.path, boxes, *where, smooth_alpha)
+        proof["subject_track_ids"] = self.subject.track_ids
+        proof["passing_frames"] = int(self.subject.passing.sum())
+        return {
+            "tracks.json": track_files.tracks_json(self.tracks, self.frame_pts, self.frame_size, self.time_base),
+            "tracks.parquet": track_files.tracks_parquet(self.tracks, self.frame_pts),
+            "tracks.mot.txt": track_files.tracks_mot(self.tracks, self.frame_pts),
+            "camera_path.json": to_json(self.path, proof, *where, boxes),
+        }
+
+
+def solve_framing(
+    artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], params: CropParams
+) -> Framing:
+    """Raises ArtifactCorrupt, InvalidParams (an unknown track or shot, a keyframe that cannot be met), PathUnsolved."""
+    frame_pts = np.concatenate([np.array(artifact.frame_pts, np.int64) for artifact in artifacts])
+    cuts_pts = _cuts_pts(artifacts)
+    shots = _shots(cuts_pts, frame_pts)
+    tracks = link(stitch(artifacts), frame_pts, time_base, frame_size, conf=params.conf, cuts_pts=cuts_pts)
+    subject = choose_subject(tracks, frame_pts, frame_size, time_base, params.subject, shots, params.shots)
+    path = solve_path(
+        subject.boxes,
+        frame_pts,
+        time_base,
+        frame_size,
+        params.spec(),
+        params.smoothing,
+        params.smooth_alpha,
+        shots=shots,
+        keyframes=params.pins(),
+    )
+    return Framing(frame_pts, time_base, frame_size, tracks, subject, path)
+
+
+def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:
+    """First frames of the shots after the first. A cut near a seam is seen by both of its workers."""
+    return sorted({pts for artifact in artifacts for pts in artifact.cuts_pts})
+
+
+def _shots(cuts_pts: Sequence[int], frame_pts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Frame ranges [start, stop) between hard cuts."""
+    edges = [0, *np.searchsorted(frame_pts, np.array(cuts_pts, np.int64)).tolist(), len(frame_pts)]
+    return [(start, stop) for start, stop in pairwise(edges) if stop > start]
