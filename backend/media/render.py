@@ -176,7 +176,7 @@ class Renderer:
         place = None if order.fill == "crop" else placement(window, size)
         if place is None:
             return self._look.finished(cut(planar, window, size, self._geometry), tags)
-        picture = self._look.finished(cut(planar, place.window, place.size, self._geometry), tags)
+        picture = self._look.finished(cut(planar, place.window, place.size, self._geometry, halves=True), tags)
         kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
         return filled(picture, place, size, order.fill, full=kept and tags.full_range)
 
