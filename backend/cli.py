@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backend import __version__, events
-from backend.errors import FramefleetError, InvalidParams
+from backend.errors import FramefleetError, InvalidParams, InvalidState, ObjectNotFound
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.local.parts import database_of
@@ -181,15 +181,24 @@ def retry(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: JOB.png")
 @data_dir_option
 def plot(job: UUID, output: Path | None, data_dir: Path | None) -> None:
-    """Draw a finished job's camera path: subject, window and camera speed over time, as a PNG."""
+    """Draw a finished job: its camera path over time as a PNG, and beside it, as …_sheet.png, frames of the film with
+    the window, the subject and the tracks over them."""
     from backend.vision.plot import plot_path
 
     with _reported(False), _connected(data_dir) as (service, settings):
-        service.get(job)
-        camera_path = json.loads(open_store(settings).get(f"jobs/{job}/camera_path.json"))
+        found, store = service.get(job), open_store(settings)
+        if found.status != JobStatus.DONE:
+            raise InvalidState(f"The job is {found.status}; there is nothing to draw yet.")
+        pictures = {"picture": plot_path(json.loads(store.get(f"jobs/{job}/camera_path.json")))}
+        try:
+            pictures["contact sheet"] = store.get(f"jobs/{job}/contact_sheet.png")
+        except ObjectNotFound:
+            err.print("[yellow]note[/]: this job was finished before contact sheets were made.")
     target = output or Path(f"{job}.png")
-    target.write_bytes(plot_path(camera_path))
-    out.print(f"picture: {_plain(target.resolve())}", soft_wrap=True)
+    targets = {"picture": target, "contact sheet": target.with_name(f"{target.stem}_sheet.png")}
+    for name, picture in pictures.items():
+        targets[name].write_bytes(picture)
+        out.print(f"{name}: {_plain(targets[name].resolve())}", soft_wrap=True)
 
 
 @cli.command()

@@ -125,8 +125,7 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     """The MP4, with ranges; a redirect to a signed URL where the store has them."""
     app = context()
     job = app.jobs.get(path.job_id)
-    if job.status != JobStatus.DONE:
-        raise InvalidState(f"The job is {job.status}; there is no film yet.")
+    _require_done(job)
     if job.output_key is None:
         raise ObjectNotFound(f"The film was written to {job.output_uri}.")
     name = output_name(job.input_name, kind_named(job.kind).suffix)
@@ -154,14 +153,27 @@ def get_plot(path: schemas.JobPath) -> Response:
     from backend.vision.plot import plot_path  # matplotlib takes a second to load
 
     app = context()
-    app.jobs.get(path.job_id)
+    _require_done(app.jobs.get(path.job_id))
     camera_path = json.loads(app.store.get(f"jobs/{path.job_id}/camera_path.json"))
     return Response(plot_path(camera_path), mimetype="image/png")
+
+
+@blueprint.get("/jobs/<uuid:job_id>/contact-sheet", summary="Frames with what was seen and cut")
+def get_contact_sheet(path: schemas.JobPath) -> Response:
+    """A PNG: up to 12 frames with the window, the subject and the tracks drawn over them."""
+    app = context()
+    _require_done(app.jobs.get(path.job_id))
+    return send_object(app.store, f"jobs/{path.job_id}/contact_sheet.png", "image/png")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, manifest_key(path.job_id).rsplit("/", 1)[-1], "application/json")
+
+
+def _require_done(job: Job) -> None:
+    if job.status != JobStatus.DONE:
+        raise InvalidState(f"The job is {job.status}; there is nothing to show yet.")
 
 
 def _job_object(path: schemas.JobPath, name: str, content_type: str) -> Response:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from backend.errors import InvalidParams, MediaTruncated
 from backend.kinds import people
 from backend.kinds.base import AggregateWork, ChunkWork, Result
 from backend.kinds.crop_params import CropParams
-from backend.kinds.framing import solve_framing
+from backend.kinds.framing import Framing, solve_framing
+from backend.kinds.sheet import Sheet
 from backend.media.sandbox import MediaProcess
 from backend.settings import Settings
 from backend.vision.artifacts import ChunkArtifact
@@ -61,7 +61,10 @@ class Crop:
         files = framing.files(params.smooth_alpha)
         work.report(ANALYSIS_SHARE)
         solved = time.monotonic()
-        warnings += _render(work, params, framing.frame_pts, framing.path)
+        with Sheet(framing) as sheet:
+            outcome = _render(work, params, framing, sheet)
+            files["contact_sheet.png"] = sheet.png(int(outcome["stills"]))
+        warnings += _broken(outcome)
         seconds = {"stitch_and_path": solved - began, "render": time.monotonic() - solved}
         return Result(work.folder / "output.mp4", files, warnings, seconds)
 
@@ -76,23 +79,28 @@ def _shortfall(work: AggregateWork, frames: int) -> list[str]:
     return [f"The file promises {promised} frames; {frames} could be decoded."]
 
 
-def _render(work: AggregateWork, params: CropParams, frame_pts: NDArray[np.int64], path: CameraPath) -> list[str]:
-    """Writes output.mp4 into the work's folder; returns warnings."""
+def _render(work: AggregateWork, params: CropParams, framing: Framing, sheet: Sheet) -> dict[str, Any]:
+    """Writes output.mp4 into the work's folder and takes the sheet's stills; returns what the renderer counted."""
     path_file = work.folder / "path.npy"
+    path, frame_pts = framing.path, framing.frame_pts
     # float64 holds every PTS below 2^53 exactly; a stream's clock never gets there.
     np.save(path_file, np.column_stack([frame_pts.astype(np.float64), path.x, path.y, path.width, path.height]))
     with MediaProcess(
         "render",
-        _render_order(work, params, path) | {"path_file": str(path_file)},
+        _render_order(work, params, path) | {"path_file": str(path_file), "stills": sheet.order},
         work.reader,
         silence_sec=work.settings.sandbox_silence_seconds,
         memory_bytes=work.settings.sandbox_memory_bytes,
+        ring=sheet.ring,
     ) as process:
         for message in process.messages():
             share = min(1.0, int(message["frames"]) / len(frame_pts))
             work.report(ANALYSIS_SHARE + (1 - ANALYSIS_SHARE) * share)
-        result = process.result
-    broken = {"video packets": int(result["broken_packets"]), "sound packets": int(result["broken_audio_packets"])}
+        return process.result
+
+
+def _broken(outcome: Mapping[str, Any]) -> list[str]:
+    broken = {"video packets": int(outcome["broken_packets"]), "sound packets": int(outcome["broken_audio_packets"])}
     return [f"{count} {what} were broken and left out." for what, count in broken.items() if count]
 
 
@@ -112,6 +120,7 @@ def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> 
         "preset": params.preset,
         "draw_timestamp": params.draw_timestamp,
         "hdr": params.hdr,
+        "fill": params.fill,
         "max_pixels": work.settings.max_pixels,
         "threads": work.settings.threads or RENDER_THREADS,
     }

@@ -54,7 +54,7 @@ def _run(
                 return samples.stream_samples(container, stream, samples.SampleOrder(**params), sink)
             case "render":
                 report = lambda done: wire.send_message(messages_sock, {"frames": done})  # noqa: E731
-                return render.render(container, stream, render.RenderOrder(**params), report)
+                return render.render(container, stream, render.RenderOrder(**params), report, ring)
             case unknown:
                 raise FramefleetError(f"The media process knows no operation {unknown!r}.")
 

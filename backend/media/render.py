@@ -1,11 +1,12 @@
-"""Decodes the source once, cuts the window of every frame, encodes it and carries sound, subtitles and chapters. Child
-process only.
+"""Decodes the source once, cuts the window of every frame, encodes it and carries sound, subtitles and chapters; takes
+stills on the way. Child process only.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
+import mmap
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -26,8 +27,10 @@ from backend.errors import EncodeFailed, FrameMismatch, StorageError
 from backend.media.audio import AudioTrack, audio_streams
 from backend.media.decode import Companion, FrameReader
 from backend.media.deinterlace import deinterlaced
+from backend.media.fill import Fill, filled, placement
 from backend.media.look import Look, look_of
 from backend.media.resample import Geometry, Window, cut, plane
+from backend.media.stills import StillOrder, Stills
 from backend.media.text import SubtitleTrack, carry_chapters, subtitle_streams
 
 QUEUED_FRAMES = 8
@@ -53,6 +56,8 @@ class RenderOrder(BaseModel):
     preset: str
     draw_timestamp: bool
     hdr: Literal["sdr", "keep"] = "sdr"
+    fill: Fill = "crop"  # what is beside a window that has not the output's shape; `crop` stretches it
+    stills: StillOrder | None = None
     max_pixels: int
     threads: int
 
@@ -64,11 +69,14 @@ Handed: TypeAlias = "Item | Exception | None"  # an error, or None at the end
 class Renderer:
     """Three stages in three threads, each as fast as the slowest: decode, cut, encode and write."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, order: RenderOrder) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, order: RenderOrder, memory: mmap.mmap | None
+    ) -> None:
         self._order = order
         self._geometry = Geometry(
             order.coded_width, order.coded_height, order.upright_width, order.upright_height, order.rotation
         )
+        self._stills = Stills(order.stills, order.rotation, memory) if order.stills and memory else None
         self._path = np.load(order.path_file, allow_pickle=False)
         self._start_sec = _origin_sec(container)
         self._stopped = threading.Event()
@@ -102,6 +110,7 @@ class Renderer:
             self._stopped.set()
         return {
             "frames": self.frames,
+            "stills": self._stills.taken if self._stills else 0,
             "broken_packets": self.reader.broken_packets,
             "dropped_frames": self.reader.dropped_frames,
             "broken_audio_packets": sum(track.broken for track in self._tracks.values()),
@@ -145,13 +154,10 @@ class Renderer:
     def _cut(self, frame: VideoFrame, number: int) -> VideoFrame:
         if number >= len(self._path) or frame.pts != int(self._path[number, 0]):
             raise FrameMismatch(f"Rendering met frame {number} at PTS {frame.pts}; the analysis saw another one there.")
+        if self._stills:
+            self._stills.look_at(frame)
         window = Window(*(float(v) for v in self._path[number, 1:5]))
-        size = (self._order.output_width, self._order.output_height)
-        coded_size = (self._order.coded_width, self._order.coded_height)
-        if self._look is None:
-            self._look = look_of(frame, keep_hdr=self._order.hdr == "keep")
-        planar, tags = self._look.planar(frame, coded_size)
-        picture = self._look.finished(cut(planar, window, size, self._geometry), tags)
+        picture = self._shown(frame, window)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
         assert frame.pts is not None  # checked above
@@ -159,6 +165,20 @@ class Renderer:
         picture.time_base = self.reader.time_base
         picture.duration = frame.duration
         return picture
+
+    def _shown(self, frame: VideoFrame, window: Window) -> VideoFrame:
+        """What the window shows, of the output's size, as the encoder wants it."""
+        order = self._order
+        if self._look is None:
+            self._look = look_of(frame, keep_hdr=order.hdr == "keep")
+        size = (order.output_width, order.output_height)
+        planar, tags = self._look.planar(frame, (order.coded_width, order.coded_height))
+        place = None if order.fill == "crop" else placement(window, size)
+        if place is None:
+            return self._look.finished(cut(planar, window, size, self._geometry), tags)
+        picture = self._look.finished(cut(planar, place.window, place.size, self._geometry, halves=True), tags)
+        kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
+        return filled(picture, place, size, order.fill, full=kept and tags.full_range)
 
     def _carry(self, packet: Packet[Companion]) -> None:
         if self._video is None:
@@ -205,13 +225,18 @@ class Renderer:
 
 
 def render(
-    container: InputContainer, stream: VideoStream, order: RenderOrder, report: Callable[[int], None]
+    container: InputContainer,
+    stream: VideoStream,
+    order: RenderOrder,
+    report: Callable[[int], None],
+    memory: mmap.mmap | None = None,
 ) -> dict[str, Any]:
-    """Writes `order.output_file`. Returns counts of frames and of what was broken. `report` gets the frames done.
+    """Writes `order.output_file`, and the ordered stills into `memory`. Returns counts of frames and of what was
+    broken. `report` gets the frames done.
 
     Raises FrameMismatch when the decoded frames are not those of the path, EncodeFailed when the encoder refuses.
     """
-    return Renderer(container, stream, order).run(report)
+    return Renderer(container, stream, order, memory).run(report)
 
 
 def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:

@@ -73,7 +73,7 @@ def stream_samples(
     reader = FrameReader(container, stream)
     cuts = CutDetector(has_start=order.start_pts is None)
     grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
-    pictures = _Pictures(order)
+    pictures = Pictures((order.width, order.height), order.rotation)
     pending: list[int] = []
     overlap_left = order.overlap_samples
     first = True
@@ -103,13 +103,13 @@ def stream_samples(
     }
 
 
-class _Pictures:
-    """Upright BGR pictures, (height, width, 3) uint8, of the size that was ordered."""
+class Pictures:
+    """Upright BGR pictures, (height, width, 3) uint8, of the given width and height."""
 
-    def __init__(self, order: SampleOrder) -> None:
-        turned = order.rotation in (90, -90)
-        self._size = (order.height, order.width) if turned else (order.width, order.height)
-        self._turns = order.rotation // 90
+    def __init__(self, size: tuple[int, int], rotation: int) -> None:
+        turned = rotation in (90, -90)
+        self._size = (size[1], size[0]) if turned else size
+        self._turns = rotation // 90
         self._look: Look | None = None
 
     def of(self, frame: VideoFrame) -> np.ndarray:

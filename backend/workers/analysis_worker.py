@@ -36,7 +36,12 @@ from backend.workers.loop import Drain, WorkerLoop
 
 # One cpu job must not end a worker that plans and joins all the others.
 MODEL_RETRY_SEC = 60.0
-CONTENT_TYPES = {".json": JSON_TYPE, ".txt": "text/plain", ".parquet": "application/vnd.apache.parquet"}
+CONTENT_TYPES = {
+    ".json": JSON_TYPE,
+    ".txt": "text/plain",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+}
 
 
 class Aggregator:

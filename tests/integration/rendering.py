@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.media.decode import FrameReader, open_container, open_video
 from backend.media.facts import VideoFacts
-from backend.media.sandbox import MediaProcess
+from backend.media.sandbox import FrameRing, MediaProcess
 
 MAX_PIXELS = 2**26
 MEMORY_BYTES = 8 * 2**30
@@ -68,9 +68,11 @@ def render(
     output: Path,
     window: Callable[[int], Row] | None = None,
     size: tuple[int, int] | None = None,
+    ring: FrameRing | None = None,
     **changes: Any,
 ) -> Rendered:
-    """`window` gives the window of frame n; without it one stands still in the middle. `changes` go to the order."""
+    """`window` gives the window of frame n; without it one stands still in the middle. `changes` go to the order, and
+    stills that it asks for into `ring`."""
     facts = probe(source)
     pts = decoded_pts(source)
     still = centred(facts)
@@ -93,15 +95,15 @@ def render(
         "preset": "veryfast",
         "draw_timestamp": False,
     }
-    counts = _run("render", order | changes, source)
+    counts = _run("render", order | changes, source, ring)
     return Rendered(output, facts, pts, facts.time_base_fraction, counts)
 
 
-def _run(operation: str, params: dict[str, Any], source: Path) -> dict[str, Any]:
+def _run(operation: str, params: dict[str, Any], source: Path, ring: FrameRing | None = None) -> dict[str, Any]:
     limits = {"max_pixels": MAX_PIXELS, "threads": 2}
     reader = FileReader(source)
     with MediaProcess(
-        operation, params | limits, reader, silence_sec=SILENCE_SEC, memory_bytes=MEMORY_BYTES
+        operation, params | limits, reader, silence_sec=SILENCE_SEC, memory_bytes=MEMORY_BYTES, ring=ring
     ) as process:
         for _ in process.messages():
             pass

@@ -325,3 +325,94 @@ def test_a_preset_that_no_encoder_knows_fails_the_job(tmp_path: Path) -> None:
     source = grid_film(tmp_path / "grid.mp4", 3, 0.0)
     with pytest.raises(EncodeFailed):
         render(source, tmp_path / "out.mp4", preset="nonsense")
+
+
+# Windows of another shape than the output
+
+FILM_SIZE = (192, 128)
+MARKER = (104, 56, 16)  # left, top and side, in pixels of the upright picture
+
+
+def marker_film(path: Path, rotation: int, *, deep: bool) -> Path:
+    """A bright square on grey, upright after `rotation` degrees counter-clockwise; three frames."""
+    luma = np.full(FILM_SIZE[::-1], 90, np.uint16)
+    left, top, side = MARKER
+    luma[top : top + side, left : left + side] = 220
+    coded = np.rot90(luma, -rotation // 90) * (4 if deep else 1)
+    chroma = np.full((coded.shape[0] // 2, coded.shape[1] // 2), 512 if deep else 128, np.uint16)
+    tags = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
+    if deep:
+        return deep_film(path, [coded, chroma, chroma], **tags)
+    shape = Shape(options={"crf": "0", "preset": "ultrafast"}, colour=tags)
+    planes = [samples.astype(np.uint8) for samples in (coded, chroma, chroma)]
+    return films.write_film(path, [films.picture(planes)] * 3, [Fraction(n, 25) for n in range(3)], shape)
+
+
+WIDE, TALL = ((0.0, 0.0, 192.0, 128.0), (72, 128)), ((96.0, 0.0, 40.0, 128.0), (192, 96))
+
+
+@pytest.mark.parametrize(
+    ("window", "size", "rotation", "deep", "fill"),
+    [(*WIDE, 0, False, "pad"), (*TALL, 0, True, "pad"), (*TALL, 90, False, "pad"), (*WIDE, 90, True, "blur")],
+    ids=["wide", "tall, ten bits", "tall, turned", "wide, turned, ten bits, blurred"],
+)
+def test_a_window_of_another_shape_is_shown_whole_between_bars(
+    tmp_path: Path, window: Row, size: tuple[int, int], rotation: int, deep: bool, fill: str
+) -> None:
+    source = marker_film(tmp_path / "marker.mkv", rotation, deep=deep)
+    upright = {"upright_width": FILM_SIZE[0], "upright_height": FILM_SIZE[1], "rotation": rotation}
+    hdr = "keep" if deep else "sdr"
+    done = render(source, tmp_path / "out.mp4", lambda _: window, size=size, fill=fill, hdr=hdr, **LOSSLESS, **upright)
+    luma, blue, red = (samples / (4.0 if deep else 1.0) for samples in planes_of(done.path)[1])
+    scale = min(size[0] / window[2], size[1] / window[3])
+    corner = [(out - side * scale) / 2 for out, side in zip(size, window[2:], strict=True)]
+    x, y = (max(0, int(side)) for side in corner)
+    shown = luma.copy()
+    shown[:, : x + 1 if x else 0] = shown[:, size[0] - x - 1 if x else size[0] :] = 0  # edges are even
+    shown[: y + 1 if y else 0] = shown[size[1] - y - 1 if y else size[1] :] = 0
+    rows, columns = np.nonzero(shown > 155)
+    for found, axis in ((columns, 0), (rows, 1)):
+        middle = corner[axis] + (MARKER[axis] + MARKER[2] / 2 - window[axis]) * scale
+        assert found.mean() + 0.5 == pytest.approx(middle, abs=0.3)
+        assert np.ptp(found) + 1 == pytest.approx(MARKER[2] * scale, abs=1)
+    bars = np.concatenate(
+        [part.ravel() for part in (luma[:, :x], luma[:y], luma[:, size[0] - x :], luma[size[1] - y :])]
+    )
+    assert bars.size > 0.3 * luma.size
+    if fill == "pad":
+        assert np.abs(bars - 16).max() <= (0.25 if deep else 0)  # x265 is not lossless at crf 0
+    else:
+        assert bars.min() > 80 and bars.mean() == pytest.approx(luma.mean(), abs=15)
+    assert set(np.unique(blue)) == set(np.unique(red)) == {128.0}
+
+
+def test_a_window_of_the_outputs_shape_is_the_same_whatever_the_fill(tmp_path: Path) -> None:
+    source = grid_film(tmp_path / "grid.mp4", 4, 0.3)
+    pictures = [
+        np.stack(
+            luma_of(render(source, tmp_path / f"{fill}.mp4", lambda n: (40 + 0.3 * n, 30, 90, 160), fill=fill).path)
+        )
+        for fill in ("crop", "blur")
+    ]
+    assert np.array_equal(*pictures)
+
+
+def test_a_slow_zoom_between_bars_is_steady(tmp_path: Path) -> None:
+    source = grid_film(tmp_path / "grid.mp4", 40, 0.0)
+
+    def window(number: int) -> Row:
+        """It opens from 160 to 240 pixels about the middle, at 2:1."""
+        width = 160 + 2 * number
+        return 160 - width / 2, 128 - width / 4, width, width / 2
+
+    done = render(source, tmp_path / "out.mp4", window, size=(160, 160), fill="pad", **LOSSLESS)
+    found = np.array(luma_of(done.path))
+    assert (found[:, :40] == 16).all() and (found[:, 120:] == 16).all()
+    # The middle of the picture stays where it is: the wave about it is the source's, ever more of it.
+    y, x = np.mgrid[0:80, 0:160] + 0.5
+    for number in range(0, 40, 13):
+        left, top, width, _ = window(number)
+        at = (left + x * width / 160 - 0.5, top + y * width / 160 - 0.5)
+        wanted = 128 + 45 * sum(np.sin(2 * np.pi * axis / PERIOD_PX) for axis in at)
+        inner = (found[number, 40:120] - wanted)[4:-4, 4:-4]
+        assert abs(inner.mean()) < 1 and np.abs(inner).max() < 12

@@ -229,5 +229,7 @@ def test_list_status_and_chunks_show_a_finished_job(tmp_path: Path) -> None:
     assert [chunk["status"] for chunk in chunks] == ["completed"]
     assert framefleet("plot", run["id"], "-o", "path.png", cwd=tmp_path).returncode == 0
     assert cv2.imread(str(tmp_path / "path.png")).shape == (900, 1200, 3)
+    height, width, _ = cv2.imread(str(tmp_path / "path_sheet.png")).shape
+    assert width > height > 900
     assert framefleet("cancel", run["id"], cwd=tmp_path).returncode == 2
     assert framefleet("retry", run["id"], cwd=tmp_path).returncode == 2

@@ -61,6 +61,31 @@ def test_every_window_shows_what_lies_there(rotation: int, window: Window, size:
 
 
 @pytest.mark.parametrize("rotation", [0, 90, -90, 180])
+def test_a_window_that_is_halved_first_shows_the_same(rotation: int) -> None:
+    window, size = Window(20.3, 10.7, 276, 207), (120, 90)
+    frame = upright_frame(rotation)
+    geometry = Geometry(frame.width, frame.height, WIDTH, HEIGHT, rotation)
+    found = plane(cut(frame, window, size, geometry, halves=True), 0)
+    error = (found - wanted(window, size))[4:-4, 4:-4]
+    assert abs(error.mean()) < 0.2 and np.abs(error).max() < 4
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.0, 1.7])
+def test_a_pan_of_a_halved_window_is_exact(shift: float) -> None:
+    """The phase of the wave moves with the window."""
+    size = (100, 80)
+    window = Window(15 + shift, 20, 230, 184)
+    geometry = Geometry(WIDTH, HEIGHT, WIDTH, HEIGHT, 0)
+    found = plane(cut(upright_frame(0), window, size, geometry, halves=True), 0).astype(np.float64)
+    columns = found.mean(axis=0) - found.mean()
+    at = window.x + (np.arange(size[0]) + 0.5) * 2.3
+    seen, expected = (
+        np.angle(values[:100] @ np.exp(2j * np.pi * at / 23)) for values in (columns, np.sin(2 * np.pi * at / 23))
+    )
+    assert (seen - expected) * 23 / (2 * np.pi) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
 def test_a_whole_pixel_window_is_a_copy_whatever_the_turn(rotation: int) -> None:
     frame = upright_frame(rotation)
     upright = np.rot90(plane(frame, 0), rotation // 90)

@@ -94,7 +94,9 @@ function paintResult(job) {
     video.src = `${base}/output`;
   }
   byId("download").href = `${base}/output?download=true`;
-  for (const name of ["tracks", "camera-path", "manifest"]) byId(name).href = job.links[name] ?? `${base}/${name}`;
+  for (const name of ["tracks", "camera-path", "contact-sheet", "plot", "manifest"]) {
+    byId(name).href = job.links[name] ?? `${base}/${name}`;
+  }
   const notes = [...fallbackNote(job.detector), ...job.warnings];
   byId("notes").hidden = notes.length === 0;
   byId("notes-list").replaceChildren(...notes.map((content) => textElement("li", content)));
