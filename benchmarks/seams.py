@@ -108,9 +108,7 @@ def media_files(named: list[str]) -> Iterator[list[Path]]:
 
 def main() -> None:
     console = Console(width=110)
-    table = Table(
-        title=f"Camera path in chunks of {CHUNK_SECONDS:g} s beside one, 9:16: distance in px"
-    )
+    table = Table(title=f"Camera path in chunks of {CHUNK_SECONDS:g} s beside one, 9:16: distance in px")
     for column in ("file", "frames", "chunks", "median", "95th percentile", "largest"):
         table.add_column(column, justify="left" if column == "file" else "right")
     settings = get_settings()

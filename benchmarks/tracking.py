@@ -10,8 +10,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -31,6 +29,7 @@ from backend.settings import get_settings
 from backend.vision.artifacts import ChunkArtifact, SourceId, TrackRecord
 from backend.vision.detector import Detections, Detector, open_detector
 from backend.vision.link import LinkRules, link
+from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
 from backend.vision.track_files import tracks_mot
 from backend.vision.tracker import WEAK_CONFIDENCE, DetectionRows, Tracker
@@ -137,7 +136,8 @@ def our_tracks(
 ) -> list[Track]:
     stitched = stitch(chunk_artifacts(film, sample_fps, chunk_seconds))
     frame_pts = np.asarray(film.frame_pts, np.int64)
-    return link(stitched, frame_pts, film.time_base, film.size, conf=CONF, rules=rules or LinkRules())
+    linked = link(stitched, frame_pts, film.time_base, film.size, conf=CONF, rules=rules or LinkRules())
+    return smoothed(linked, film.time_base, film.size)
 
 
 def chunk_artifacts(film: Film, sample_fps: float, chunk_seconds: float | None) -> list[ChunkArtifact]:
@@ -238,33 +238,6 @@ def sensitivity(films: Sequence[Film], share: float = 0.3) -> list[tuple[str, fl
     return found
 
 
-def cost(hours: float, people: int = 10, sample_fps: int = 10) -> tuple[int, int, float, float]:
-    """(pieces in, people out, seconds, peak MiB) of linking a film in which everybody is hidden now and then."""
-    rng = np.random.default_rng(0)
-    count = round(hours * 3600 * sample_fps)
-    pieces = [piece for person in range(people) for piece in _made_up_pieces(rng, person, count)]
-    tracemalloc.start()
-    began = time.monotonic()
-    found = link(pieces, np.arange(count), Fraction(1, sample_fps), (1920, 1080), conf=CONF)
-    seconds, peak_bytes = time.monotonic() - began, tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return len(pieces), len(found), seconds, peak_bytes / 2**20
-
-
-def _made_up_pieces(rng: np.random.Generator, person: int, count: int) -> list[Track]:
-    """Somebody who sways to and fro, hidden for up to a second every five seconds or so."""
-    left = 900 + 800 * np.sin(np.arange(count) / 300 + person) + rng.normal(0, 2, count)
-    boxes = np.column_stack([left, np.full(count, 300.0), left + 100, np.full(count, 600.0)])
-    starts = np.cumsum(rng.integers(40, 60, count // 40))
-    edges = [0, *starts[starts < count].tolist(), count]
-    hidden = rng.integers(1, 10, len(edges))
-    return [
-        Track(1, np.arange(first, last - gap), boxes[first : last - gap], np.full(last - gap - first, 0.8))
-        for first, last, gap in zip(edges[:-1], edges[1:], hidden, strict=False)
-        if last - gap > first
-    ]
-
-
 def show_rows(title: str, rows: Sequence[Row]) -> None:
     table = Table("sequence", "method", "IDF1", "MOTA", "switches", "recall", "precision", title=title)
     for row in rows:
@@ -283,11 +256,6 @@ def main() -> None:
     table = Table("one rule moved", "IDF1", "MOTA", title="sensitivity, mean, one pass, every frame")
     for name, idf1, mota in sensitivity(films):
         table.add_row(name, f"{idf1:.1f}", f"{mota:.1f}")
-    console.print(table)
-    table = Table("hours", "pieces", "people", "seconds", "peak MiB", title="cost of linking 10 people")
-    for hours in (0.25, 1.0, 4.0):
-        pieces, people, seconds, peak_mib = cost(hours)
-        table.add_row(f"{hours:g}", str(pieces), str(people), f"{seconds:.2f}", f"{peak_mib:.0f}")
     console.print(table)
 
 

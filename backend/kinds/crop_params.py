@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from backend.vision.keyframes import Keyframe
-from backend.vision.window import CropSpec
+from backend.vision.window import CropSpec, Fill
 
 ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
 SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
@@ -43,7 +43,8 @@ class CropParams(BaseModel):
     max_upscale: float = Field(2.0, ge=1, le=8, description="how much the window may be enlarged")
     output_width: Annotated[int, Field(ge=16, le=8192, strict=True)] | None = None
     output_height: Annotated[int, Field(ge=16, le=8192, strict=True)] | None = None
-    fill: Literal["crop"] = "crop"
+    fill: Fill = Field("crop", description="where no window holds the subject: `pad` or `blur` shows it between bars")
+    zoom: bool = Field(True, description="false: the window keeps its size within a shot")
     smoothing: Literal["optimal", "ema"] = "optimal"
     smooth_alpha: float = Field(0.85, ge=0, lt=1)
     draw_timestamp: bool = False
@@ -76,4 +77,6 @@ class CropParams(BaseModel):
             keep_aspect=self.keep_aspect,
             max_upscale=self.max_upscale,
             output_size=(self.output_width, self.output_height),
+            fill=self.fill,
+            zoom=self.zoom,
         )

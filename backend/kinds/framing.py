@@ -16,6 +16,7 @@ from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.link import link
+from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
 from backend.vision.subject import Subject, choose_subject
 
@@ -52,7 +53,8 @@ def solve_framing(
     frame_pts = np.concatenate([np.array(artifact.frame_pts, np.int64) for artifact in artifacts])
     cuts_pts = _cuts_pts(artifacts)
     shots = _shots(cuts_pts, frame_pts)
-    tracks = link(stitch(artifacts), frame_pts, time_base, frame_size, conf=params.conf, cuts_pts=cuts_pts)
+    linked = link(stitch(artifacts), frame_pts, time_base, frame_size, conf=params.conf, cuts_pts=cuts_pts)
+    tracks = smoothed(linked, time_base, frame_size)
     subject = choose_subject(tracks, frame_pts, frame_size, time_base, params.subject, shots, params.shots)
     path = solve_path(
         subject.boxes,

@@ -15,7 +15,18 @@ from scipy.signal import lfilter
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
-from backend.vision.window import CropSpec, Floats, Shot, bands, inside_picture, require, window_sizes
+from backend.vision.window import (
+    CropSpec,
+    Floats,
+    Shot,
+    bands,
+    inside_picture,
+    padded_share,
+    require,
+    smallest_width,
+    window_sizes,
+)
+from backend.vision.zoom import zoom_factors
 
 CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
 
@@ -68,17 +79,40 @@ def solve_path(
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size)
     pins = Pins(keyframes, frame_pts, time_base, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
-    sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0)
+    clock = clock_sec(frame_pts, time_base)
+    factors = _zoom(spec, boxes, shot_sizes, output, clock, cuts, frame_size, pins)
+    sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0) * factors[:, None]
     if smoothing == "ema":
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        centres = _solved_centres(boxes, sizes, clock_sec(frame_pts, time_base), cuts, frame_size, pins)
+        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
         raise error
     pins.require_met(centres)
     return path_of(centres, sizes, frame_size, cuts, output)
+
+
+def _zoom(
+    spec: CropSpec,
+    boxes: Floats,
+    shot_sizes: Floats,
+    output: tuple[int, int],
+    clock: Floats,
+    shots: tuple[Shot, ...],
+    frame_size: tuple[int, int],
+    pins: Pins,
+) -> Floats:
+    """What to multiply each frame's window with (n_frames,): 1 in shots whose size a keyframe or the fill decides."""
+    factors = np.ones(len(boxes))
+    for (start, stop), size in zip(shots, shot_sizes, strict=True):
+        own_shape = abs(size[0] * output[1] - size[1] * output[0]) <= output[0] + output[1]
+        if spec.zoom and own_shape and not pins.set_width(start, stop):
+            smallest = smallest_width(spec, float(size[0]), output, frame_size) / float(size[0])
+            needs = padded_share(boxes[start:stop], size, spec)
+            factors[start:stop] = zoom_factors(needs, clock[start:stop], smallest)
+    return factors
 
 
 def _solved_centres(

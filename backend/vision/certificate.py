@@ -32,7 +32,7 @@ def certificate(
     window) lies in the window within 0.5 px, None where there is no subject at all. `still_frames_pct`: share of frames
     that move less than 0.05 px. Speed, acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3;
     `limits` are those the solver keeps to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches
-    where the subject's whole box is larger than any window of this aspect that the path may take.
+    where the subject's whole box is larger than its window; `filled_pts`: of those shown between bars.
     """
     boxes = inside_picture(subject_boxes, len(frame_pts), frame_size)
     times_sec = seconds_from_start(frame_pts, time_base)
@@ -45,6 +45,7 @@ def certificate(
         "shots": len(path.shots),
         "limits": dict(zip(("speed", "acceleration", "jerk"), LIMITS, strict=True)),
         "larger_than_window_pts": _larger_than_window(path, boxes, frame_pts),
+        "filled_pts": _filled(path, frame_pts),
     }
     own = figures(path, boxes, times_sec, frame_size)
     others = {"static": static, "ema": ema, "ema_causal": causal}
@@ -54,6 +55,12 @@ def certificate(
 def _larger_than_window(path: CameraPath, boxes: Floats, frame_pts: NDArray[np.int64]) -> list[list[int]]:
     too_large = ((boxes[:, 2:] - boxes[:, :2]) > path.sizes).any(axis=1)
     return [[int(frame_pts[start]), int(frame_pts[stop - 1])] for start, stop in runs(np.asarray(too_large))]
+
+
+def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
+    width, height = path.output_size
+    other_shape = np.abs(path.width * height - path.height * width) > width + height
+    return [[int(frame_pts[start]), int(frame_pts[stop - 1])] for start, stop in runs(np.asarray(other_shape))]
 
 
 def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:

@@ -63,6 +63,13 @@ class Pins:
                 sizes[index] = _size(width, shot_sizes[index], output, frame_size, max_upscale)
         return sizes
 
+    def set_width(self, start: int, stop: int) -> bool:
+        """Whether a keyframe sets the window's width in the frames [start, stop)."""
+        return any(
+            keyframe.width is not None and start <= row < stop
+            for keyframe, row in zip(self._keyframes, self._rows, strict=True)
+        )
+
     def of(self, start: int, stop: int, axis: int, clock_sec: Floats) -> Floats:
         """(k, 2): seconds on the clock and centre in pixels, of the keyframes in the frames [start, stop)."""
         pins = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,11 @@ from backend.errors import InvalidParams
 
 HELD_PART_RATIO = 0.9
 _MAX_OUTPUT_PX = 16_384
+# A shot is shown between bars where the subject is larger than any window for more than this share of its frames: one
+# outstretched arm is not worth them.
+_TOO_LARGE_SHARE = 0.05
+
+Fill = Literal["crop", "pad", "blur"]
 
 Floats = NDArray[np.float64]
 Shot = tuple[int, int]
@@ -20,7 +26,10 @@ Shot = tuple[int, int]
 
 @dataclass(frozen=True)
 class CropSpec:
-    """The wanted window. `aspect` None is the source's; `output_size` may lack either side. Raises InvalidParams."""
+    """The wanted window. `aspect` None is the source's; `output_size` may lack either side. Raises InvalidParams.
+
+    `fill` other than `crop`: where no window of the aspect can hold the subject, one of another shape may.
+    """
 
     aspect: Fraction | None = None
     padding_ratio: float = 0.12
@@ -28,6 +37,8 @@ class CropSpec:
     keep_aspect: bool = True
     max_upscale: float = 2.0
     output_size: tuple[int | None, int | None] | None = None
+    fill: Fill = "crop"
+    zoom: bool = True
 
     def __post_init__(self) -> None:
         require(self.aspect is None or Fraction(1, 100) <= self.aspect <= 100, "aspect must be from 1:100 to 100:1")
@@ -69,7 +80,10 @@ def output_size(spec: CropSpec, window: tuple[float, float]) -> tuple[int, int]:
 def window_sizes(
     spec: CropSpec, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]
 ) -> tuple[Floats, tuple[int, int]]:
-    """The window of each shot (n_shots, 2) in pixels, and the size of the output."""
+    """The largest window of each shot (n_shots, 2) in pixels, and the size of the output.
+
+    Windows have the output's shape, but for shots that `spec.fill` shows between bars.
+    """
     needs = np.array([_padded_need(boxes[start:stop], spec) for start, stop in shots]).reshape(-1, 2)
     aspect = _wanted_aspect(spec, needs, frame_size)
     named = spec.output_size is not None and any(side is not None for side in spec.output_size)
@@ -80,13 +94,41 @@ def window_sizes(
     scales = np.clip((needs / limit).max(axis=1), spec.min_crop_ratio, 1.0)
     if named:
         scales = np.maximum(scales, min(1.0, output[0] / (spec.max_upscale * limit[0])))
-        return scales[:, None] * limit, output
+        return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size), output
     biggest = float(scales.max(initial=spec.min_crop_ratio))
     # The biggest window has whole, even sides and equals the output, so still pixels are copied, not resampled.
     whole = [min(_even(biggest * side), frame // 2 * 2 or frame) for side, frame in zip(limit, frame_size, strict=True)]
     output = output_size(spec, (whole[0], whole[1]))
     scales = np.maximum(scales / biggest, 1.0 / spec.max_upscale)
-    return scales[:, None] * np.array(whole, dtype=np.float64), output
+    sizes = scales[:, None] * np.array(whole, dtype=np.float64)
+    return _filled(spec, sizes, boxes, shots, frame_size), output
+
+
+def _filled(spec: CropSpec, sizes: Floats, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]) -> Floats:
+    """The sizes, made wider or taller for shots whose subject no window of the output's shape can hold."""
+    if spec.fill == "crop" or not len(sizes):
+        return sizes
+    frame = np.array(frame_size, dtype=np.float64)
+    limit = sizes[0] * (frame / sizes[0]).min()
+    found = sizes.copy()
+    for index, (start, stop) in enumerate(shots):
+        part = boxes[start:stop]
+        sides = part[np.isfinite(part[:, 0])]
+        too_large = ((sides[:, 2:] - sides[:, :2]) > limit + 0.5).any(axis=1)
+        if len(sides) and too_large.mean() > _TOO_LARGE_SHARE:
+            found[index] = np.minimum(frame, np.maximum(limit, _padded_need(part, spec)))
+    return found
+
+
+def smallest_width(spec: CropSpec, shot_width: float, output: tuple[int, int], frame_size: tuple[int, int]) -> float:
+    """How narrow a window may become by zooming, in pixels: enough picture, and not enlarged too far."""
+    largest = largest_window(frame_size, output[0] / output[1])[0]
+    return min(shot_width, max(spec.min_crop_ratio * largest, output[0] / spec.max_upscale))
+
+
+def padded_share(boxes: Floats, size: Floats, spec: CropSpec) -> Floats:
+    """Per frame the share of a window of `size` that the padded subject fills, the larger of both axes; NaN: nobody."""
+    return np.asarray(((boxes[:, 2:] - boxes[:, :2]) * (1 + 2 * spec.padding_ratio) / size).max(axis=1))
 
 
 def bands(boxes: Floats, sizes: Floats) -> tuple[Floats, Floats]:

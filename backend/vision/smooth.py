@@ -1,0 +1,50 @@
+"""Takes the detector's noise out of finished tracks.
+
+A cubic smoothing spline (Reinsch 1967; scipy's make_smoothing_spline) knows both what came before and what comes after,
+as StrongSORT's Gaussian-smoothed interpolation does: nothing lags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import make_smoothing_spline
+
+from backend.vision.stitch import Track
+
+# Motion of this frequency keeps half its amplitude. People's boxes swing at up to about 2 Hz (steps, jumps); what is
+# faster at 10 samples a second is the detector's.
+CUTOFF_HZ = 4.0
+_MIN_SAMPLES = 5  # what the spline needs
+_WEAKEST = 0.05
+_MIN_SIDE_PX = 1.0
+
+
+def smoothed(tracks: Sequence[Track], time_base: Fraction, frame_size: tuple[int, int]) -> list[Track]:
+    """The tracks with their boxes smoothed over time, inside the picture; sure detections count for more.
+
+    Tracks of fewer than five samples come back as they are.
+    """
+    return [_smoothed(track, float(time_base), frame_size) for track in tracks]
+
+
+def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Track:
+    if len(track.pts) < _MIN_SAMPLES:
+        return track
+    times_sec = (track.pts - track.pts[0]) * tick_sec
+    rate_hz = 1.0 / float(np.median(np.diff(times_sec)))
+    # The spline answers a swing of f Hz, sampled r times a second, by 1 / (1 + penalty (2 pi f)^4 / r).
+    penalty = rate_hz / (2.0 * np.pi * CUTOFF_HZ) ** 4
+    trust = np.clip(track.confidence, _WEAKEST, 1.0)
+    sides = [make_smoothing_spline(times_sec, side, w=trust, lam=penalty)(times_sec) for side in track.boxes.T]
+    return Track(track.id, track.pts, _inside(np.stack(sides, axis=1), frame_size), track.confidence)
+
+
+def _inside(boxes: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[np.float64]:
+    """Within the picture, at least a pixel wide and high."""
+    limit = np.array(frame_size, dtype=np.float64)
+    low = np.clip(boxes[:, :2], 0.0, limit - _MIN_SIDE_PX)
+    return np.concatenate([low, np.clip(boxes[:, 2:], low + _MIN_SIDE_PX, limit)], axis=1)
