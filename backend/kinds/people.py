@@ -88,9 +88,12 @@ class _ChunkAnalysis:
                     process.free_slots(len(batch))
                     work.report(self._share_done())
                 self._cuts_pts = [int(pts) for pts in process.result["cuts_pts"]]
+                is_gap = bool(process.result["saw_later_frame"])
         finally:
             ring.close()
-        if not self._frame_pts:
+        # Variable frame rates have pauses longer than a chunk, and last frames that stay. Only where nothing is behind
+        # and nobody knows how many frames there should be is it the end of a cut-off file; else the aggregator counts.
+        if not self._frame_pts and not is_gap and work.facts.promised_frames is None:
             raise MediaTruncated("The video ends before the time it promises: a whole chunk of it has no frame.")
 
     def artifact(self) -> ChunkArtifact:
@@ -103,8 +106,8 @@ class _ChunkAnalysis:
             params_sha256=chunk_identity(self._params, work.detector, work.settings),
             time_base=list(work.facts.time_base),
             # The first and last chunk hold what lies outside the promised interval too.
-            start_pts=min(start_pts, self._frame_pts[0]),
-            end_pts=max(end_pts, self._frame_pts[-1] + 1),
+            start_pts=min([start_pts, *self._frame_pts[:1]]),
+            end_pts=max([end_pts, *(pts + 1 for pts in self._frame_pts[-1:])]),
             frame_size=[work.facts.width, work.facts.height],
             detector=work.detector.describe(),
             frame_pts=self._frame_pts,

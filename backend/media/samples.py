@@ -69,7 +69,8 @@ def stream_samples(
     container: InputContainer, stream: VideoStream, order: SampleOrder, sink: SlotSink
 ) -> dict[str, Any]:
     """Sends every frame's PTS of the interval and the picture of each sampled one, then `overlap_samples` more
-    pictures from past its end. Returns how many packets were broken and frames dropped."""
+    pictures from past its end. Returns how many packets were broken and frames dropped, where cuts are, and whether
+    a frame past the interval was there."""
     reader = FrameReader(container, stream)
     cuts = CutDetector(has_start=order.start_pts is None)
     grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
@@ -100,6 +101,7 @@ def stream_samples(
         "broken_packets": reader.broken_packets,
         "dropped_frames": reader.dropped_frames,
         "cuts_pts": cuts.finish() if order.end_pts is None else cuts.cuts_pts,
+        "saw_later_frame": past_end,
     }
 
 

@@ -1,0 +1,48 @@
+"""Cutting a video into chunks leaves no trace in the picture: the window goes where it goes without chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from backend.settings import Settings
+from backend.vision.detector import Detector, open_detector
+from benchmarks.seams import Apart, apart
+from tests.conftest import shared_file
+
+
+@pytest.fixture(scope="module")
+def detector(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    return open_detector(Settings(model_name=str(model), data_dir=tmp_path_factory.mktemp("data"), detector="yolo"))
+
+
+def film_with_a_pause(path: Path) -> Path:
+    """Two seconds of pictures, nothing for seven, two seconds more."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height = 320, 240
+        for number in [*range(20), *range(90, 110)]:
+            grey = np.full((240, 320, 3), number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("name", ["sam2_bedroom.mp4", "mediabunny_cursed-vfr.mp4"])
+def test_two_second_chunks_give_the_camera_path_of_a_single_one(
+    name: str, detector: Detector, settings: Settings
+) -> None:
+    found = apart(shared_file("media", name), detector, settings)
+    assert found.chunks > 1
+    assert found.p95_px < 1, found
+
+
+def test_a_pause_longer_than_a_chunk_is_no_damage(detector: Detector, settings: Settings, tmp_path: Path) -> None:
+    found = apart(film_with_a_pause(tmp_path / "pause.mp4"), detector, settings)
+    assert found == Apart("pause.mp4", frames=40, chunks=found.chunks, median_px=0, p95_px=0, max_px=0)
+    assert found.chunks >= 4
