@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -275,3 +279,46 @@ def test_the_oldest_transaction_is_found_and_warned_of(
     said = capsys.readouterr()
     assert "warning" in said.out + said.err
     assert "oldest_transaction" in said.out + said.err
+
+
+def test_cleanup_says_what_it_removes_and_a_dry_run_removes_nothing(house: House, tmp_path: Path) -> None:
+    old, abandoned = house.job("done", age_days=15), house.job("uploading", age_days=2)
+    temporary = tmp_path / "temporary"
+    left = temporary / "framefleet-work-killed"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    assert house.settings.database_url is not None
+    env = dict(os.environ) | {
+        "DATABASE_URL": house.settings.database_url.get_secret_value(),
+        "STORAGE_URL": house.settings.storage_root_url,
+        "TMPDIR": str(temporary),
+    }
+
+    expected = {
+        "rescued_claims": 0,
+        "expired_uploads": [str(abandoned)],
+        "deleted_jobs": [str(old)],
+        "deleted_orphans": [],
+        "removed_folders": [str(left)],
+        "oldest_transaction_seconds": 0.0,
+    }
+    both = (
+        "import sys; from backend.cli import cli\n"
+        "cli(['cleanup', '--json', '--dry-run'], standalone_mode=False)\n"
+        "sys.stdin.readline()\n"
+        "cli(['cleanup', '--json'], standalone_mode=False)"
+    )  # one process: its start is most of the time
+    command = [sys.executable, "-u", "-c", both]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"dry_run": True, **expected}
+        assert house.is_whole(old)
+        assert house.is_whole(abandoned)
+        assert left.exists()
+        said, _ = process.communicate("go on\n", timeout=60)
+    assert json.loads(said) == {"dry_run": False, **expected}
+    assert process.returncode == 0
+    assert house.is_gone(old)
+    assert house.objects(abandoned) == []
+    assert not left.exists()
