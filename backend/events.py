@@ -42,6 +42,20 @@ class Event(StrEnum):
     DATABASE_STARTED = "database_started"
     DATABASE_STOPPED = "database_stopped"
     REQUEST_FAILED = "request_failed"
+    # Stopping and cleaning up.
+    SPOT_NOTICE = "spot_notice"
+    SPOT_UNKNOWN = "spot_unknown"
+    SCALE_IN_PROTECTION_REFUSED = "scale_in_protection_refused"
+    SCALE_IN_PROTECTION_KEPT = "scale_in_protection_kept"
+    SCALE_IN_PROTECTION_OFF = "scale_in_protection_off"
+    JOB_RELEASED = "job_released"
+    DUTY_FAILED = "duty_failed"
+    UPLOAD_EXPIRED = "upload_expired"
+    JOB_DELETED = "job_deleted"
+    ORPHAN_DELETED = "orphan_deleted"
+    ORPHANS_KEPT = "orphans_kept"
+    LEFTOVER_REMOVED = "leftover_removed"
+    OLDEST_TRANSACTION = "oldest_transaction"
 
 
 def configure(level: int = logging.INFO) -> None:
