@@ -14,13 +14,15 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
 
 from backend.api import schemas
+from backend.api.conditional import polled
 from backend.api.context import context
 from backend.api.files import send_object
 from backend.db.models import Job
 from backend.errors import InvalidRequest, InvalidState, ObjectNotFound, StorageError, UnsupportedInput
 from backend.jobs.manifest import manifest_key
 from backend.jobs.outputs import output_name
-from backend.jobs.resource import API, chunk_resource, job_resources
+from backend.jobs.progress import progress_of
+from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
@@ -95,8 +97,11 @@ def list_jobs(query: schemas.JobQuery) -> Response:
 
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
 def get_job(path: schemas.JobPath) -> Response:
+    """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
     app = context()
-    return jsonify(job_resources(app.database, [app.jobs.get(path.job_id)])[0])
+    job = app.jobs.get(path.job_id)
+    (progress,) = progress_of(app.database, [job])
+    return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel", summary="Cancel a job", responses={200: schemas.JobResource})
@@ -117,7 +122,7 @@ def retry_job(path: schemas.JobPath) -> Response:
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
 def list_chunks(path: schemas.JobPath) -> Response:
-    return jsonify({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
+    return polled({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
 
 
 @blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film")

@@ -31,7 +31,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "deep_mode": job.deep_mode,
         "progress_pct": progress.pct,
         "total_chunks": job.total_chunks,
-        "completed_chunks": job.completed_chunks,
+        "completed_chunks": progress.completed_chunks,
         "failed_chunks": progress.failed_chunks,
         "eta_seconds": progress.eta_seconds,
         "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
