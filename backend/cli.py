@@ -17,6 +17,7 @@ from rich.table import Table
 
 from backend import __version__, events
 from backend.errors import FramefleetError, InvalidParams
+from backend.jobs.queue import Queue
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.local.parts import database_of
@@ -240,6 +241,31 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
                 f"[{'green]ok  ' if finding.ok else 'red]MEND'}[/] {_plain(finding.name)}: {_plain(finding.says)}"
             )
     sys.exit(EXIT_DONE if all(f.ok for f in findings) else EXIT_FAILED)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--orphans", is_flag=True, help="Remove objects without a job even where they are suspiciously many.")
+@data_dir_option
+@json_option
+def cleanup(dry_run: bool, orphans: bool, data_dir: Path | None, as_json: bool) -> None:
+    """Do now what the janitor does: rescue, expire uploads, delete old jobs and what killed workers left."""
+    from backend.workers.janitor import Janitor
+
+    with _reported(as_json), _connected(data_dir) as (service, settings):
+        queue = Queue(service.database, settings)
+        janitor = Janitor(service.database, queue, open_store(settings), settings, dry_run=dry_run)
+        swept = janitor.sweep(orphans_even_many=orphans).as_dict()
+    if as_json:
+        click.echo(json.dumps({"dry_run": dry_run, **swept}))
+        return
+    for name, what in swept.items():
+        words = f"{len(what)}" if isinstance(what, list) else f"{what}"
+        out.print(f"{name.replace('_', ' ')}: {words}")
+        for one in what if isinstance(what, list) else []:
+            out.print(f"  {_plain(one)}", soft_wrap=True)
+    if dry_run:
+        out.print("Nothing was changed.")
 
 
 def main() -> None:

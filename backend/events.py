@@ -41,6 +41,20 @@ class Event(StrEnum):
     METRICS_LISTENING = "metrics_listening"
     METRICS_SENT = "metrics_sent"
     METRICS_FAILED = "metrics_failed"
+    # Stopping and cleaning up.
+    SPOT_NOTICE = "spot_notice"
+    SPOT_UNKNOWN = "spot_unknown"
+    SCALE_IN_PROTECTION_REFUSED = "scale_in_protection_refused"
+    SCALE_IN_PROTECTION_KEPT = "scale_in_protection_kept"
+    SCALE_IN_PROTECTION_OFF = "scale_in_protection_off"
+    JOB_RELEASED = "job_released"
+    DUTY_FAILED = "duty_failed"
+    UPLOAD_EXPIRED = "upload_expired"
+    JOB_DELETED = "job_deleted"
+    ORPHAN_DELETED = "orphan_deleted"
+    ORPHANS_KEPT = "orphans_kept"
+    LEFTOVER_REMOVED = "leftover_removed"
+    OLDEST_TRANSACTION = "oldest_transaction"
 
 
 Listener = Callable[[Event, str, Mapping[str, object]], None]

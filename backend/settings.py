@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     # Child processes that parse hostile bytes.
     sandbox_silence_seconds: Positive = Field(60.0, validation_alias="SANDBOX_SILENCE_SECONDS")
     sandbox_memory_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SANDBOX_MEMORY_BYTES")
+    probe_seconds: Positive = Field(600.0, validation_alias="PROBE_SECONDS")  # a file without an index is read whole
     max_pixels: int = Field(8192 * 8192, gt=0, validation_alias="MAX_PIXELS")
 
     # What operators see. Off unless asked for.
@@ -98,6 +99,17 @@ class Settings(BaseSettings):
         None, validation_alias="OTEL_TRACES_EXPORTER"
     )
     otel_sdk_disabled: bool = Field(False, validation_alias="OTEL_SDK_DISABLED")
+
+    # Stopping and cleaning up.
+    ecs_agent_uri: str | None = Field(None, pattern="^http://", validation_alias="ECS_AGENT_URI")  # set by ECS
+    scale_in_protection: Literal["auto", "off"] = Field("auto", validation_alias="SCALE_IN_PROTECTION")
+    scale_in_protection_minutes: int = Field(60, ge=2, le=2880, validation_alias="SCALE_IN_PROTECTION_MINUTES")
+    spot_notice: Literal["off", "ec2"] = Field("off", validation_alias="SPOT_NOTICE")
+    spot_metadata_url: str = Field("http://169.254.169.254", pattern="^http://", validation_alias="SPOT_METADATA_URL")
+    spot_poll_seconds: Positive = Field(5.0, validation_alias="SPOT_POLL_SECONDS")
+    retention_days: float = Field(14.0, ge=0, validation_alias="RETENTION_DAYS")  # 0: for ever
+    upload_expire_hours: Positive = Field(24.0, validation_alias="UPLOAD_EXPIRE_HOURS")
+    oldest_transaction_warn_seconds: Positive = Field(300.0, validation_alias="OLDEST_TRANSACTION_WARN_SECONDS")
 
     @field_validator("storage_url")
     @classmethod

@@ -17,7 +17,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -78,6 +78,9 @@ class EmbeddedPostgres:
                 self._users.close()
             if self._is_running():
                 self._command("pg_ctl", "-w", "-m", "fast", "stop")
+                if self._socket_folder() != self._data:
+                    with suppress(OSError):  # whatever else is in it stays
+                        self._socket_folder().rmdir()
                 emit(Event.DATABASE_STOPPED, folder=str(self.folder))
 
     def __enter__(self) -> Self:
@@ -114,6 +117,7 @@ class EmbeddedPostgres:
         socket_folder = self._socket_folder()
         if socket_folder != self._data:
             socket_folder.mkdir(mode=0o700, exist_ok=True)
+            os.utime(socket_folder)  # young again: what cleans up after killed servers leaves it alone
             if self._as_user:
                 os.chown(socket_folder, self._as_user["user"], self._as_user["group"])
         settings = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SERVER_OPTIONS.items())

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from backend.db.engine import Database
 from backend.db.sql import statement
+from backend.jobs.health import oldest_transaction
 
 WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately
 SEEN_EVERY_SEC = 15.0
@@ -45,13 +46,14 @@ class Figures:
 
 
 def read_figures(database: Database) -> Figures:
-    """One short transaction. Raises DatabaseUnavailable."""
+    """Raises DatabaseUnavailable."""
     window = {"window_seconds": WINDOW_SECONDS}
     with database.transaction() as connection:
         connection.execute(READ_TIMEOUT)
         row = connection.execute(statement("queue_metrics"), window).mappings().one()
         jobs = connection.execute(statement("jobs_by_status"), window).all()
         workers = connection.execute(statement("workers_by_kind"), {"silent_seconds": SILENT_SECONDS}).all()
+    transaction = oldest_transaction(database)
     return Figures(
         queued_chunks=row["queued_chunks"],
         processing_chunks=row["processing_chunks"],
@@ -60,7 +62,7 @@ def read_figures(database: Database) -> Figures:
         # A clock that was set back must not make a wait negative.
         oldest_queued_seconds=max(0.0, float(row["oldest_queued_seconds"])),
         oldest_aggregation_seconds=max(0.0, float(row["oldest_aggregation_seconds"])),
-        oldest_transaction_seconds=max(0.0, float(row["oldest_transaction_seconds"])),
+        oldest_transaction_seconds=max(0.0, transaction.seconds) if transaction else 0.0,
         workers={kind: count for kind, count in workers},
         jobs=_summed((status, count) for status, _, count in jobs),
         failed_jobs=_summed((code or "internal_error", count) for status, code, count in jobs if status == "failed"),

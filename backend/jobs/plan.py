@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import insert
@@ -10,10 +11,11 @@ from sqlalchemy import insert
 from backend.db.engine import Database
 from backend.db.models import Chunk
 from backend.db.sql import statement
-from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge, unexpected
-from backend.events import Event, emit, error, warn
+from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
+from backend.events import Event, emit
 from backend.jobs import manifest
 from backend.jobs.lease import LeaseKeeper
+from backend.jobs.outcome import job_outcome
 from backend.jobs.queue import JobClaim, Queue
 from backend.jobs.segments import Segment, cut
 from backend.media.facts import VideoFacts
@@ -37,28 +39,15 @@ class Planner:
         self._store = store
         self._settings = settings
 
-    def plan(self, claim: JobClaim) -> None:
-        """Never raises what is the source's fault: the job then says so. Raises DatabaseUnavailable."""
-        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
-        try:
-            self._plan(claim)
-        except ClaimLost as lost:
-            warn(Event.CLAIM_LOST, **ids, message=lost.message)
-        except FramefleetError as failure:
-            self._fail(claim, failure, ids)
-        except Exception as failure:  # noqa: BLE001 - a fault of ours, or the child's: tried again, the log has the trace
-            error(Event.JOB_FAILED, **ids, exc_info=failure)
-            self._fail(claim, unexpected(failure), ids)
+    def plan(self, claim: JobClaim, check: Callable[[], None] = lambda: None) -> None:
+        """What is the source's fault ends in the job. `check` is called while the source is looked at.
 
-    def _fail(self, claim: JobClaim, failure: FramefleetError, ids: dict[str, Any]) -> None:
-        try:
-            status = self._queue.fail_job(claim, failure)
-        except ClaimLost as lost:
-            warn(Event.CLAIM_LOST, **ids, message=lost.message)
-            return
-        warn(Event.JOB_FAILED, **ids, error_code=failure.code, message=failure.message, status=status)
+        Raises DatabaseUnavailable, and Drain from `check` after giving the job back.
+        """
+        with job_outcome(self._queue, claim):
+            self._plan(claim, check)
 
-    def _plan(self, claim: JobClaim) -> None:
+    def _plan(self, claim: JobClaim, check: Callable[[], None]) -> None:
         with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:
             source = open_source(claim.input_uri, self._settings)
             if source.info.size_bytes == 0:
@@ -66,7 +55,12 @@ class Planner:
             if source.info.size_bytes > self._settings.max_source_bytes:
                 raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
             reader = RangeReader(source)
-            facts = probe_source(reader, self._settings)
+
+            def check_both() -> None:
+                lease.check()
+                check()
+
+            facts = probe_source(reader, self._settings, check_both)
             chunk_seconds = self._settings.chunk_seconds if claim.deep_mode is DeepMode.GPU else float("inf")
             cuts = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
             lease.check()
@@ -86,8 +80,11 @@ class Planner:
             connection.execute(insert(Chunk), [_chunk_row(claim, piece) for piece in cuts])
 
 
-def probe_source(reader: RangeReader, settings: Settings) -> VideoFacts:
-    """Facts of a video, parsed in a child process. Raises a MediaError for what is no video."""
+def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], None] = lambda: None) -> VideoFacts:
+    """Facts of a video, parsed in a child process.
+
+    Raises a MediaError for what is no video, SandboxTimeout after PROBE_SECONDS, and what `check` raises.
+    """
     params = {"max_pixels": settings.max_pixels, "threads": PROBE_THREADS}
     with MediaProcess(
         "probe",
@@ -95,6 +92,8 @@ def probe_source(reader: RangeReader, settings: Settings) -> VideoFacts:
         reader,
         silence_sec=settings.sandbox_silence_seconds,
         memory_bytes=settings.sandbox_memory_bytes,
+        check=check,
+        total_sec=settings.probe_seconds,
     ) as process:
         for _ in process.messages():  # a probe says nothing until its result
             continue

@@ -191,16 +191,19 @@ def _render(work: AggregateWork, params: CropParams, frame_pts: NDArray[np.int64
     path_file = work.folder / "path.npy"
     # float64 holds every PTS below 2^53 exactly; a stream's clock never gets there.
     np.save(path_file, np.column_stack([frame_pts.astype(np.float64), path.x, path.y, path.width, path.height]))
+    share = ANALYSIS_SHARE
     with MediaProcess(
         "render",
         _render_order(work, params, path) | {"path_file": str(path_file)},
         work.reader,
         silence_sec=work.settings.sandbox_silence_seconds,
         memory_bytes=work.settings.sandbox_memory_bytes,
+        check=lambda: work.report(share),
     ) as process:
         for message in process.messages():
-            share = min(1.0, int(message["frames"]) / len(frame_pts))
-            work.report(ANALYSIS_SHARE + (1 - ANALYSIS_SHARE) * share)
+            rendered = min(1.0, int(message["frames"]) / len(frame_pts))
+            share = ANALYSIS_SHARE + (1 - ANALYSIS_SHARE) * rendered
+            work.report(share)
         result = process.result
     broken = {"video packets": int(result["broken_packets"]), "sound packets": int(result["broken_audio_packets"])}
     return [f"{count} {what} were broken and left out." for what, count in broken.items() if count]

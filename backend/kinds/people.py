@@ -82,6 +82,7 @@ class _ChunkAnalysis:
                 silence_sec=work.settings.sandbox_silence_seconds,
                 memory_bytes=work.settings.sandbox_memory_bytes,
                 ring=ring,
+                check=lambda: work.report(self._share_done()),
             ) as process:
                 for batch in self._batches(process):
                     self._detect(batch, ring)

@@ -26,6 +26,7 @@ from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
+from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
 URI_SCHEMES = ("http", "https", "s3", "gs", "file")
@@ -59,6 +60,7 @@ class Run:
         kind_named(kind).parse_params(params)
         check_given(given)
         began = time.monotonic()
+        remove_leftovers()
         with database_of(self._settings) as (database, settings):
             store = open_store(settings)
             request = NewJob(kind, "", Path(given).name, params, deep_mode=self._deep_mode)

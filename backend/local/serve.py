@@ -20,6 +20,7 @@ from backend.local.gunicorn_hooks import PARENT_VARIABLE
 from backend.local.parts import Fleet, database_of
 from backend.settings import Settings
 from backend.workers.command import EXIT_BAD_SETUP
+from backend.workers.leftovers import remove_leftovers
 
 API_THREADS = 8
 START_TIMEOUT_SEC = 30.0
@@ -53,6 +54,7 @@ class Service:
 
     def __enter__(self) -> Self:
         """Raises ServiceFailed or DatabaseUnavailable when a part cannot start."""
+        remove_leftovers()
         with ExitStack() as stack:
             self.database, self.settings = stack.enter_context(database_of(self._given))
             self.fleet = stack.enter_context(Fleet(self.settings, self.settings.data_dir / "logs"))

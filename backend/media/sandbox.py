@@ -17,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
@@ -36,6 +37,7 @@ KEPT_ENVIRONMENT = (
     "PYTHONDONTWRITEBYTECODE",
 )
 EXIT_GRACE_SEC = 5.0
+CHECK_EVERY_SEC = 1.0
 # Messages that may wait for the parent; past that the child waits, so that it cannot fill the parent's memory.
 QUEUED_MESSAGES = 64
 STDERR_TAIL_BYTES = 2000
@@ -88,9 +90,16 @@ class MediaProcess:
         silence_sec: float,
         memory_bytes: int,
         ring: FrameRing | None = None,
+        check: Callable[[], None] = lambda: None,
+        total_sec: float = float("inf"),
     ) -> None:
+        """`check` is called about once a second while the child is waited for, and may raise. `total_sec` bounds all of
+        it: bytes that trickle in are a sign of life, but not for ever."""
         self._reader = reader
         self._silence_sec = silence_sec
+        self._check = check
+        self._total_sec = total_sec
+        self._began_at = time.monotonic()
         self._read_error: Exception | None = None
         self._inbox: queue.Queue[dict[str, Any] | Exception] = queue.Queue(QUEUED_MESSAGES)
         self._left = threading.Event()
@@ -129,6 +138,7 @@ class MediaProcess:
         ]
         for thread in self._threads:
             thread.start()
+        _living.add(self)
 
     @property
     def pid(self) -> int:
@@ -167,8 +177,10 @@ class MediaProcess:
         self._heard_at = time.monotonic()
         while True:
             left_sec = self._heard_at + self._silence_sec - time.monotonic()
+            self._check()
+            self._check_total()
             try:
-                message = self._inbox.get(timeout=max(0.0, left_sec))
+                message = self._inbox.get(timeout=min(CHECK_EVERY_SEC, max(0.0, left_sec)))
                 break
             except queue.Empty:
                 if time.monotonic() - self._heard_at < self._silence_sec:
@@ -181,6 +193,18 @@ class MediaProcess:
         if self._read_error is not None:
             raise self._read_error
         raise SandboxCrashed(f"The media process died ({self._exit_reason()}).") from message
+
+    def _check_total(self) -> None:
+        if time.monotonic() - self._began_at > self._total_sec:
+            raise SandboxTimeout(
+                f"Looking at the video took more than {self._total_sec:.0f} s: its source is too slow, or too large to "
+                "be read without an index."
+            )
+
+    def kill(self) -> None:
+        """Ends the child at once; whoever waits for it hears that it died."""
+        if self._process.poll() is None:
+            self._process.kill()
 
     def _exit_reason(self) -> str:
         try:
@@ -231,8 +255,8 @@ class MediaProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._left.set()
-        if self._process.poll() is None:
-            self._process.kill()
+        _living.discard(self)
+        self.kill()
         self._process.wait()
         for sock in (self._bytes_sock, self._messages_sock):
             with contextlib.suppress(OSError):  # the child hung up first
@@ -241,6 +265,15 @@ class MediaProcess:
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
         self._stderr.close()
+
+
+_living: weakref.WeakSet[MediaProcess] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """Ends every child of this process: it is about to end itself, and leaves no context manager."""
+    for process in list(_living):
+        process.kill()
 
 
 def _allocated(size_bytes: int) -> IO[bytes]:

@@ -61,6 +61,14 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]: ...
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Names between `prefix`, which ends with a slash, and the next slash of the keys below it; each once."""
+        ...
+
+    def untouched_seconds(self, prefix: str) -> float | None:
+        """Since the youngest object under `prefix` was written; None where there is none."""
+        ...
+
     def source(self, key: str) -> Source: ...
 
     def uri(self, key: str) -> str:

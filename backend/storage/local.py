@@ -25,7 +25,7 @@ from backend.errors import (
 )
 from backend.storage.base import ObjectInfo
 from backend.storage.files import pread_all, temporary_file
-from backend.storage.names import check_key, check_prefix
+from backend.storage.names import check_folder, check_key, check_prefix
 
 COPY_BYTES = 1024 * 1024
 STALE_TEMPORARY_SEC = 24 * 3600
@@ -145,6 +145,20 @@ class LocalStore:
         """Keys that begin with `prefix`, in the order of their characters, as S3 lists them."""
         folder = check_prefix(prefix).rpartition("/")[0]
         return (key for key in self._walk(folder) if key.startswith(prefix))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        folder = self._root / check_folder(prefix)
+        with _store_errors(self._root), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+            yield from (name for name in found if any(True for _ in self._walk(f"{prefix}{name}")))
+
+    def untouched_seconds(self, prefix: str) -> float | None:
+        youngest: float | None = None
+        for key in self.list(check_folder(prefix)):
+            with contextlib.suppress(FileNotFoundError):  # deleted just now
+                written_at = (self._root / key).stat().st_mtime
+                youngest = written_at if youngest is None else max(youngest, written_at)
+        return None if youngest is None else time.time() - youngest
 
     def source(self, key: str) -> FileSource:
         return FileSource(self._path(key))

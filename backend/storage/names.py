@@ -36,6 +36,13 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+def check_folder(prefix: str) -> str:
+    """The prefix itself, when it names a folder of keys. Raises ValueError for every other one."""
+    if not prefix.endswith("/"):
+        raise ValueError(f"not a folder of objects: {prefix[:80]!r}")
+    return check_prefix(prefix)
+
+
 def split_object_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of `s3://bucket/key` or `gs://bucket/key`; the key may be empty.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +27,7 @@ from backend.errors import (
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.files import temporary_file
-from backend.storage.names import check_key, check_prefix, content_disposition
+from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
 from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, source_errors, store_errors
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
@@ -177,6 +178,21 @@ class S3Store:
             for page in pages:
                 for item in page.get("Contents", ()):
                     yield item["Key"].removeprefix(self._prefix)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        whole = self._prefix + check_folder(prefix)
+        paginator = self._client.get_paginator("list_objects_v2")
+        with store_errors(f"{self._scheme}://{self._bucket}/{whole}"):
+            for page in paginator.paginate(Bucket=self._bucket, Prefix=whole, Delimiter="/"):
+                for item in page.get("CommonPrefixes", ()):
+                    yield item["Prefix"].removeprefix(whole).rstrip("/")
+
+    def untouched_seconds(self, prefix: str) -> float | None:
+        whole = self._prefix + check_folder(prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=whole)
+        with store_errors(f"{self._scheme}://{self._bucket}/{whole}"):
+            written = [item["LastModified"] for page in pages for item in page.get("Contents", ())]
+        return (datetime.now(UTC) - max(written)).total_seconds() if written else None
 
     def source(self, key: str) -> S3Source:
         return S3Source(self._client, self._bucket, self._place(key)["Key"], scheme=self._scheme)

@@ -7,16 +7,18 @@ held.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from backend.db.engine import Database
-from backend.errors import ClaimLost, FramefleetError, ModelMissing, unexpected
-from backend.events import Event, emit, error, warn
+from backend.db.sql import statement
+from backend.errors import ModelMissing
+from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.lease import LeaseKeeper
+from backend.jobs.outcome import give_back_job, job_outcome
 from backend.jobs.outputs import output_place
 from backend.jobs.plan import Planner
 from backend.jobs.queue import JobClaim, Queue
@@ -31,8 +33,11 @@ from backend.storage.range_reader import RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.detector import open_detector
 from backend.workers import command
+from backend.workers.duties import Duties
 from backend.workers.gpu_chunk_worker import JSON_TYPE, ChunkWorker
-from backend.workers.loop import Drain, WorkerLoop
+from backend.workers.janitor import Janitor
+from backend.workers.leftovers import work_folder
+from backend.workers.loop import WorkerLoop
 
 # One cpu job must not end a worker that plans and joins all the others.
 MODEL_RETRY_SEC = 60.0
@@ -51,24 +56,16 @@ class Aggregator:
         claim = self._queue.claim_job(JobStatus.AGGREGATING, only_job)
         if claim is None:
             return False
-        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
-        emit(Event.AGGREGATION_CLAIMED, **ids)
-        try:
-            with LeaseKeeper(
+        emit(Event.AGGREGATION_CLAIMED, job_id=str(claim.job_id), attempt=claim.attempts)
+        with (
+            job_outcome(self._queue, claim),
+            loop.holding(partial(give_back_job, self._queue, claim)),
+            LeaseKeeper(
                 lambda progress: self._queue.heartbeat_job(claim, progress, Stage.RENDERING if progress else None),
                 self._settings.lease_seconds,
-            ) as lease:
-                self._work(claim, lease, loop)
-        except ClaimLost as lost:
-            warn(Event.CLAIM_LOST, **ids, message=lost.message)
-        except Drain:
-            self._queue.release_job(claim)
-            raise
-        except FramefleetError as failure:
-            self._fail(claim, failure, ids)
-        except Exception as failure:  # noqa: BLE001 - a fault of ours: tried again, the log has the trace
-            error(Event.JOB_FAILED, **ids, exc_info=failure)
-            self._fail(claim, unexpected(failure), ids)
+            ) as lease,
+        ):
+            self._work(claim, lease, loop)
         return True
 
     def _work(self, claim: JobClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
@@ -80,7 +77,7 @@ class Aggregator:
             loop.check_drain()
 
         reader = RangeReader(source)
-        with tempfile.TemporaryDirectory(prefix="framefleet-") as folder:
+        with work_folder() as folder:
             result = kind.aggregate(
                 AggregateWork(
                     job_id=str(claim.job_id),
@@ -88,7 +85,7 @@ class Aggregator:
                     params=kind.parse_params(claim.params),
                     artifacts=self._artifacts(claim),
                     reader=reader,
-                    folder=Path(folder),
+                    folder=folder,
                     settings=self._settings,
                     report=report,
                 )
@@ -143,14 +140,6 @@ class Aggregator:
             "detect": (max(ends) - job.started_at).total_seconds(),
         }
 
-    def _fail(self, claim: JobClaim, failure: FramefleetError, ids: dict[str, object]) -> None:
-        try:
-            status = self._queue.fail_job(claim, failure)
-        except ClaimLost as lost:
-            warn(Event.CLAIM_LOST, **ids, message=lost.message)
-            return
-        warn(Event.JOB_FAILED, **ids, error_code=failure.code, message=failure.message, status=status)
-
 
 @command.worker("analysis_worker")
 def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
@@ -165,7 +154,8 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
         nonlocal cpu_worker, load_at
         waiting = queue.claim_job(JobStatus.QUEUED, options.job)
         if waiting is not None:
-            planner.plan(waiting)
+            with loop.holding(partial(give_back_job, queue, waiting)):
+                planner.plan(waiting, loop.check_drain)
             return True
         if aggregator.work_once(loop, options.job):
             return True
@@ -180,7 +170,14 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
                 load_at = time.monotonic() + MODEL_RETRY_SEC
         return cpu_worker is not None and cpu_worker.work_once(loop)
 
-    loop = WorkerLoop("analysis_worker", work_once, queue.rescue_expired, settings)
+    def has_work() -> bool:
+        with database.transaction() as connection:
+            waiting = connection.execute(statement("any_job_waiting")).one_or_none()
+        return waiting is not None or queue.has_queued(DeepMode.CPU)
+
+    # Whoever works for one job alone leaves the others as they are. What else is due every so often is added here.
+    duties = Duties(*Janitor(database, queue, store, settings).duties()) if options.job is None else None
+    loop = WorkerLoop("analysis_worker", work_once, queue.rescue_expired, settings, has_work=has_work, duties=duties)
     try:
         return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
     except ModelMissing as missing:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from uuid import UUID
 
 from backend.db.engine import Database
-from backend.errors import (
-    ArtifactCorrupt,
-    ClaimLost,
-    FramefleetError,
-    ModelMissing,
-    ObjectExists,
-    ObjectNotFound,
-    unexpected,
-)
-from backend.events import Event, emit, error, warn
+from backend.errors import ArtifactCorrupt, ModelMissing, ObjectExists, ObjectNotFound
+from backend.events import Event, emit, warn
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.manifest import artifact_key
+from backend.jobs.outcome import give_back, outcome
 from backend.jobs.queue import ChunkClaim, Queue
 from backend.kinds import kind_named
 from backend.kinds.base import ChunkWork
@@ -29,7 +23,7 @@ from backend.storage.range_reader import BlockCache, RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
 from backend.vision.detector import Detector, open_detector
 from backend.workers import command
-from backend.workers.loop import Drain, WorkerLoop
+from backend.workers.loop import WorkerLoop
 
 JSON_TYPE = "application/json"
 
@@ -60,24 +54,30 @@ class ChunkWorker:
         claim = self._queue.claim_chunk(self._deep_mode, self._only_job)
         if claim is None:
             return False
-        ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts}
+        ids: dict[str, object] = {
+            "job_id": str(claim.job_id),
+            "chunk_index": claim.chunk_index,
+            "attempt": claim.attempts,
+        }
         emit(Event.CHUNK_CLAIMED, **ids)
-        try:
-            with LeaseKeeper(
-                lambda progress: self._queue.heartbeat_chunk(claim, progress), self._settings.lease_seconds
-            ) as lease:
-                self._work(claim, lease, loop)
-        except ClaimLost as lost:
-            warn(Event.CLAIM_LOST, **ids, message=lost.message)
-        except Drain:
+
+        def release() -> None:
             self._queue.release_chunk(claim)
-            emit(Event.CHUNK_RELEASED, **ids)
-            raise
-        except FramefleetError as failure:
-            self._fail(claim, failure, ids)
-        except Exception as failure:  # noqa: BLE001 - a fault of ours: the chunk is tried again, the log has the trace
-            error(Event.CHUNK_FAILED, **ids, exc_info=failure)
-            self._fail(claim, unexpected(failure), ids)
+
+        with (
+            outcome(
+                ids,
+                failed=Event.CHUNK_FAILED,
+                fail=lambda failure: self._queue.fail_chunk(claim, failure),
+                released=Event.CHUNK_RELEASED,
+                release=release,
+            ),
+            loop.holding(partial(give_back, release, Event.CHUNK_RELEASED, ids)),
+            LeaseKeeper(
+                lambda progress: self._queue.heartbeat_chunk(claim, progress), self._settings.lease_seconds
+            ) as lease,
+        ):
+            self._work(claim, lease, loop)
         return True
 
     def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
@@ -153,13 +153,6 @@ class ChunkWorker:
             self._store.put(key, data, content_type=JSON_TYPE)
         return sha256_hex(data)
 
-    def _fail(self, claim: ChunkClaim, failure: FramefleetError, ids: dict[str, object]) -> None:
-        warn(Event.CHUNK_FAILED, **ids, error_code=failure.code, message=failure.message, retryable=failure.retryable)
-        try:
-            self._queue.fail_chunk(claim, failure)
-        except ClaimLost as lost:
-            warn(Event.CLAIM_LOST, **ids, message=lost.message)
-
 
 @command.worker("gpu_chunk_worker")
 def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
@@ -171,7 +164,13 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
         return command.EXIT_BAD_SETUP
     queue = Queue(database, settings)
     worker = ChunkWorker(queue, store, detector, settings, only_job=options.job)
-    loop = WorkerLoop("gpu_chunk_worker", lambda: worker.work_once(loop), queue.rescue_expired, settings)
+    loop = WorkerLoop(
+        "gpu_chunk_worker",
+        lambda: worker.work_once(loop),
+        queue.rescue_expired,
+        settings,
+        has_work=lambda: queue.has_queued(DeepMode.GPU),
+    )
     return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
 
 

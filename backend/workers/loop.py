@@ -1,4 +1,4 @@
-"""The loop every worker runs: claim, work under a lease, finish; drain on SIGTERM."""
+"""The loop every worker runs: protect, claim, work under a lease, finish; drain when told to stop."""
 
 from __future__ import annotations
 
@@ -7,63 +7,96 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from backend.errors import DatabaseUnavailable, ModelMissing
 from backend.events import Event, emit, error, warn
+from backend.jobs.outcome import Drain
 from backend.settings import Settings
+from backend.workers.drain import Stopper
+from backend.workers.duties import Duties
+from backend.workers.scale_in import Unprotected, protection_of
+from backend.workers.spot import spot_watch
 
 RESCUE_EVERY_SEC = 5.0
-
-
-class Drain(Exception):
-    """The worker must stop now: give the claim back and leave."""
 
 
 class WorkerLoop:
     """Calls `work_once` until told to stop. `work_once` returns whether there was anything to do.
 
-    The first SIGTERM or SIGINT: no more claims, what is in hand may take DRAIN_SECONDS; the second: at once.
+    `has_work` looks without claiming; where tasks are protected from scale-in an idle worker asks it first.
+    `duties` run in a thread of their own. A worker that never claims needs no protection from scale-in.
     """
 
-    def __init__(self, name: str, work_once: Callable[[], bool], rescue: Callable[[], int], settings: Settings) -> None:
+    def __init__(
+        self,
+        name: str,
+        work_once: Callable[[], bool],
+        rescue: Callable[[], int],
+        settings: Settings,
+        *,
+        has_work: Callable[[], bool] = lambda: True,
+        claims: bool = True,
+        duties: Duties | None = None,
+    ) -> None:
         self._name = name
         self._work_once = work_once
         self._rescue = rescue
         self._settings = settings
-        self._woken = threading.Event()
-        self._drain_deadline: float | None = None
+        self._has_work = has_work
+        self._duties = duties
+        self._stopper = Stopper(name, settings.drain_seconds)
+        self._protection = protection_of(settings) if claims else Unprotected()
         self._rescued_at = 0.0
+
+    @property
+    def is_stopping(self) -> bool:
+        """No more claims; what is in hand may go on until `check_drain` says otherwise."""
+        return self._stopper.is_asked
 
     def check_drain(self) -> None:
         """Raises Drain when the work in hand must be given back. Called from within the work."""
-        if self._drain_deadline is not None and time.monotonic() >= self._drain_deadline:
-            raise Drain
+        self._protection.renew_if_due()
+        self._stopper.check()
+
+    def holding(self, release: Callable[[], None]) -> AbstractContextManager[None]:
+        """Around the work of a claim: `release` gives it back when the work itself does not get to do so."""
+        return self._stopper.holding(release)
 
     def run(self, *, once: bool = False, idle_exit_sec: float | None = None) -> int:
         """Returns the exit code. `once`: one piece of work, or none when none is due."""
-        self._listen()
-        emit(Event.WORKER_STARTED, worker=self._name, worker_id=self._settings.worker_id, pid=os.getpid())
-        idle_since = time.monotonic()
-        while self._drain_deadline is None:
-            worked = self._step()
-            if worked:
-                idle_since = time.monotonic()
-            if once:
-                break
-            if idle_exit_sec is not None and time.monotonic() - idle_since >= idle_exit_sec:
-                break
-            if not worked:
-                # Spread, so that a fleet does not ask in step.
-                self._woken.wait(self._settings.poll_seconds * random.uniform(0.5, 1.0))
-        emit(Event.WORKER_STOPPED, worker=self._name, worker_id=self._settings.worker_id)
+        with self._around():
+            idle_since = time.monotonic()
+            while not self.is_stopping:
+                worked = self._step()
+                if worked:
+                    idle_since = time.monotonic()
+                if once:
+                    break
+                if idle_exit_sec is not None and time.monotonic() - idle_since >= idle_exit_sec:
+                    break
+                if not worked:
+                    # Spread, so that a fleet does not ask in step.
+                    self._stopper.wait(self._settings.poll_seconds * random.uniform(0.5, 1.0))
         return 0
+
+    @contextmanager
+    def _around(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(self._stopper.listening())
+            stack.enter_context(spot_watch(self._settings, self._stopper.ask))
+            if self._duties is not None:
+                stack.enter_context(self._duties.in_background())
+            stack.callback(self._protection.drop)
+            emit(Event.WORKER_STARTED, worker=self._name, worker_id=self._settings.worker_id, pid=os.getpid())
+            yield
+            emit(Event.WORKER_STOPPED, worker=self._name, worker_id=self._settings.worker_id)
 
     def _step(self) -> bool:
         try:
             self._rescue_sometimes()
-            return self._work_once()
+            return self._protected_work()
         except DatabaseUnavailable as failure:
             warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
             return False
@@ -75,19 +108,17 @@ class WorkerLoop:
             error(Event.WORKER_POLL_FAILED, exc_info=failure)
             return False
 
+    def _protected_work(self) -> bool:
+        if not self._protection.ready(self._has_work) or self.is_stopping:
+            return False
+        worked = self._work_once()
+        self._protection.note(worked)
+        return worked
+
     def _rescue_sometimes(self) -> None:
         if time.monotonic() - self._rescued_at >= min(RESCUE_EVERY_SEC, self._settings.lease_seconds / 2):
             self._rescue()
             self._rescued_at = time.monotonic()
-
-    def _listen(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        patience_sec = self._settings.drain_seconds if self._drain_deadline is None else 0.0
-        self._drain_deadline = time.monotonic() + patience_sec
-        self._woken.set()
 
 
 def exit_with_parent(parent_pid: int, poll_sec: float = 1.0) -> None:

@@ -14,8 +14,8 @@ from backend.errors import DatabaseUnavailable, InvalidRequest
 from backend.events import Event, emit
 from backend.jobs.figures import SEEN_EVERY_SEC
 from backend.settings import Settings
+from backend.workers.duties import Duties, Duty
 from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender
-from backend.workers.ticker import Ticker
 
 # Whose work is not on the machines that come and go with the queue.
 SENDERS = frozenset({"analysis_worker"})
@@ -33,7 +33,8 @@ def vitals(name: str, settings: Settings, database: Database) -> Iterator[None]:
         stack.enter_context(presence(name, settings, database))
         if settings.metrics == "cloudwatch" and name in SENDERS:
             sender = CloudWatchSender(database, settings)
-            stack.enter_context(Ticker("cloudwatch", sender.send_if_due, ASK_EVERY_SEC))
+            # Not among the janitor's duties: deleting a thousand objects would leave out a minute.
+            stack.enter_context(Duties(Duty("cloudwatch", ASK_EVERY_SEC, sender.send_if_due)).in_background())
         yield
 
 
@@ -47,7 +48,7 @@ def presence(name: str, settings: Settings, database: Database) -> Iterator[None
             connection.execute(statement("worker_seen"), row)
 
     try:
-        with Ticker("presence", seen, SEEN_EVERY_SEC):
+        with Duties(Duty("presence", SEEN_EVERY_SEC, seen)).in_background():
             yield
     finally:
         with suppress(DatabaseUnavailable), database.transaction() as connection:  # else its silence tells

@@ -32,10 +32,6 @@ WITH queued AS (
         SELECT max(c.completed_at) AS at FROM video_analysis_chunks c WHERE c.job_id = j.id
     ) ready
     WHERE j.status = 'aggregating'
-), open_transaction AS (
-    SELECT min(xact_start) AS oldest_at
-    FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 )
 SELECT queued.n AS queued_chunks,
        working.n AS processing_chunks,
@@ -43,6 +39,5 @@ SELECT queued.n AS queued_chunks,
        outcomes.completed
            + (SELECT coalesce(sum(total_chunks), 0) FROM ended WHERE status = 'done') AS completed_chunks,
        coalesce(extract(epoch FROM now() - queued.oldest_at), 0) AS oldest_queued_seconds,
-       coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds,
-       coalesce(extract(epoch FROM clock_timestamp() - open_transaction.oldest_at), 0) AS oldest_transaction_seconds
-FROM queued, working, outcomes, joining, open_transaction
+       coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds
+FROM queued, working, outcomes, joining

@@ -13,9 +13,11 @@ SET status = CASE WHEN todo.completed = j.total_chunks THEN 'aggregating' ELSE '
     error_code = NULL,
     error_message = NULL,
     error_retryable = NULL,
+    expires_at = NULL,
     updated_at = now()
 FROM (
     SELECT count(*) FILTER (WHERE status = 'completed') AS completed
     FROM video_analysis_chunks WHERE job_id = :job_id
 ) todo
 WHERE j.id = :job_id AND j.status = 'failed'
+  AND (j.expires_at IS NULL OR j.expires_at > now())  -- else the janitor is deleting its objects

@@ -1,0 +1,7 @@
+-- Looks without claiming: is there a job to plan or to aggregate?
+SELECT 1
+FROM video_analysis_jobs
+WHERE (status = 'aggregating' OR (status = 'queued' AND total_chunks IS NULL))
+  AND available_at <= now()
+  AND lease_expires_at IS NULL
+LIMIT 1

@@ -1,0 +1,124 @@
+"""When a worker stops, and what becomes of the work in its hands.
+
+The first SIGTERM, SIGINT or spot notice: no more claims, and the work in hand may take DRAIN_SECONDS. After that, or at
+the second signal, the work is given back: at its next `check`, or, where it does not come to one within
+FORCE_GRACE_SEC (an upload, a long computation), by a thread of its own, which then ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from backend.errors import DatabaseUnavailable
+from backend.events import Event, emit, warn
+from backend.jobs.outcome import Drain
+from backend.media import sandbox
+
+FORCE_GRACE_SEC = 1.0
+ENFORCE_EVERY_SEC = 0.05
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopper:
+    """Thread-safe. `ask` is the first notice, asking again is the second."""
+
+    def __init__(self, worker: str, drain_seconds: float) -> None:
+        self._worker = worker
+        self._drain_seconds = drain_seconds
+        self._deadline: float | None = None
+        self._asked = threading.Event()
+        self._left = threading.Event()
+        self._lock = threading.RLock()
+        self._release: Callable[[], None] | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        return self._asked.is_set()
+
+    def ask(self, reason: str) -> None:
+        with self._lock:
+            first = self._deadline is None
+            self._deadline = time.monotonic() + (self._drain_seconds if first else 0.0)
+            self._asked.set()
+        emit(Event.WORKER_DRAINING, worker=self._worker, reason=reason, at_once=not first)
+        if first:
+            threading.Thread(target=self._enforce, name="drain", daemon=True).start()
+
+    def check(self) -> None:
+        """Raises Drain when the work in hand must be given back. Called from within the work."""
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise Drain
+
+    def wait(self, seconds: float) -> None:
+        """Returns early when the worker is asked to stop."""
+        self._asked.wait(seconds)
+
+    @contextmanager
+    def holding(self, release: Callable[[], None]) -> Iterator[None]:
+        """Around the work of a claim. `release` gives it back, says so, and may be called from another thread."""
+        with self._lock:
+            self._release = release
+        try:
+            yield
+        finally:
+            # Waits for a release under way: the process then ends here and does not begin with something else.
+            with self._lock:
+                self._release = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """SIGTERM and SIGINT ask. Main thread only.
+
+        The interpreter runs a handler only between two bytecodes of the main thread, which may sit in a long call of
+        a library. The wake-up descriptor is written by the signal itself, and a thread reads it.
+        """
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        earlier_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        earlier = {number: signal.signal(number, _ignore) for number in SIGNALS}
+        watcher = threading.Thread(target=self._watch, args=(reader,), name="signals", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._left.set()
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(earlier_fd)
+            writer.close()
+            watcher.join()
+            reader.close()
+
+    def _watch(self, reader: socket.socket) -> None:
+        while data := reader.recv(1):
+            if data[0] in SIGNALS:
+                self.ask(signal.Signals(data[0]).name)
+
+    def _enforce(self) -> None:
+        while not self._left.wait(ENFORCE_EVERY_SEC):
+            assert self._deadline is not None  # set by `ask`, which starts this thread; a second `ask` moves it
+            if time.monotonic() < self._deadline + FORCE_GRACE_SEC:
+                continue
+            with self._lock:
+                if self._release is not None:  # else nothing is in hand, and the main thread is on its way out
+                    self._end(self._release)
+
+    def _end(self, release: Callable[[], None]) -> None:
+        try:
+            release()
+        except DatabaseUnavailable as failure:  # the lease runs out instead
+            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+        sandbox.end_all()
+        emit(Event.WORKER_STOPPED, worker=self._worker, forced=True)
+        os._exit(0)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """The watching thread answers; without a handler the signal would end the process."""

@@ -1,0 +1,80 @@
+"""Real HTTP servers on loopback, in place of what AWS puts beside a task: the ECS agent, the instance's metadata."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TASK = "arn:aws:ecs:eu-west-1:1:task/fleet/7f"
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@contextmanager
+def loopback(answer: Callable[[Request], tuple[int, bytes]]) -> Iterator[str]:
+    """The server's address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, body = answer(Request(self.command, self.path, headers, self.rfile.read(length)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = respond  # noqa: N815
+
+        def log_message(self, *args: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class Agent:
+    """The ECS agent's task protection. `note` is asked at each request, and what it says is kept beside it."""
+
+    reply: dict[str, Any] | None = None  # instead of doing what is asked
+    status: int = 200
+    note: Callable[[], Any] = lambda: None
+    asked: list[tuple[bool, Any]] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> tuple[int, bytes]:
+        wanted = json.loads(request.body)
+        assert (request.method, request.path) == ("PUT", "/api/task-protection/v1/state")
+        assert request.headers["content-type"] == "application/json"
+        assert 1 <= wanted.get("ExpiresInMinutes", 120) <= 2880
+        self.asked.append((wanted["ProtectionEnabled"], self.note()))
+        if self.reply is not None:
+            return self.status, json.dumps(self.reply).encode()
+        state = {"ProtectionEnabled": wanted["ProtectionEnabled"], "TaskArn": TASK}
+        return 200, json.dumps({"protection": state}).encode()
+
+    @property
+    def wishes(self) -> list[bool]:
+        return [wish for wish, _ in self.asked]
+
+
+def refusal(reason: str) -> dict[str, Any]:
+    return {"failure": {"Arn": TASK, "Reason": reason, "Detail": "no"}}
