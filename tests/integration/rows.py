@@ -25,7 +25,8 @@ def add_job(database: Database, chunks: list[dict[str, Any]], **job: Any) -> UUI
         for index, columns in enumerate(chunks):
             place = {"start_pts": index * 30_000, "end_pts": (index + 1) * 30_000}
             place |= {"start_sec": index * CHUNK_SEC, "end_sec": (index + 1) * CHUNK_SEC}
-            session.add(Chunk(job_id=job_id, chunk_index=index, **place, **columns))
+            mode = {"deep_mode": job.get("deep_mode", "gpu")}
+            session.add(Chunk(job_id=job_id, chunk_index=index, **place, **mode, **columns))
     return job_id
 
 

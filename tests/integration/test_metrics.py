@@ -58,6 +58,7 @@ def busy_queue(database: Database) -> None:
     ready = {"status": "completed", "completed_at": ago(database, 130)}
     add_job(database, [ready], status="aggregating", stage="AGGREGATING")
     add_job(database, [{"status": "queued"}], status="queued", deep_mode="cpu")
+    add_job(database, [{"status": "queued", "on_hold": True}], status="queued", paused_at=ago(database, 9))
 
 
 def test_the_figures_are_those_of_the_rows(database: Database) -> None:
@@ -73,7 +74,7 @@ def test_the_figures_are_those_of_the_rows(database: Database) -> None:
     assert figures.running_workers == 1
     assert figures.backlog_per_worker == 3
     assert figures.workers == {"gpu_chunk_worker": 1, "analysis_worker": 1}
-    assert figures.jobs == {"queued": 1, "processing": 1, "aggregating": 1, "done": 1, "failed": 1, "cancelled": 1}
+    assert figures.jobs == {"queued": 2, "processing": 1, "aggregating": 1, "done": 1, "failed": 1, "cancelled": 1}
     assert figures.failed_jobs == {"media_undecodable": 1}
 
 

@@ -1,15 +1,14 @@
 -- The queue's figures for autoscaling and alarms, in one snapshot. Each count reads a partial index of what is live or
--- ended lately, never the finished chunks of years. Chunks of deep_mode cpu are no work for the GPU fleet.
+-- ended lately, never the finished chunks of years. Chunks of deep_mode cpu
+-- are no work for the GPU fleet, and those of a paused job are none for anybody.
 WITH queued AS (
-    SELECT count(*) AS n, min(c.available_at) FILTER (WHERE c.available_at <= now()) AS oldest_at
-    FROM video_analysis_chunks c
-    JOIN video_analysis_jobs j ON j.id = c.job_id
-    WHERE c.status = 'queued' AND j.deep_mode = 'gpu'
+    SELECT count(*) AS n, min(available_at) FILTER (WHERE available_at <= now()) AS oldest_at
+    FROM video_analysis_chunks
+    WHERE status = 'queued' AND NOT on_hold AND deep_mode = 'gpu'
 ), working AS (
     SELECT count(*) AS n
-    FROM video_analysis_chunks c
-    JOIN video_analysis_jobs j ON j.id = c.job_id
-    WHERE c.status = 'processing' AND j.deep_mode = 'gpu'
+    FROM video_analysis_chunks
+    WHERE status = 'processing' AND deep_mode = 'gpu'
 ), ended AS (
     SELECT id, status, total_chunks
     FROM video_analysis_jobs
