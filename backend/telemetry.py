@@ -21,12 +21,12 @@ _parts: ContextVar[dict[str, float] | None] = ContextVar("parts", default=None)
 
 @contextmanager
 def working(work: Work, trace_context: str | None, **ids: Any) -> Iterator[None]:
-    """Measures one try, and makes it a span of its job's trace. `ids` are the span's attributes, never labels."""
+    """Measures one try, and makes it a span of its job's trace. `ids` (`job_id` and more) are the span's attributes."""
     parts: dict[str, float] = {}
     token = _parts.set(parts)
     began, outcome = time.monotonic(), "ok"
     try:
-        with tracing.span(work, trace_context, ids, "consumer"):
+        with tracing.span(work, trace_context or tracing.job_trace(ids["job_id"]), ids, "consumer"):
             yield
     except BaseException as failure:
         outcome = OUTCOMES.get(type(failure).__name__, "failed")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 import structlog
 
@@ -39,8 +40,10 @@ def start(exporter: SpanExporter, service: str, *, at_once: bool = False) -> Non
 
     global _provider  # one a process, as the exporter's thread is
     processor = SimpleSpanProcessor(exporter) if at_once else BatchSpanProcessor(exporter)
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, where set, win.
-    provider = TracerProvider(resource=Resource({SERVICE_NAME: f"framefleet-{service}"}).merge(Resource.create()))
+    resource = Resource.create()  # reads OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: f"framefleet-{service}"}))
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(processor)
     _provider = provider
 
@@ -81,6 +84,21 @@ def span(
         trace_id = trace.format_trace_id(current_span.get_span_context().trace_id)
         with structlog.contextvars.bound_contextvars(trace_id=trace_id):
             yield
+
+
+def note(**attributes: str) -> None:
+    """Adds attributes to the span that we are in, if any."""
+    if _provider is None:
+        return
+    from opentelemetry import trace
+
+    trace.get_current_span().set_attributes({f"framefleet.{key}": value for key, value in attributes.items()})
+
+
+def job_trace(job_id: str) -> str:
+    """The traceparent of a job that was created outside of any trace: its spans still find together, by its id."""
+    digits = UUID(job_id).hex
+    return f"00-{digits}-{digits[16:]}-01"
 
 
 def current() -> str | None:

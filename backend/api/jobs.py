@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -13,6 +14,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
 
+from backend import tracing
 from backend.api import schemas
 from backend.api.conditional import polled
 from backend.api.context import context
@@ -70,6 +72,11 @@ blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="j
 @blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource})
 def create_job() -> Response:
     """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
+    with tracing.span("create job", dict(request.headers), {}, "server"):
+        return _create_job()
+
+
+def _create_job() -> Response:
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and len(key) > MAX_NAME_CHARACTERS:
         raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
@@ -77,7 +84,8 @@ def create_job() -> Response:
     job = app.jobs.find(key) if key else None
     if job is None:  # an upload that is repeated is not stored a second time
         new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
-        job = _created(new)
+        job = _created(replace(new, trace_context=tracing.current()))
+        tracing.note(job_id=str(job.id))
         if job.id == new.job_id:
             app.plan_soon(job.id)
     response = jsonify(job_resources(app.database, [job])[0])
