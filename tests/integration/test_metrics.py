@@ -14,7 +14,7 @@ from backend.db.engine import Database
 from backend.jobs.figures import list_workers, read_figures
 from backend.settings import Settings
 from backend.workers.metrics import CloudWatchSender
-from backend.workers.vitals import presence
+from backend.workers.vitals import presence, vitals
 from tests.integration.conftest import wait_until
 from tests.integration.rows import add_job, ago, sql
 
@@ -138,3 +138,18 @@ def test_a_worker_is_listed_while_it_runs_with_what_it_holds(database: Database,
         assert list_workers(database)[0]["state"] == "silent"
         sql(database, "INSERT INTO workers (worker_id, kind, seen_at) VALUES ('old', 'x', now() - interval '3 days')")
     assert list_workers(database) == []
+
+
+def test_only_the_analysis_worker_sends(
+    s3_server: str, database: Database, cloudwatch_settings: Settings
+) -> None:  # fmt: skip
+    def turns() -> int:
+        return len(sql(database, "SELECT * FROM metrics_turns"))
+
+    with vitals("gpu_chunk_worker", cloudwatch_settings, database):
+        wait_until(lambda: list_workers(database), 10, "the GPU worker's first tick")
+    assert turns() == 0
+    with vitals("analysis_worker", cloudwatch_settings, database):
+        wait_until(turns, 10, "the analysis worker's turn")
+        name = cloudwatch_settings.metrics_namespace
+        wait_until(lambda: received(s3_server, name, "RunningWorkers"), 10, "the metric")

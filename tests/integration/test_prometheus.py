@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -158,3 +161,23 @@ def test_gpu_facts_are_whole_or_null(client: FlaskClient) -> None:
 def test_the_alarms_are_sound_and_ring_when_they_should() -> None:
     promtool("check", "rules", "alerts.yml")
     promtool("test", "rules", "alerts_test.yml")
+
+
+def test_processes_that_share_a_folder_are_counted_together(tmp_path: Path) -> None:
+    say = "import sys; from backend import counters; from backend.events import Event;"
+    one = say + "counters.count(Event.JOB_CREATED, 'info', {})"
+    both = say + "from pathlib import Path; sys.stdout.buffer.write(counters.exposition(Path(sys.argv[1])))"
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=60,
+        ).stdout.decode()
+        for script in (one, one, both)
+    ]
+    assert samples(texts[-1])["framefleet_jobs_created_total"] == 2
+    assert promtool("check", "metrics", text=texts[-1]) == ""
