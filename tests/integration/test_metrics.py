@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
+from click.testing import CliRunner
 
+from backend.cli import cli
 from backend.db.engine import Database
 from backend.jobs.figures import list_workers, read_figures
-from backend.settings import Settings
+from backend.settings import Settings, get_settings
 from backend.workers.metrics import CloudWatchSender
 from backend.workers.vitals import presence, vitals
 from tests.integration.conftest import wait_until
@@ -153,3 +156,18 @@ def test_only_the_analysis_worker_sends(
         wait_until(turns, 10, "the analysis worker's turn")
         name = cloudwatch_settings.metrics_namespace
         wait_until(lambda: received(s3_server, name, "RunningWorkers"), 10, "the metric")
+
+
+def test_the_command_lists_the_workers(
+    database: Database, database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    get_settings.cache_clear()
+    with presence("analysis_worker", settings.model_copy(update={"worker_id": "[w]1"}), database):
+        wait_until(lambda: list_workers(database), 10, "the worker's row")
+        told = json.loads(CliRunner().invoke(cli, ["workers", "--json"]).stdout)
+        shown = CliRunner().invoke(cli, ["workers"])
+    assert [(worker["worker_id"], worker["state"]) for worker in told["workers"]] == [("[w]1", "idle")]
+    assert shown.exit_code == 0
+    assert "analysis_worker" in shown.stdout
+    get_settings.cache_clear()
