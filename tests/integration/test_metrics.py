@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
 from click.testing import CliRunner
+from sqlalchemy.engine import make_url
 
 from backend.cli import cli
 from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
 from backend.jobs.figures import list_workers, read_figures
 from backend.settings import Settings, get_settings
 from backend.workers.metrics import CloudWatchSender
@@ -171,3 +180,62 @@ def test_the_command_lists_the_workers(
     assert shown.exit_code == 0
     assert "analysis_worker" in shown.stdout
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def pooled(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """The test's database behind PgBouncer in transaction mode, with two server connections for all."""
+    if shutil.which("pgbouncer") is None:
+        pytest.skip("pgbouncer is not installed")
+    url = make_url(database_url)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = f"host={url.query.get('host') or url.host} user={url.username}"
+    place += f" port={url.port}" if url.port else ""
+    text = f"""[databases]
+{url.database} = {place}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+"""
+    with tempfile.TemporaryDirectory(prefix="framefleet-bouncer-") as folder:  # not below a folder closed to nobody
+        Path(folder).chmod(0o755)
+        config = Path(folder) / "pgbouncer.ini"
+        config.write_text(text)
+        account = ["-u", "nobody"] if os.getuid() == 0 else []
+        with (tmp_path / "pgbouncer.log").open("wb") as log:
+            bouncer = subprocess.Popen(["pgbouncer", *account, str(config)], stderr=log)
+        database = Database(f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}", pool_size=8)
+        try:
+            wait_until(lambda: answers(database), 10, "PgBouncer")
+            yield database
+        finally:
+            database.close()
+            bouncer.kill()
+            bouncer.wait(timeout=10)
+
+
+def answers(database: Database) -> bool:
+    try:
+        return bool(sql(database, "SELECT 1"))
+    except DatabaseUnavailable:
+        return False
+
+
+def test_one_turn_a_minute_behind_pgbouncer_and_no_lock_stays(
+    pooled: Database, database: Database, s3_server: str, cloudwatch_settings: Settings
+) -> None:
+    senders = [CloudWatchSender(pooled, cloudwatch_settings) for _ in range(4)]
+    left = "SELECT 60 - extract(second FROM now()) AS seconds"
+    wait_until(lambda: sql(database, left)[0]["seconds"] > 3, 10, "a minute that does not end at once")
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(lambda sender: sender.send_if_due(), senders))
+    assert sent.count(True) == 1
+    sql(database, "UPDATE metrics_turns SET sent_at = sent_at - interval '1 minute'")
+    assert senders[0].send_if_due() is True
+    assert sql(database, "SELECT * FROM pg_locks WHERE locktype = 'advisory'") == []
