@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from backend.errors import DatabaseUnavailable
-from backend.events import Event, emit, warn
+from backend.events import Event, emit, error, warn
 from backend.jobs.outcome import Drain
 from backend.media import sandbox
 
@@ -27,12 +27,13 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopper:
-    """Thread-safe. `ask` is the first notice, asking again is the second."""
+    """Whether, and until when. Thread-safe."""
 
     def __init__(self, worker: str, drain_seconds: float) -> None:
         self._worker = worker
         self._drain_seconds = drain_seconds
         self._deadline: float | None = None
+        self._signals = 0
         self._asked = threading.Event()
         self._left = threading.Event()
         self._lock = threading.RLock()
@@ -43,11 +44,24 @@ class Stopper:
         return self._asked.is_set()
 
     def ask(self, reason: str) -> None:
+        """No more claims; the work in hand has DRAIN_SECONDS from the first time that anybody asked."""
+        self._set_deadline(reason, at_once=False)
+
+    def ask_by_signal(self, reason: str) -> None:
+        """As `ask`; the second signal is impatient. One that follows a spot notice is the first: ECS sends it too."""
         with self._lock:
-            first = self._deadline is None
-            self._deadline = time.monotonic() + (self._drain_seconds if first else 0.0)
+            self._signals += 1
+            self._set_deadline(reason, at_once=self._signals > 1)
+
+    def _set_deadline(self, reason: str, *, at_once: bool) -> None:
+        with self._lock:
+            now, first = time.monotonic(), self._deadline is None
+            if at_once:
+                self._deadline = now
+            elif self._deadline is None:
+                self._deadline = now + self._drain_seconds
             self._asked.set()
-        emit(Event.WORKER_DRAINING, worker=self._worker, reason=reason, at_once=not first)
+        emit(Event.WORKER_DRAINING, worker=self._worker, reason=reason, at_once=at_once)
         if first:
             threading.Thread(target=self._enforce, name="drain", daemon=True).start()
 
@@ -99,11 +113,11 @@ class Stopper:
     def _watch(self, reader: socket.socket) -> None:
         while data := reader.recv(1):
             if data[0] in SIGNALS:
-                self.ask(signal.Signals(data[0]).name)
+                self.ask_by_signal(signal.Signals(data[0]).name)
 
     def _enforce(self) -> None:
         while not self._left.wait(ENFORCE_EVERY_SEC):
-            assert self._deadline is not None  # set by `ask`, which starts this thread; a second `ask` moves it
+            assert self._deadline is not None  # it was set before this thread began; a second signal moves it
             if time.monotonic() < self._deadline + FORCE_GRACE_SEC:
                 continue
             with self._lock:
@@ -115,6 +129,8 @@ class Stopper:
             release()
         except DatabaseUnavailable as failure:  # the lease runs out instead
             warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+        except Exception as failure:  # noqa: BLE001 - whatever it was, this process must end now
+            error(Event.WORKER_POLL_FAILED, exc_info=failure)
         sandbox.end_all()
         emit(Event.WORKER_STOPPED, worker=self._worker, forced=True)
         os._exit(0)

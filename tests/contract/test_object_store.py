@@ -382,3 +382,30 @@ def test_unusable_folder_says_which(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file/objects"):
         open_store(Settings(storage_url=(tmp_path / "file" / "objects").as_uri()))
+
+
+def test_folders_are_what_lies_between_the_prefix_and_the_next_slash(store: ObjectStore) -> None:
+    for key in ("jobs/a/source", "jobs/a/chunks/chunk_0000.json", "jobs/b/output/x.mp4", "jobs/loose", "other/c/x"):
+        store.put(key, b"x")
+    assert list(store.folders("jobs/")) == ["a", "b"]
+    assert list(store.folders("jobs/a/")) == ["chunks"]
+    assert list(store.folders("nothing/")) == []
+    store.delete("jobs/b/output/x.mp4")
+    assert list(store.folders("jobs/")) == ["a"]
+
+
+def test_untouched_seconds_counts_from_the_youngest_object(store: ObjectStore) -> None:
+    assert store.untouched_seconds("jobs/a/") is None
+    store.put("jobs/a/source", b"x")
+    store.put("jobs/ab/source", b"x")
+    untouched_sec = store.untouched_seconds("jobs/a/")
+    assert untouched_sec is not None
+    assert -2 < untouched_sec < 60
+
+
+@pytest.mark.parametrize("prefix", ["", "jobs", "../", "/", "jobs/../"])
+def test_only_a_folder_of_our_own_is_looked_into(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(ValueError, match=r"not an object key|not a folder"):
+        list(store.folders(prefix))
+    with pytest.raises(ValueError, match=r"not an object key|not a folder"):
+        store.untouched_seconds(prefix)

@@ -4,4 +4,6 @@ FROM video_analysis_jobs
 WHERE (status = 'aggregating' OR (status = 'queued' AND total_chunks IS NULL))
   AND available_at <= now()
   AND lease_expires_at IS NULL
+  AND paused_at IS NULL
+  AND NOT EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL)
 LIMIT 1

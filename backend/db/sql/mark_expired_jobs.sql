@@ -7,7 +7,7 @@ SET expires_at = now()
 FROM (
     SELECT id FROM video_analysis_jobs
     WHERE status IN ('done', 'failed', 'cancelled')
-      AND coalesce(completed_at, updated_at) < now() - make_interval(secs => :retention_seconds)
+      AND completed_at < now() - make_interval(secs => :retention_seconds)
       AND expires_at IS NULL
     ORDER BY completed_at
     LIMIT :batch

@@ -1,0 +1,154 @@
+"""Workers as processes that are told to stop: by a second signal, by the instance, in the middle of whatever it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.db.engine import Database
+from backend.errors import SandboxTimeout
+from backend.jobs.plan import probe_source
+from backend.jobs.service import JobService
+from backend.local.sample import make_sample
+from backend.settings import Settings
+from backend.storage.base import ObjectInfo
+from backend.storage.range_reader import RangeReader
+from backend.workers.drain import FORCE_GRACE_SEC
+from tests.integration.conftest import Workers, wait_until
+from tests.integration.test_workers import submit
+from tests.loopback import Agent, loopback, refusal
+
+AT_ONCE_SEC = FORCE_GRACE_SEC + 2.0  # the rest is a busy machine's
+
+STUCK_WORKER = """
+import threading
+from backend import events
+from backend.db.engine import Database
+from backend.jobs.queue import Queue
+from backend.jobs.outcome import give_back
+from backend.settings import get_settings
+from backend.states import DeepMode
+from backend.workers.loop import WorkerLoop
+
+events.configure()
+settings = get_settings()
+queue = Queue(Database(settings.database_url.get_secret_value()), settings)
+
+def work_once():
+    claim = queue.claim_chunk(DeepMode.GPU)
+    ids = {"chunk_index": claim.chunk_index}
+    with loop.holding(lambda: give_back(lambda: queue.release_chunk(claim), events.Event.CHUNK_RELEASED, ids)):
+        print("holding", flush=True)
+        threading.Event().wait()
+
+loop = WorkerLoop("stuck", work_once, lambda: 0, settings)
+loop.run()
+"""
+
+
+def test_a_second_sigterm_releases_the_claim_of_work_that_never_looks_up(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=1).as_uri())
+    assert settings.database_url is not None
+    env = dict(os.environ) | {"DATABASE_URL": settings.database_url.get_secret_value(), "DRAIN_SECONDS": "60"}
+    command = [sys.executable, "-c", STUCK_WORKER]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None and worker.stderr is not None
+        assert worker.stdout.readline() == "holding\n"
+        worker.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):  # the first one leaves it its time
+            worker.wait(timeout=0.3)
+        began = time.monotonic()
+        worker.terminate()
+        assert worker.wait(timeout=20) == 0
+        assert time.monotonic() - began < AT_ONCE_SEC
+        assert '"chunk_released"' in worker.stderr.read()
+    released = JobService(database).chunks(job.id)[0]
+    assert (released.status, released.attempts, released.failures, released.claimed_by) == ("queued", 1, 0, None)
+
+
+def test_a_second_sigterm_ends_a_working_worker_and_its_media_child_at_once(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    workers.fleet.settings = workers.settings.model_copy(update={"drain_seconds": 60.0})
+    job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=8).as_uri())
+    worker = workers.start_chunk_worker()
+    chunk = workers.wait_for_work(job)
+    child = int(Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()[0])
+    worker.process.terminate()
+    wait_until(lambda: '"worker_draining"' in workers.log("chunk-0"), 10, "the worker hears the first signal")
+    service = JobService(database)
+    worker.process.terminate()
+    wait_until(lambda: service.chunks(job.id)[0].status == "queued", AT_ONCE_SEC, "the chunk is given back")
+    assert worker.process.wait(timeout=20) == 0
+    wait_until(lambda: not Path(f"/proc/{child}/stat").exists() or _is_zombie(child), 2, "the media child ends")
+    released = service.chunks(job.id)[chunk.chunk_index]
+    assert (released.status, released.attempts, released.failures) == ("queued", 1, 0)
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_a_task_is_protected_before_its_worker_claims_and_not_when_it_is_idle(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = settings.model_copy(update={"chunk_seconds": 1.0})
+    job = submit(database, few, make_sample(tmp_path / "clip.mp4", seconds=2).as_uri())
+    service = JobService(database)
+    agent = Agent(note=lambda: sum(chunk.attempts for chunk in service.chunks(job.id)))
+    agent.reply = refusal("DEPLOYMENT_BLOCKED")
+    with loopback(agent) as address:
+        monkeypatch.setenv("ECS_AGENT_URI", f"{address}/api")
+        workers.start_chunk_worker()
+        wait_until(lambda: agent.asked, 60, "the worker asks")
+        time.sleep(0.5)  # some polls
+        assert agent.note() == 0  # refused: nothing is claimed
+        agent.asked.clear()
+        agent.reply = None
+        wait_until(lambda: service.get(job.id).status == "aggregating", 60, "the chunks are done")
+        wait_until(lambda: len(agent.asked) == 2, 10, "the protection is dropped")
+    assert agent.asked == [(True, 0), (False, service.get(job.id).total_chunks)]
+
+
+class Trickle:
+    """A source that gives every read a while, and says whether it is alive by that."""
+
+    uri = "trickle"
+
+    def __init__(self, path: Path) -> None:
+        self._data = path.read_bytes()
+        self.info = ObjectInfo(len(self._data), "1")
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        threading.Event().wait(1.0)
+        return self._data[offset : offset + length]
+
+
+def test_a_source_that_trickles_does_not_hold_a_planner_for_ever(settings: Settings, tmp_path: Path) -> None:
+    source = Trickle(make_sample(tmp_path / "clip.mp4", seconds=1))
+    hasty = settings.model_copy(update={"probe_seconds": 0.5})
+    with pytest.raises(SandboxTimeout, match="too slow"):
+        probe_source(RangeReader(source), hasty)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_probe_hears_that_its_claim_is_lost(settings: Settings, tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > 0.2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        probe_source(RangeReader(Trickle(make_sample(tmp_path / "clip.mp4", seconds=1))), settings, check)
