@@ -75,6 +75,7 @@ def _families(figures: Figures) -> Iterable[GaugeMetricFamily]:
         "Age of the oldest open transaction of this database.",
         figures.oldest_transaction_seconds,
     )
+    yield _gauge("framefleet_paused", "Whether the fleet is paused.", float(figures.is_paused))
     yield _gauges("framefleet_workers", "Workers that live.", "kind", figures.workers)
     yield _gauges(
         "framefleet_jobs", "Jobs under way, and those that ended within the last hour.", "status", figures.jobs

@@ -32,6 +32,7 @@ class Figures:
     oldest_queued_seconds: float
     oldest_aggregation_seconds: float
     oldest_transaction_seconds: float
+    is_paused: bool  # the whole fleet
     workers: Mapping[str, int]  # by kind
     jobs: Mapping[str, int]  # by status; ended ones of the last hour
     failed_jobs: Mapping[str, int]  # by error code, of the last hour
@@ -42,7 +43,9 @@ class Figures:
 
     @property
     def backlog_per_worker(self) -> float:
-        return (self.queued_chunks + self.processing_chunks) / max(self.running_workers, 1)
+        """What to scale on. While the fleet is paused nobody may claim, so no capacity is asked for what is queued."""
+        claimable = 0 if self.is_paused else self.queued_chunks
+        return (claimable + self.processing_chunks) / max(self.running_workers, 1)
 
 
 def read_figures(database: Database) -> Figures:
@@ -63,6 +66,7 @@ def read_figures(database: Database) -> Figures:
         oldest_queued_seconds=max(0.0, float(row["oldest_queued_seconds"])),
         oldest_aggregation_seconds=max(0.0, float(row["oldest_aggregation_seconds"])),
         oldest_transaction_seconds=max(0.0, transaction.seconds) if transaction else 0.0,
+        is_paused=row["is_paused"],
         workers={kind: count for kind, count in workers},
         jobs=_summed((status, count) for status, _, count in jobs),
         failed_jobs=_summed((code or "internal_error", count) for status, code, count in jobs if status == "failed"),

@@ -90,6 +90,14 @@ def test_the_figures_are_those_of_the_rows(database: Database) -> None:
     assert figures.failed_jobs == {"media_undecodable": 1}
 
 
+def test_a_paused_fleet_asks_for_no_workers_and_its_queue_is_still_seen(database: Database) -> None:
+    busy_queue(database)
+    sql(database, "UPDATE fleet SET paused_at = now()")
+    figures = read_figures(database)
+    assert figures.is_paused
+    assert (figures.queued_chunks, figures.processing_chunks, figures.backlog_per_worker) == (2, 1, 1)
+
+
 def test_an_open_transaction_shows_its_age(database: Database) -> None:
     with database.transaction() as connection:
         connection.exec_driver_sql("SELECT pg_sleep(0.3)")

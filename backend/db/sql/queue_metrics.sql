@@ -38,5 +38,6 @@ SELECT queued.n AS queued_chunks,
        outcomes.completed
            + (SELECT coalesce(sum(total_chunks), 0) FROM ended WHERE status = 'done') AS completed_chunks,
        coalesce(extract(epoch FROM now() - queued.oldest_at), 0) AS oldest_queued_seconds,
-       coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds
+       coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds,
+       EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL) AS is_paused
 FROM queued, working, outcomes, joining
