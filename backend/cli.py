@@ -17,6 +17,7 @@ from rich.table import Table
 
 from backend import __version__, events
 from backend.errors import FramefleetError, InvalidParams, InvalidState, ObjectNotFound
+from backend.jobs.figures import list_workers
 from backend.jobs.fleet import FleetState, pause_fleet, resume_fleet
 from backend.jobs.queue import Queue
 from backend.jobs.resource import chunk_resource, job_resources
@@ -132,6 +133,23 @@ def list_(limit: int, data_dir: Path | None, as_json: bool) -> None:
         done = f"{row['completed_chunks']}/{row['total_chunks'] or '?'}"
         cells = (row["id"], row["kind"], row["status"], str(row["progress_pct"]), done, row["input"]["name"])
         table.add_row(*map(_plain, cells), row["created_at"][:19])
+    out.print(table)
+
+
+@cli.command()
+@data_dir_option
+@json_option
+def workers(data_dir: Path | None, as_json: bool) -> None:
+    """Show who works, and on what."""
+    with _reported(as_json), _connected(data_dir) as (service, _):
+        rows = list_workers(service.database)
+    if as_json:
+        click.echo(json.dumps({"workers": rows}))
+        return
+    names = ("worker_id", "kind", "state", "job_id", "chunk_index", "seen_at")
+    table = Table("worker", "kind", "state", "job", "chunk", "seen")
+    for row in rows:
+        table.add_row(*(_plain("" if row[name] is None else str(row[name])) for name in names))
     out.print(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import structlog
@@ -42,6 +43,9 @@ class Event(StrEnum):
     DATABASE_STARTED = "database_started"
     DATABASE_STOPPED = "database_stopped"
     REQUEST_FAILED = "request_failed"
+    METRICS_LISTENING = "metrics_listening"
+    METRICS_SENT = "metrics_sent"
+    METRICS_FAILED = "metrics_failed"
     # Stopping and cleaning up.
     SPOT_NOTICE = "spot_notice"
     SPOT_UNKNOWN = "spot_unknown"
@@ -56,6 +60,10 @@ class Event(StrEnum):
     ORPHANS_KEPT = "orphans_kept"
     LEFTOVER_REMOVED = "leftover_removed"
     OLDEST_TRANSACTION = "oldest_transaction"
+
+
+Listener = Callable[[Event, str, Mapping[str, object]], None]
+_listeners: list[Listener] = []
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -73,13 +81,25 @@ def configure(level: int = logging.INFO) -> None:
     )
 
 
+def listen(listener: Listener) -> None:
+    """From now on `listener(event, level, fields)` hears every event of this process, in the thread that says it."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
 def emit(event: Event, **fields: object) -> None:
-    structlog.get_logger().info(event.value, **fields)
+    _say("info", event, fields)
 
 
 def warn(event: Event, **fields: object) -> None:
-    structlog.get_logger().warning(event.value, **fields)
+    _say("warning", event, fields)
 
 
 def error(event: Event, **fields: object) -> None:
-    structlog.get_logger().error(event.value, **fields)
+    _say("error", event, fields)
+
+
+def _say(level: str, event: Event, fields: Mapping[str, object]) -> None:
+    getattr(structlog.get_logger(), level)(event.value, **fields)
+    for listener in _listeners:
+        listener(event, level, fields)

@@ -6,10 +6,11 @@ import os
 import secrets
 import socket
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[float, Field(gt=0)]
@@ -81,6 +82,26 @@ class Settings(BaseSettings):
     probe_seconds: Positive = Field(600.0, validation_alias="PROBE_SECONDS")  # a file without an index is read whole
     max_pixels: int = Field(8192 * 8192, gt=0, validation_alias="MAX_PIXELS")
 
+    # What operators see. Off unless asked for.
+    metrics: Literal["off", "cloudwatch"] = Field("off", validation_alias="METRICS")
+    metrics_namespace: str = Field(
+        "framefleet", pattern=r"^[A-Za-z0-9._/#-]{1,255}$", validation_alias="METRICS_NAMESPACE"
+    )
+    metrics_service: str | None = Field(None, max_length=255, validation_alias="METRICS_SERVICE")
+    metrics_region: str | None = Field(
+        None, validation_alias=_named("METRICS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+    )
+    metrics_port: int | None = Field(None, ge=1, le=65535, validation_alias="METRICS_PORT")
+    metrics_host: str = Field("127.0.0.1", validation_alias="METRICS_HOST")
+    prometheus_multiproc_dir: Path | None = Field(None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
+    otel_endpoint: str | None = Field(
+        None, validation_alias=_named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    otel_traces_exporter: Literal["otlp", "console", "none"] | None = Field(
+        None, validation_alias="OTEL_TRACES_EXPORTER"
+    )
+    otel_sdk_disabled: bool = Field(False, validation_alias="OTEL_SDK_DISABLED")
+
     # Stopping and cleaning up.
     ecs_agent_uri: str | None = Field(None, pattern="^http://", validation_alias="ECS_AGENT_URI")  # set by ECS
     scale_in_protection: Literal["auto", "off"] = Field("auto", validation_alias="SCALE_IN_PROTECTION")
@@ -98,6 +119,21 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("file://", "s3://", "gs://")):
             raise ValueError("STORAGE_URL must begin with file://, s3:// or gs://")
         return url
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.metrics == "cloudwatch" and self.metrics_region is None:
+            raise ValueError("METRICS=cloudwatch needs AWS_REGION or METRICS_REGION")
+        if self.traces and find_spec("opentelemetry") is None:
+            raise ValueError("traces are configured (OTEL_…): install framefleet[otel], or set OTEL_SDK_DISABLED=true")
+        return self
+
+    @property
+    def traces(self) -> Literal["otlp", "console"] | None:
+        """Where traces go; None: nobody asked for them."""
+        if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
+            return None
+        return self.otel_traces_exporter or ("otlp" if self.otel_endpoint else None)
 
     @property
     def storage_root_url(self) -> str:

@@ -12,7 +12,15 @@ import psycopg
 import pytest
 
 # The machine's own settings must not leak into tests, nor telemetry out of them.
-for name in ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR"):
+OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
+WATCHERS = (
+    "METRICS",
+    "METRICS_PORT",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_TRACES_EXPORTER",
+)
+for name in OWN_SETTINGS + WATCHERS:
     os.environ.pop(name, None)
 
 from backend.db.embedded import EmbeddedPostgres  # noqa: E402

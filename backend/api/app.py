@@ -9,7 +9,7 @@ from flask import Response, request
 from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
-from backend import __version__, events
+from backend import __version__, counters, events, tracing
 from backend.api import errors, fleet, jobs, pages, system
 from backend.api.context import EXTENSION, Context
 from backend.db.engine import Database
@@ -35,6 +35,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     settings = settings or get_settings()
     if settings.database_url is None:
         raise DatabaseUnavailable("Set DATABASE_URL, or use `framefleet up`, which brings its own database.")
+    counters.start()
+    tracing.configure(settings, "api")
     app = OpenAPI(
         __name__,
         info=Info(title="framefleet", version=__version__),

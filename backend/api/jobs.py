@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -13,14 +14,17 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
 
+from backend import tracing
 from backend.api import schemas
+from backend.api.conditional import polled
 from backend.api.context import context
 from backend.api.files import send_object
 from backend.db.models import Job
 from backend.errors import InvalidRequest, InvalidState, ObjectNotFound, StorageError, UnsupportedInput
 from backend.jobs.manifest import manifest_key
 from backend.jobs.outputs import output_name
-from backend.jobs.resource import API, chunk_resource, job_resources
+from backend.jobs.progress import progress_of
+from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
@@ -68,6 +72,11 @@ blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="j
 @blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource})
 def create_job() -> Response:
     """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
+    with tracing.span("create job", dict(request.headers), {}, "server"):
+        return _create_job()
+
+
+def _create_job() -> Response:
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and len(key) > MAX_NAME_CHARACTERS:
         raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
@@ -75,7 +84,8 @@ def create_job() -> Response:
     job = app.jobs.find(key) if key else None
     if job is None:  # an upload that is repeated is not stored a second time
         new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
-        job = _created(new)
+        job = _created(replace(new, trace_context=tracing.current()))
+        tracing.note(job_id=str(job.id))
         if job.id == new.job_id:
             app.plan_soon(job.id)
     response = jsonify(job_resources(app.database, [job])[0])
@@ -95,8 +105,11 @@ def list_jobs(query: schemas.JobQuery) -> Response:
 
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
 def get_job(path: schemas.JobPath) -> Response:
+    """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
     app = context()
-    return jsonify(job_resources(app.database, [app.jobs.get(path.job_id)])[0])
+    job = app.jobs.get(path.job_id)
+    (progress,) = progress_of(app.database, [job])
+    return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel", summary="Cancel a job", responses={200: schemas.JobResource})
@@ -132,7 +145,7 @@ def resume_job(path: schemas.JobPath) -> Response:
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
 def list_chunks(path: schemas.JobPath) -> Response:
-    return jsonify({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
+    return polled({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
 
 
 @blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film")

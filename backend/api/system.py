@@ -1,14 +1,47 @@
-"""Health for load balancers and people."""
+"""For load balancers, operators and Prometheus: health, metrics, workers, the GPU."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Response, jsonify
 from flask_openapi import APIBlueprint, Tag
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 
 from backend.api.context import context
+from backend.api.gpu import gpu_facts
+from backend.api.metrics import exposition
+from backend.jobs.figures import list_workers
+from backend.jobs.resource import API
 
 blueprint = APIBlueprint("system", __name__, abp_tags=[Tag(name="system")])
+
+
+class WorkerResource(BaseModel):
+    worker_id: str
+    kind: str = Field(description="gpu_chunk_worker, analysis_worker, …")
+    state: str = Field(description="working, idle, or silent: it has not been heard of for 45 s")
+    job_id: str | None
+    chunk_index: int | None
+    started_at: str
+    seen_at: str
+
+
+class WorkerList(BaseModel):
+    workers: list[WorkerResource]
+
+
+class Gpu(BaseModel):
+    """Nulls where the API's machine has no NVIDIA GPU; the workers' GPUs are their own."""
+
+    cuda_available: bool
+    device_name: str | None
+    memory_total_mb: int | None
+    memory_used_mb: int | None
+    memory_reserved_mb: int | None
+    memory_free_mb: int | None
 
 
 @blueprint.get("/health", summary="The process lives")
@@ -22,3 +55,20 @@ def ready() -> Response:
     with context().database.transaction() as connection:
         connection.execute(text("SELECT 1"))
     return jsonify({"ok": True})
+
+
+@blueprint.get("/metrics", summary="For Prometheus")
+def metrics() -> Response:
+    app = context()
+    text_format = exposition(app.database, app.settings.prometheus_multiproc_dir)
+    return Response(text_format, content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@blueprint.get("/gpu", summary="The GPU of the API's machine", responses={200: Gpu})
+def gpu() -> Response:
+    return jsonify(asdict(gpu_facts()))
+
+
+@blueprint.get(f"{API}/workers", summary="Who works, and on what", responses={200: WorkerList})
+def workers() -> Response:
+    return jsonify({"workers": list_workers(context().database)})

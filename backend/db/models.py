@@ -227,3 +227,26 @@ class Fleet(Base):
     reason: Mapped[str | None]
 
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class Worker(Base):
+    """Who says that it is alive, by the database's clock. Written every few seconds by each worker process."""
+
+    __tablename__ = "workers"
+
+    worker_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (_QUEUE_STORAGE,)
+
+
+class MetricsTurn(Base):
+    """When the fleet's metrics last went to a sink, so that one process sends them, once a minute."""
+
+    __tablename__ = "metrics_turns"
+
+    sink: Mapped[str] = mapped_column(primary_key=True)
+    sent_at: Mapped[datetime]
+    sent_by: Mapped[str]

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from backend import telemetry
 from backend.db.engine import Database
 from backend.db.models import Chunk
 from backend.db.sql import statement
@@ -44,7 +45,8 @@ class Planner:
 
         Raises DatabaseUnavailable, and Drain from `check` after giving the job back.
         """
-        with job_outcome(self._queue, claim):
+        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
+        with job_outcome(self._queue, claim), telemetry.working("plan", claim.trace_context, **ids):
             self._plan(claim, check)
 
     def _plan(self, claim: JobClaim, check: Callable[[], None]) -> None:

@@ -1,61 +1,144 @@
-"""Progress, derived from rows. It never falls: chunk and job progress only rise, whoever works on them."""
+"""Progress and time left, derived from rows. Progress never falls: its parts only rise, whoever works on them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, text
 
 from backend.db.engine import Database
-from backend.db.models import Chunk, Job
-from backend.states import FINAL_JOB_STATUSES, ChunkStatus, JobStatus
+from backend.db.models import Job
+from backend.db.sql import statement
+from backend.states import FINAL_JOB_STATUSES, JobStatus
 
 # How the work of a job divides, as measured on two cores: detection is the bulk of it.
 PLANNED_PCT = 2.0
 CHUNKS_PCT = 68.0
 AGGREGATION_PCT = 30.0
-MIN_PCT_FOR_ETA = 5.0
+# A sum of the same numbers in another order differs in its last bits; a percent must not fall for it.
+ROUNDING = 1e-9
+# A film that nobody has begun for so long waits for a worker, and nobody knows when one comes.
+PATIENCE_SEC = 30.0
+MIN_SHARE_TO_MEASURE = 0.1
+POLL_SOON_SEC, POLL_LATER_SEC = 1, 5
+POLLS_TO_GO = 20  # about as many answers as a progress bar needs
 
 
 @dataclass(frozen=True)
 class Progress:
     pct: int
-    eta_seconds: int | None
-    failed_chunks: int
+    eta_seconds: int | None  # None: unknown, or over
     completed_chunks: int
+    failed_chunks: int
+    poll_after_seconds: int | None  # when to ask again; None: nothing changes any more
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """What a job's chunks tell; zeros for a job that has none."""
+
+    progress_sum: float = 0.0
+    completed: int = 0
+    failed: int = 0
+    in_work: int = 0
+    left_sec: float | None = None  # of one worker's time; None: no chunk has shown yet how long one takes
+    longest_left_sec: float | None = None
+    pace: float | None = None  # seconds of work for a second of video
+    since_last_chunk_sec: float | None = None
 
 
 def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
-    """One query for all of them."""
-    failed, completed = (
-        func.count().filter(Chunk.status == status) for status in (ChunkStatus.FAILED, ChunkStatus.COMPLETED)
-    )
-    query = (
-        select(Chunk.job_id, func.sum(Chunk.progress), failed, completed)
-        .where(Chunk.job_id.in_([job.id for job in jobs]))
-        .group_by(Chunk.job_id)
-    )
-    with database.session() as session:
-        now = session.execute(select(func.now())).scalar_one()
-        sums = {row[0]: (float(row[1]), int(row[2]), int(row[3])) for row in session.execute(query)}
-    return [_progress(job, *sums.get(job.id, (0.0, 0, 0)), now) for job in jobs]
+    """In the jobs' order, with one query for the chunks of all of them. Raises DatabaseUnavailable."""
+    live = [job for job in jobs if job.status not in FINAL_JOB_STATUSES]
+    ids = {"job_ids": [job.id for job in jobs], "live_ids": [job.id for job in live]}
+    with database.transaction() as connection:
+        rows = connection.execute(statement("job_progress"), ids).mappings().all()
+        film_paces = {
+            kind: connection.execute(statement("film_pace"), {"kind": kind}).scalar_one()
+            for kind in {job.kind for job in live}
+        }
+        now = connection.execute(text("SELECT now()")).scalar_one()
+    chunks: Mapping[UUID, _Chunks] = {row["job_id"]: _chunks(row) for row in rows}
+    return [_progress(job, chunks.get(job.id, _Chunks()), film_paces.get(job.kind), now) for job in jobs]
 
 
-def _progress(job: Job, chunk_sum: float, failed_chunks: int, completed_chunks: int, now: datetime) -> Progress:
+def _chunks(row: RowMapping) -> _Chunks:
+    return _Chunks(**{name: row[name] for name in _Chunks.__dataclass_fields__})
+
+
+def _progress(job: Job, chunks: _Chunks, film_pace: float | None, now: Any) -> Progress:
+    waited_sec = (now - job.available_at).total_seconds()
+    eta_sec = _eta_sec(job, chunks, film_pace, waited_sec)
+    return Progress(
+        pct=_pct(job, chunks),
+        eta_seconds=0 if job.status == JobStatus.DONE else _rounded(eta_sec),
+        completed_chunks=chunks.completed,
+        failed_chunks=chunks.failed,
+        poll_after_seconds=_poll_after(job, chunks, eta_sec),
+    )
+
+
+def _pct(job: Job, chunks: _Chunks) -> int:
     if job.status == JobStatus.DONE:
-        return Progress(100, 0, failed_chunks, completed_chunks)
+        return 100
     if not job.total_chunks:
-        return Progress(0, None, failed_chunks, completed_chunks)
-    share = PLANNED_PCT + CHUNKS_PCT * chunk_sum / job.total_chunks + AGGREGATION_PCT * job.progress
-    pct = min(99, math.floor(share))
-    return Progress(pct, _eta_seconds(job, share, now), failed_chunks, completed_chunks)
+        return 0
+    share = PLANNED_PCT + CHUNKS_PCT * chunks.progress_sum / job.total_chunks + AGGREGATION_PCT * job.progress
+    return min(99, math.floor(share + ROUNDING))
 
 
-def _eta_seconds(job: Job, pct: float, now: datetime) -> int | None:
-    if job.started_at is None or pct < MIN_PCT_FOR_ETA or job.status in FINAL_JOB_STATUSES:
+def _eta_sec(job: Job, chunks: _Chunks, film_pace: float | None, waited_sec: float) -> float | None:
+    """From this job's own chunk times and the workers at it now; for the film, from the last films of its kind."""
+    film_sec = _film_sec(job, chunks, film_pace)
+    if film_sec is None:
         return None
-    elapsed_sec = (now - job.started_at).total_seconds()
-    return max(1, round(elapsed_sec * (100 - pct) / (pct - PLANNED_PCT)))
+    if job.status == JobStatus.AGGREGATING:
+        nobody_comes = job.lease_expires_at is None and waited_sec > PATIENCE_SEC
+        return None if nobody_comes else _film_left_sec(job, chunks, film_sec)
+    if job.status != JobStatus.PROCESSING or chunks.left_sec is None or chunks.longest_left_sec is None:
+        return None
+    if chunks.left_sec > 0 and not chunks.in_work:
+        return None
+    # Work is shared out by whole chunks: many workers do not make the last one shorter.
+    return max(chunks.left_sec / max(chunks.in_work, 1), chunks.longest_left_sec) + film_sec
+
+
+def _film_sec(job: Job, chunks: _Chunks, film_pace: float | None) -> float | None:
+    """From stitching to upload, for the whole video. None when neither earlier films nor the chunks can tell."""
+    if job.duration_seconds is None:
+        return None
+    if film_pace is not None:
+        return film_pace * job.duration_seconds
+    if chunks.pace is not None:
+        return chunks.pace * job.duration_seconds * AGGREGATION_PCT / CHUNKS_PCT
+    return None
+
+
+def _film_left_sec(job: Job, chunks: _Chunks, film_sec: float) -> float:
+    """Expected at first, and more and more what this film itself shows."""
+    share = job.progress
+    if share < MIN_SHARE_TO_MEASURE or job.failures or chunks.since_last_chunk_sec is None:
+        return film_sec * (1 - (0 if job.failures else share))
+    measured_sec = chunks.since_last_chunk_sec * (1 - share) / share
+    return share * measured_sec + (1 - share) * film_sec * (1 - share)
+
+
+def _rounded(eta_sec: float | None) -> int | None:
+    """Whole seconds, at least one, coarser the more there are: nobody believes the seconds of an hour."""
+    if eta_sec is None:
+        return None
+    step = 1 if eta_sec < 20 else 5 if eta_sec < 120 else 15 if eta_sec < 900 else 60
+    return max(1, step * round(eta_sec / step))
+
+
+def _poll_after(job: Job, chunks: _Chunks, eta_sec: float | None) -> int | None:
+    if job.status in FINAL_JOB_STATUSES:
+        return None
+    if eta_sec is not None:
+        return round(min(POLL_LATER_SEC, max(POLL_SOON_SEC, eta_sec / POLLS_TO_GO)))
+    is_moving = chunks.in_work or job.lease_expires_at is not None or job.total_chunks is None
+    return 2 * POLL_SOON_SEC if is_moving else POLL_LATER_SEC

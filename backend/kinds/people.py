@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend import telemetry
 from backend.errors import MediaTruncated, SandboxCrashed
 from backend.kinds.base import ChunkWork
 from backend.media.facts import analysis_size
@@ -139,7 +140,7 @@ class _ChunkAnalysis:
     def _batches(self, process: MediaProcess) -> Iterator[list[tuple[int, int]]]:
         """Lists of (slot, pts)."""
         batch: list[tuple[int, int]] = []
-        for message in process.messages():
+        for message in telemetry.waiting("decode", process.messages()):
             self._take_frames(message["frame_pts"])
             self._work.report(self._share_done())
             if "slot" in message:
@@ -160,9 +161,11 @@ class _ChunkAnalysis:
     def _detect(self, batch: list[tuple[int, int]], ring: FrameRing) -> None:
         pictures = [self._picture(ring, slot) for slot, _ in batch]
         weakest = min(WEAK_CONFIDENCE, self._params.conf)
-        found = self._work.detector.detect(pictures, conf=weakest, iou=self._params.iou)
-        for (_, pts), detections in zip(batch, found, strict=True):
-            self._take(pts, self._in_source_pixels(detections))
+        with telemetry.part("detect"):
+            found = self._work.detector.detect(pictures, conf=weakest, iou=self._params.iou)
+        with telemetry.part("track"):
+            for (_, pts), detections in zip(batch, found, strict=True):
+                self._take(pts, self._in_source_pixels(detections))
 
     def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
         width, height = self._size

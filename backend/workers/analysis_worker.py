@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from backend import telemetry
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ModelMissing
@@ -64,6 +65,7 @@ class Aggregator:
         emit(Event.AGGREGATION_CLAIMED, job_id=str(claim.job_id), attempt=claim.attempts)
         with (
             job_outcome(self._queue, claim),
+            telemetry.working("aggregate", claim.trace_context, job_id=str(claim.job_id), attempt=claim.attempts),
             loop.holding(partial(give_back_job, self._queue, claim)),
             LeaseKeeper(
                 lambda progress: self._queue.heartbeat_job(claim, progress, Stage.RENDERING if progress else None),
@@ -95,8 +97,10 @@ class Aggregator:
                     report=report,
                 )
             )
+            telemetry.add_parts(result.seconds)
             lease.check()
-            self._publish(claim, result, lease)
+            with telemetry.part("upload"):
+                self._publish(claim, result, lease)
         emit(Event.JOB_COMPLETE, job_id=str(claim.job_id), attempt=claim.attempts, bytes_read=reader.bytes_fetched)
 
     def _artifacts(self, claim: JobClaim) -> list[ChunkArtifact]:

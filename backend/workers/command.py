@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from backend import events
 from backend.db.engine import Database
-from backend.errors import FramefleetError
+from backend.errors import FramefleetError, InvalidRequest
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
 from backend.workers.loop import exit_with_parent
+from backend.workers.vitals import vitals
 
 EXIT_BAD_SETUP = 2
 
@@ -45,7 +46,7 @@ def worker(name: str) -> Callable[[Body], Callable[[], int]]:
             events.configure()
             if parent_pid is not None:
                 exit_with_parent(parent_pid)
-            sys.exit(_run(body, Options(once, idle_exit, job)))
+            sys.exit(_run(name, body, Options(once, idle_exit, job)))
 
         @functools.wraps(body)
         def main() -> int:
@@ -56,7 +57,7 @@ def worker(name: str) -> Callable[[Body], Callable[[], int]]:
     return decorate
 
 
-def _run(body: Body, options: Options) -> int:
+def _run(name: str, body: Body, options: Options) -> int:
     try:
         settings = get_settings()
         if settings.database_url is None:
@@ -71,7 +72,11 @@ def _run(body: Body, options: Options) -> int:
         complain(failure)
         return EXIT_BAD_SETUP
     try:
-        return body(settings, database, store, options)
+        with vitals(name, settings, database):
+            return body(settings, database, store, options)
+    except InvalidRequest as failure:  # what only turns out when the worker begins, such as a taken port
+        complain(failure)
+        return EXIT_BAD_SETUP
     finally:
         database.close()
 

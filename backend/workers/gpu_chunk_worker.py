@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from uuid import UUID
 
+from backend import telemetry
 from backend.db.engine import Database
 from backend.errors import ArtifactCorrupt, ModelMissing, ObjectExists, ObjectNotFound
 from backend.events import Event, emit, warn
@@ -72,6 +73,7 @@ class ChunkWorker:
                 released=Event.CHUNK_RELEASED,
                 release=release,
             ),
+            telemetry.working("chunk", claim.trace_context, **ids),
             loop.holding(partial(give_back, release, Event.CHUNK_RELEASED, ids)),
             LeaseKeeper(
                 lambda progress: self._queue.heartbeat_chunk(claim, progress), self._settings.lease_seconds

@@ -1,0 +1,39 @@
+-- How far jobs are, from their chunks alone, in one snapshot. What is left is counted in seconds of one worker's time.
+-- A job's pace (seconds of work for a second of video) is the median of its own chunks: those completed, and those in
+-- work that are far enough to tell. Median, because a chunk whose result was there already takes no time at all.
+-- Progress of a chunk never falls, so of one that is worked on anew it tells nothing about this try; its clock does.
+WITH chunk AS (
+    SELECT job_id, status, progress, attempts, completed_at,
+           greatest(end_sec - start_sec, 0.001) AS video_sec,
+           CASE WHEN status = 'completed' THEN runtime_ms / 1000.0 END AS took_sec,
+           CASE WHEN status = 'processing' AND lease_expires_at > now()
+                THEN extract(epoch FROM now() - started_at)::float8 END AS at_it_sec
+    FROM video_analysis_chunks
+    WHERE job_id = ANY (:job_ids)
+), pace AS (
+    SELECT job_id,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(took_sec, at_it_sec / progress) / video_sec) AS value
+    FROM chunk
+    WHERE job_id = ANY (:live_ids) AND (took_sec > 0 OR (at_it_sec > 0 AND attempts = 1 AND progress >= 0.1))
+    GROUP BY job_id
+), todo AS (
+    SELECT chunk.*,
+           CASE WHEN status NOT IN ('queued', 'processing') THEN 0
+                WHEN at_it_sec IS NULL THEN video_sec * pace.value
+                WHEN attempts = 1 THEN (1 - progress) * video_sec * pace.value
+                ELSE greatest(video_sec * pace.value - at_it_sec, 0) END AS left_sec
+    FROM chunk
+    LEFT JOIN pace USING (job_id)
+)
+SELECT job_id,
+       sum(progress) AS progress_sum,
+       count(*) FILTER (WHERE status = 'completed') AS completed,
+       count(*) FILTER (WHERE status = 'failed') AS failed,
+       count(at_it_sec) AS in_work,
+       sum(left_sec) AS left_sec,
+       max(left_sec) AS longest_left_sec,
+       max(pace.value) AS pace,
+       extract(epoch FROM now() - max(completed_at))::float8 AS since_last_chunk_sec
+FROM todo
+LEFT JOIN pace USING (job_id)
+GROUP BY job_id

@@ -1,0 +1,43 @@
+-- The queue's figures for autoscaling and alarms, in one snapshot. Each count reads a partial index of what is live or
+-- ended lately, never the finished chunks of years. Chunks of deep_mode cpu
+-- are no work for the GPU fleet, and those of a paused job are none for anybody.
+WITH queued AS (
+    SELECT count(*) AS n, min(available_at) FILTER (WHERE available_at <= now()) AS oldest_at
+    FROM video_analysis_chunks
+    WHERE status = 'queued' AND NOT on_hold AND deep_mode = 'gpu'
+), working AS (
+    SELECT count(*) AS n
+    FROM video_analysis_chunks
+    WHERE status = 'processing' AND deep_mode = 'gpu'
+), ended AS (
+    SELECT id, status, total_chunks
+    FROM video_analysis_jobs
+    WHERE status IN ('done', 'failed', 'cancelled')
+      AND completed_at > now() - make_interval(secs => :window_seconds)
+), outcomes AS (
+    -- A job that is done has no chunk that failed, so only the others' chunks are looked at.
+    -- Chunks that were only stopped because their job was over did not fail.
+    SELECT count(*) FILTER (WHERE c.status = 'completed') AS completed,
+           count(*) FILTER (WHERE ended.status = 'failed' AND c.status = 'failed'
+                            AND c.error_code NOT IN ('job_failed', 'job_cancelled')) AS failed
+    FROM ended
+    JOIN video_analysis_chunks c ON c.job_id = ended.id
+    WHERE ended.status <> 'done'
+), joining AS (
+    -- How long the job that waits longest for its film has been cut, detected and ready.
+    SELECT min(ready.at) AS oldest_at
+    FROM video_analysis_jobs j
+    CROSS JOIN LATERAL (
+        SELECT max(c.completed_at) AS at FROM video_analysis_chunks c WHERE c.job_id = j.id
+    ) ready
+    WHERE j.status = 'aggregating'
+)
+SELECT queued.n AS queued_chunks,
+       working.n AS processing_chunks,
+       outcomes.failed AS failed_chunks,
+       outcomes.completed
+           + (SELECT coalesce(sum(total_chunks), 0) FROM ended WHERE status = 'done') AS completed_chunks,
+       coalesce(extract(epoch FROM now() - queued.oldest_at), 0) AS oldest_queued_seconds,
+       coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds,
+       EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL) AS is_paused
+FROM queued, working, outcomes, joining

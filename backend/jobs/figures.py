@@ -1,0 +1,104 @@
+"""What operators and autoscaling want to know of the queue, read from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from backend.db.engine import Database
+from backend.db.sql import statement
+from backend.jobs.health import oldest_transaction
+
+WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately
+SEEN_EVERY_SEC = 15.0
+SILENT_SECONDS = 3 * SEEN_EVERY_SEC  # a worker that missed this much is not counted any more
+GPU_WORKER = "gpu_chunk_worker"
+MAX_WORKERS_LISTED = 1000
+# A count that takes longer would pile up behind the next one.
+READ_TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Chunks are those of the GPU fleet; failed and completed ones those of jobs that ended within the last hour."""
+
+    queued_chunks: int
+    processing_chunks: int
+    failed_chunks: int
+    completed_chunks: int
+    oldest_queued_seconds: float
+    oldest_aggregation_seconds: float
+    oldest_transaction_seconds: float
+    is_paused: bool  # the whole fleet
+    workers: Mapping[str, int]  # by kind
+    jobs: Mapping[str, int]  # by status; ended ones of the last hour
+    failed_jobs: Mapping[str, int]  # by error code, of the last hour
+
+    @property
+    def running_workers(self) -> int:
+        return self.workers.get(GPU_WORKER, 0)
+
+    @property
+    def backlog_per_worker(self) -> float:
+        """What to scale on. While the fleet is paused nobody may claim, so no capacity is asked for what is queued."""
+        claimable = 0 if self.is_paused else self.queued_chunks
+        return (claimable + self.processing_chunks) / max(self.running_workers, 1)
+
+
+def read_figures(database: Database) -> Figures:
+    """Raises DatabaseUnavailable."""
+    window = {"window_seconds": WINDOW_SECONDS}
+    with database.transaction() as connection:
+        connection.execute(READ_TIMEOUT)
+        row = connection.execute(statement("queue_metrics"), window).mappings().one()
+        jobs = connection.execute(statement("jobs_by_status"), window).all()
+        workers = connection.execute(statement("workers_by_kind"), {"silent_seconds": SILENT_SECONDS}).all()
+    transaction = oldest_transaction(database)
+    return Figures(
+        queued_chunks=row["queued_chunks"],
+        processing_chunks=row["processing_chunks"],
+        failed_chunks=row["failed_chunks"],
+        completed_chunks=int(row["completed_chunks"]),
+        # A clock that was set back must not make a wait negative.
+        oldest_queued_seconds=max(0.0, float(row["oldest_queued_seconds"])),
+        oldest_aggregation_seconds=max(0.0, float(row["oldest_aggregation_seconds"])),
+        oldest_transaction_seconds=max(0.0, transaction.seconds) if transaction else 0.0,
+        is_paused=row["is_paused"],
+        workers={kind: count for kind, count in workers},
+        jobs=_summed((status, count) for status, _, count in jobs),
+        failed_jobs=_summed((code or "internal_error", count) for status, code, count in jobs if status == "failed"),
+    )
+
+
+def list_workers(database: Database) -> list[dict[str, Any]]:
+    """JSON objects, for people: who is there, and what each holds."""
+    with database.transaction() as connection:
+        rows = connection.execute(statement("list_workers"), {"limit": MAX_WORKERS_LISTED}).mappings().all()
+    return [
+        {
+            "worker_id": row["worker_id"],
+            "kind": row["kind"],
+            "state": _state(float(row["silent_seconds"]), row["job_id"] is not None),
+            "job_id": str(row["job_id"]) if row["job_id"] else None,
+            "chunk_index": row["chunk_index"],
+            "started_at": row["started_at"].isoformat(),
+            "seen_at": row["seen_at"].isoformat(),
+        }
+        for row in rows
+    ]
+
+
+def _state(silent_seconds: float, holds_work: bool) -> str:
+    if silent_seconds > SILENT_SECONDS:
+        return "silent"
+    return "working" if holds_work else "idle"
+
+
+def _summed(pairs: Any) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for name, count in pairs:
+        sums[name] = sums.get(name, 0) + count
+    return sums

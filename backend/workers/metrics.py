@@ -1,0 +1,74 @@
+"""Sends the queue's figures to CloudWatch, once a minute, whatever the size of the fleet: zero is sent too.
+
+The analysis worker does it and never a GPU worker: at zero of those nobody would send, and the fleet would never start.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from backend.db.engine import Database
+from backend.db.sql import statement
+from backend.events import Event, emit, warn
+from backend.jobs.figures import Figures, read_figures
+from backend.settings import Settings
+
+SINK = "cloudwatch"
+# Asked more often than once a minute, so that no minute is left out by a tick that came a little late.
+ASK_EVERY_SEC = 10.0
+_LOCK_KEY = 0x66726D6D  # any constant
+_PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+
+
+class CloudWatchSender:
+    """Credentials come from boto3's own chain: the task's role, or the environment."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._client: Any = boto3.client("cloudwatch", region_name=settings.metrics_region, config=_PATIENCE)
+
+    def send_if_due(self) -> bool:
+        """Whether this call sent. Among all processes that ask, one sends a minute, by the database's clock.
+
+        Raises DatabaseUnavailable.
+        """
+        if not self._take_turn():
+            return False
+        data = metric_data(read_figures(self._database), self._settings.metrics_service)
+        try:
+            self._client.put_metric_data(Namespace=self._settings.metrics_namespace, MetricData=data)
+        except (BotoCoreError, ClientError) as failure:
+            # The turn is spent: the next minute is another's. CloudWatch being away must not stop films.
+            warn(Event.METRICS_FAILED, sink=SINK, message=str(failure))
+            return False
+        emit(Event.METRICS_SENT, sink=SINK, **{metric["MetricName"]: metric["Value"] for metric in data})
+        return True
+
+    def _take_turn(self) -> bool:
+        turn = {"sink": SINK, "worker_id": self._settings.worker_id, "lock_key": _LOCK_KEY}
+        with self._database.transaction() as connection:
+            return connection.execute(statement("take_metrics_turn"), turn).one_or_none() is not None
+
+
+def metric_data(figures: Figures, service: str | None) -> list[dict[str, Any]]:
+    """put_metric_data's MetricData. At most one dimension, for the installation: each value is a metric to pay."""
+    values: list[tuple[str, str, float]] = [
+        ("QueuedChunkCount", "Count", figures.queued_chunks),
+        ("ProcessingChunkCount", "Count", figures.processing_chunks),
+        ("FailedChunkCount", "Count", figures.failed_chunks),
+        ("CompletedChunkCount", "Count", figures.completed_chunks),
+        ("BacklogPerWorker", "None", figures.backlog_per_worker),
+        ("OldestQueuedSeconds", "Seconds", figures.oldest_queued_seconds),
+        ("OldestAggregationSeconds", "Seconds", figures.oldest_aggregation_seconds),
+        ("RunningWorkers", "Count", figures.running_workers),
+    ]
+    dimensions = [{"Name": "Service", "Value": service}] if service else []
+    return [
+        {"MetricName": name, "Unit": unit, "Value": float(value), "Dimensions": dimensions}
+        for name, unit, value in values
+    ]

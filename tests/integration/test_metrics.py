@@ -1,0 +1,249 @@
+"""What autoscaling and operators read: the queue's figures, CloudWatch once a minute, who is there."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from sqlalchemy.engine import make_url
+
+from backend.cli import cli
+from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
+from backend.jobs.figures import list_workers, read_figures
+from backend.settings import Settings, get_settings
+from backend.workers.metrics import CloudWatchSender
+from backend.workers.vitals import presence, vitals
+from tests.integration.conftest import wait_until
+from tests.integration.rows import add_job, ago, sql
+
+
+@pytest.fixture
+def cloudwatch_settings(s3_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", s3_server)
+    changes = {"metrics": "cloudwatch", "metrics_region": "us-east-1", "metrics_service": "north"}
+    changes["metrics_namespace"] = f"test-{uuid4().hex}"  # the server is new, its memory is the process's
+    return settings.model_copy(update=changes)
+
+
+def received(address: str, namespace: str, name: str) -> list[dict[str, Any]]:
+    """What CloudWatch holds of a metric, a sum and a count for each minute."""
+    client = boto3.client("cloudwatch", endpoint_url=address, region_name="us-east-1")
+    now = datetime.datetime.now(datetime.UTC)
+    answer = client.get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=[{"Name": "Service", "Value": "north"}],
+        StartTime=now - datetime.timedelta(minutes=10),
+        EndTime=now + datetime.timedelta(minutes=1),
+        Period=60,
+        Statistics=["Sum", "SampleCount"],
+    )
+    return list(answer["Datapoints"])
+
+
+def busy_queue(database: Database) -> None:
+    claimed = {"status": "processing", "claimed_by": "w1", "attempts": 1, "started_at": ago(database, 5)}
+    waiting = {"status": "queued", "available_at": ago(database, 40)}
+    backing_off = {"status": "queued", "available_at": ago(database, -100)}
+    add_job(database, [claimed, waiting, backing_off, {"status": "completed"}])
+    over = {"status": "failed", "stage": "PROCESSING", "error_code": "media_undecodable"}
+    broken = {"status": "failed", "error_code": "media_undecodable"}
+    stopped = {"status": "failed", "error_code": "job_failed"}
+    add_job(database, [broken, stopped, stopped, {"status": "completed"}], **over, completed_at=ago(database, 60))
+    add_job(database, [broken], **over, completed_at=ago(database, 7200))
+    add_job(database, [stopped], status="cancelled", completed_at=ago(database, 60))
+    add_job(database, [{"status": "completed"}] * 3, status="done", completed_at=ago(database, 60))
+    ready = {"status": "completed", "completed_at": ago(database, 130)}
+    add_job(database, [ready], status="aggregating", stage="AGGREGATING")
+    add_job(database, [{"status": "queued"}], status="queued", deep_mode="cpu")
+    add_job(database, [{"status": "queued", "on_hold": True}], status="queued", paused_at=ago(database, 9))
+
+
+def test_the_figures_are_those_of_the_rows(database: Database) -> None:
+    busy_queue(database)
+    sql(database, "INSERT INTO workers (worker_id, kind) VALUES ('w1', 'gpu_chunk_worker'), ('a', 'analysis_worker')")
+    silent = "INSERT INTO workers (worker_id, kind, seen_at) VALUES ('dead', 'gpu_chunk_worker', :at)"
+    sql(database, silent, at=ago(database, 60))
+    figures = read_figures(database)
+    assert (figures.queued_chunks, figures.processing_chunks) == (2, 1)  # the cpu job is no work for GPU workers
+    assert (figures.failed_chunks, figures.completed_chunks) == (1, 4)
+    assert 40 <= figures.oldest_queued_seconds < 60  # a chunk that backs off does not wait for a worker
+    assert 130 <= figures.oldest_aggregation_seconds < 160
+    assert figures.running_workers == 1
+    assert figures.backlog_per_worker == 3
+    assert figures.workers == {"gpu_chunk_worker": 1, "analysis_worker": 1}
+    assert figures.jobs == {"queued": 2, "processing": 1, "aggregating": 1, "done": 1, "failed": 1, "cancelled": 1}
+    assert figures.failed_jobs == {"media_undecodable": 1}
+
+
+def test_a_paused_fleet_asks_for_no_workers_and_its_queue_is_still_seen(database: Database) -> None:
+    busy_queue(database)
+    sql(database, "UPDATE fleet SET paused_at = now()")
+    figures = read_figures(database)
+    assert figures.is_paused
+    assert (figures.queued_chunks, figures.processing_chunks, figures.backlog_per_worker) == (2, 1, 1)
+
+
+def test_an_open_transaction_shows_its_age(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        assert read_figures(database).oldest_transaction_seconds >= 0.3
+    assert read_figures(database).oldest_transaction_seconds < 0.3
+
+
+def test_an_empty_queue_sends_zeros(
+    s3_server: str, database: Database, cloudwatch_settings: Settings
+) -> None:  # fmt: skip
+    assert CloudWatchSender(database, cloudwatch_settings).send_if_due() is True
+    for name in ("QueuedChunkCount", "ProcessingChunkCount", "FailedChunkCount", "BacklogPerWorker",
+                 "OldestQueuedSeconds", "RunningWorkers"):  # fmt: skip
+        (point,) = received(s3_server, cloudwatch_settings.metrics_namespace, name)
+        assert (point["Sum"], point["SampleCount"]) == (0, 1), name
+
+
+def test_of_many_analysis_workers_one_sends_each_minute(
+    s3_server: str, database: Database, cloudwatch_settings: Settings
+) -> None:
+    busy_queue(database)
+    several = [cloudwatch_settings.model_copy(update={"worker_id": f"analysis-{number}"}) for number in range(8)]
+    senders = [CloudWatchSender(database, settings) for settings in several]
+    start_of_minute = "UPDATE metrics_turns SET sent_at = date_trunc('minute', now()) - interval '1 second'"
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(2):
+            sent = [list(pool.map(lambda sender: sender.send_if_due(), senders)).count(True) for _ in range(2)]
+            # Two rounds within a minute; should the minute end between them, each may have sent.
+            assert 1 <= sum(sent) <= 2
+            assert max(sent) == 1
+            sql(database, start_of_minute)
+    points = received(s3_server, cloudwatch_settings.metrics_namespace, "QueuedChunkCount")
+    assert {point["Sum"] / point["SampleCount"] for point in points} == {2.0}
+    assert sum(point["SampleCount"] for point in points) >= 2
+
+
+def test_a_cloudwatch_that_is_away_does_not_stop_the_worker(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    sender = CloudWatchSender(database, settings.model_copy(update={"metrics_region": "us-east-1"}))
+    assert sender.send_if_due() is False
+    assert "metrics_failed" in "".join(capfd.readouterr())
+
+
+def test_a_worker_is_listed_while_it_runs_with_what_it_holds(database: Database, settings: Settings) -> None:
+    settings = settings.model_copy(update={"worker_id": "w1"})
+    job_id = add_job(database, [{"status": "completed"}, {"status": "processing", "claimed_by": "w1"}])
+    with presence("gpu_chunk_worker", settings, database):
+        (worker,) = wait_until(lambda: list_workers(database), 10, "the worker's row")
+        assert (worker["kind"], worker["state"]) == ("gpu_chunk_worker", "working")
+        assert (worker["job_id"], worker["chunk_index"]) == (str(job_id), 1)
+        sql(database, "UPDATE video_analysis_chunks SET status = 'completed'")
+        assert list_workers(database)[0]["state"] == "idle"
+        sql(database, "UPDATE workers SET seen_at = now() - interval '1 hour'")
+        assert list_workers(database)[0]["state"] == "silent"
+        sql(database, "INSERT INTO workers (worker_id, kind, seen_at) VALUES ('old', 'x', now() - interval '3 days')")
+    assert list_workers(database) == []
+
+
+def test_only_the_analysis_worker_sends(
+    s3_server: str, database: Database, cloudwatch_settings: Settings
+) -> None:  # fmt: skip
+    def turns() -> int:
+        return len(sql(database, "SELECT * FROM metrics_turns"))
+
+    with vitals("gpu_chunk_worker", cloudwatch_settings, database):
+        wait_until(lambda: list_workers(database), 10, "the GPU worker's first tick")
+    assert turns() == 0
+    with vitals("analysis_worker", cloudwatch_settings, database):
+        wait_until(turns, 10, "the analysis worker's turn")
+        name = cloudwatch_settings.metrics_namespace
+        wait_until(lambda: received(s3_server, name, "RunningWorkers"), 10, "the metric")
+
+
+def test_the_command_lists_the_workers(
+    database: Database, database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    get_settings.cache_clear()
+    with presence("analysis_worker", settings.model_copy(update={"worker_id": "[w]1"}), database):
+        wait_until(lambda: list_workers(database), 10, "the worker's row")
+        told = json.loads(CliRunner().invoke(cli, ["workers", "--json"]).stdout)
+        shown = CliRunner().invoke(cli, ["workers"])
+    assert [(worker["worker_id"], worker["state"]) for worker in told["workers"]] == [("[w]1", "idle")]
+    assert shown.exit_code == 0
+    assert "analysis_worker" in shown.stdout
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def pooled(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """The test's database behind PgBouncer in transaction mode, with two server connections for all."""
+    if shutil.which("pgbouncer") is None:
+        pytest.skip("pgbouncer is not installed")
+    url = make_url(database_url)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = f"host={url.query.get('host') or url.host} user={url.username}"
+    place += f" port={url.port}" if url.port else ""
+    text = f"""[databases]
+{url.database} = {place}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+"""
+    with tempfile.TemporaryDirectory(prefix="framefleet-bouncer-") as folder:  # not below a folder closed to nobody
+        Path(folder).chmod(0o755)
+        config = Path(folder) / "pgbouncer.ini"
+        config.write_text(text)
+        account = ["-u", "nobody"] if os.getuid() == 0 else []
+        with (tmp_path / "pgbouncer.log").open("wb") as log:
+            bouncer = subprocess.Popen(["pgbouncer", *account, str(config)], stderr=log)
+        database = Database(f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}", pool_size=8)
+        try:
+            wait_until(lambda: answers(database), 10, "PgBouncer")
+            yield database
+        finally:
+            database.close()
+            bouncer.kill()
+            bouncer.wait(timeout=10)
+
+
+def answers(database: Database) -> bool:
+    try:
+        return bool(sql(database, "SELECT 1"))
+    except DatabaseUnavailable:
+        return False
+
+
+def test_one_turn_a_minute_behind_pgbouncer_and_no_lock_stays(
+    pooled: Database, database: Database, s3_server: str, cloudwatch_settings: Settings
+) -> None:
+    senders = [CloudWatchSender(pooled, cloudwatch_settings) for _ in range(4)]
+    left = "SELECT 60 - extract(second FROM now()) AS seconds"
+    wait_until(lambda: sql(database, left)[0]["seconds"] > 3, 10, "a minute that does not end at once")
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(lambda sender: sender.send_if_due(), senders))
+    assert sent.count(True) == 1
+    sql(database, "UPDATE metrics_turns SET sent_at = sent_at - interval '1 minute'")
+    assert senders[0].send_if_due() is True
+    assert sql(database, "SELECT * FROM pg_locks WHERE locktype = 'advisory'") == []
