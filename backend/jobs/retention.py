@@ -91,9 +91,9 @@ class Retention:
             self._delete_objects(job_id)
         except FramefleetError as failure:
             warn(Event.DUTY_FAILED, duty="retention", job_id=str(job_id), message=failure.message)
-            self._execute("postpone_expired_job", job_id)
+            self._execute(job_id, "postpone_expired_job")
             return False
-        if self._execute("delete_expired_job", job_id) == 0:
+        if self._execute(job_id, "delete_expired_chunks", "delete_expired_job") == 0:
             return False
         emit(Event.JOB_DELETED, job_id=str(job_id))
         return True
@@ -120,9 +120,11 @@ class Retention:
         for key in self._store.list(_folder(job_id)):
             self._store.delete(key)
 
-    def _execute(self, name: str, job_id: UUID) -> int:
+    def _execute(self, job_id: UUID, *names: str) -> int:
+        """In one transaction; returns how many rows the last statement met."""
         with self._database.transaction() as connection:
-            return connection.execute(statement(name), {"job_id": job_id}).rowcount
+            counts = [connection.execute(statement(name), {"job_id": job_id}).rowcount for name in names]
+        return counts[-1]
 
 
 def _folder(job_id: UUID) -> str:

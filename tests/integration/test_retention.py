@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from backend.db.engine import Database
-from backend.errors import InvalidState, StorageError
+from backend.db.sql import statement as sql
+from backend.errors import InvalidState, JobNotFound, StorageError
 from backend.jobs.health import oldest_transaction
 from backend.jobs.queue import Queue
 from backend.jobs.retention import MANY_ORPHANS, Retention
@@ -172,6 +173,20 @@ def test_a_retry_that_comes_second_is_refused(house: House) -> None:
             retry.result(timeout=5)
     assert house.service.get(old).status == "failed"
     assert [chunk.status for chunk in house.service.chunks(old)] == ["failed"]
+
+
+def test_a_retry_in_the_middle_of_the_deletion_waits_and_finds_no_job(house: House) -> None:
+    """Both lock chunks first: the retry waits for them, holding nothing, and there is no deadlock."""
+    old = house.job("failed", age_days=15, expires_at="2000-01-01")
+    with ThreadPoolExecutor(1) as pool:
+        with house.database.transaction() as connection:
+            connection.execute(sql("delete_expired_chunks"), {"job_id": old})
+            retry = pool.submit(house.service.retry, old)
+            with pytest.raises(TimeoutError):
+                retry.result(timeout=0.2)
+            assert connection.execute(sql("delete_expired_job"), {"job_id": old}).rowcount == 1
+        with pytest.raises(JobNotFound):
+            retry.result(timeout=5)
 
 
 def test_a_retried_job_is_not_deleted_for_its_first_end(house: House) -> None:

@@ -1,3 +1,3 @@
--- The last step; the chunks go with the row. Zero rows: another janitor was first.
+-- The last step, after its chunks and in their transaction. Zero rows: another janitor was first.
 DELETE FROM video_analysis_jobs
 WHERE id = :job_id AND expires_at <= now() AND status IN ('done', 'failed', 'cancelled')
