@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import make_url
 
+from backend import counters
 from backend.cli import cli
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
@@ -135,14 +136,20 @@ def test_of_many_analysis_workers_one_sends_each_minute(
 
 
 def test_a_cloudwatch_that_is_away_does_not_stop_the_worker(
-    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def warnings() -> float:
+        labels = {"event": "metrics_failed", "level": "warning"}
+        return counters.REGISTRY.get_sample_value("framefleet_events_total", labels) or 0
+
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    counters.start()
+    before = warnings()
     sender = CloudWatchSender(database, settings.model_copy(update={"metrics_region": "us-east-1"}))
     assert sender.send_if_due() is False
-    assert "metrics_failed" in "".join(capfd.readouterr())
+    assert warnings() == before + 1
 
 
 def test_a_worker_is_listed_while_it_runs_with_what_it_holds(database: Database, settings: Settings) -> None:
