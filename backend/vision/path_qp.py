@@ -18,9 +18,11 @@ from scipy import sparse
 from backend.errors import FramefleetError
 from backend.vision.window import Floats
 
+Limits = tuple[float, float, float]
+
 KNOT_SEC = 0.2
 # Hard limits in frame widths per s, s2, s3: a whip pan at the most. Most paths stay far below.
-LIMITS = (1.0, 3.0, 30.0)
+LIMITS: Limits = (1.0, 3.0, 30.0)
 
 # Weights per frame at this rate and in frame widths, as measured; _problem adds the time units.
 _REFERENCE_RATE = 30.0
@@ -73,14 +75,14 @@ def basis(knots: Floats, count: int) -> Any:
     return sparse.csr_matrix((weights.ravel(), (rows, columns.ravel())), shape=(len(knots), count))
 
 
-def best_coefficients(stretch: Stretch, slack_weight: float) -> Floats:
+def best_coefficients(stretch: Stretch, slack_weight: float, limits: Limits = LIMITS) -> Floats:
     """The spline's coefficients inside floor and ceiling; raises PathUnsolved when OSQP returns none."""
     solver = osqp.OSQP()
     # The problem comes scaled; OSQP's own scaling multiplies the iterations by ten here. A fixed interval for
     # adapting rho, where the default follows the clock, gives the same path on every machine and run.
     settings = {"eps_abs": _TOLERANCE, "eps_rel": _TOLERANCE, "max_iter": _MAX_ITERATIONS, "scaling": 0}
     solver.setup(
-        **_problem(stretch, slack_weight), verbose=False, polishing=True, adaptive_rho_interval=200, **settings
+        **_problem(stretch, slack_weight, limits), verbose=False, polishing=True, adaptive_rho_interval=200, **settings
     )
     result = solver.solve(raise_error=False)
     found = np.asarray(result.x, dtype=np.float64)[: len(stretch.floor)]
@@ -91,7 +93,7 @@ def best_coefficients(stretch: Stretch, slack_weight: float) -> Floats:
     return np.clip(found, stretch.floor, stretch.ceiling)
 
 
-def _problem(stretch: Stretch, slack_weight: float) -> dict[str, Any]:
+def _problem(stretch: Stretch, slack_weight: float, limits: Limits) -> dict[str, Any]:
     """Minimises over coefficients c, slack s >= 0 and travel w >= |speed|, with B c - s <= high and B c + s >= low,
     the squared acceleration and jerk, the distance from the target, w, and s (L1, and a little squared)."""
     count, rows = len(stretch.floor), len(stretch.knots)
@@ -113,7 +115,7 @@ def _problem(stretch: Stretch, slack_weight: float) -> dict[str, Any]:
         ([None, slack, None], 0.0, never),
         ([speed * knot_weight, None, travel], 0.0, never),
         ([speed * knot_weight, None, -travel], -never, 0.0),
-        *_limits(speed, acceleration, jerk),
+        *_limits((speed, acceleration, jerk), limits),
     ]
     blocks: Any = [blocks for blocks, _, _ in constraints if _height(blocks)]
     return {
@@ -125,11 +127,11 @@ def _problem(stretch: Stretch, slack_weight: float) -> dict[str, Any]:
     }
 
 
-def _limits(*derivatives: Any) -> list[tuple[list[Any], float, float]]:
+def _limits(derivatives: tuple[Any, Any, Any], limits: Limits) -> list[tuple[list[Any], float, float]]:
     """A derivative is a convex mix of its coefficients, so bounding those bounds it everywhere."""
     return [
         ([derivative * (_REFERENCE_RATE**order * _LIMIT_SCALE / limit), None, None], -_LIMIT_SCALE, _LIMIT_SCALE)
-        for order, (derivative, limit) in enumerate(zip(derivatives, LIMITS, strict=True), start=1)
+        for order, (derivative, limit) in enumerate(zip(derivatives, limits, strict=True), start=1)
     ]
 
 
@@ -142,6 +144,12 @@ def _differences(count: int, order: int) -> Any:
     stencil = np.diff(np.eye(order + 1), n=order, axis=0)[0] if order else np.ones(1)
     rows = sparse.diags(stencil.tolist(), list(range(order + 1)), shape=(count - order, count), format="csr")
     return rows / (KNOT_SEC * _REFERENCE_RATE) ** order
+
+
+def largest_acceleration(coefficients: Floats) -> float:
+    """In frame widths per s2, by the coefficients, which bound it everywhere."""
+    bends = np.abs(_differences(len(coefficients), 2) @ coefficients)
+    return float(bends.max(initial=0.0)) * _REFERENCE_RATE**2
 
 
 def held_share(stretch: Stretch, coefficients: Floats, tolerance: float) -> float:

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-from backend.vision.path_qp import KNOT_SEC, Stretch, basis, best_coefficients, held_share
+from backend.vision.path_qp import (
+    KNOT_SEC,
+    LIMITS,
+    PathUnsolved,
+    Stretch,
+    basis,
+    best_coefficients,
+    held_share,
+    largest_acceleration,
+)
 from backend.vision.subject import seconds_from_start
 from backend.vision.window import Floats
 
@@ -21,6 +30,10 @@ from backend.vision.window import Floats
 # A cheap and gentle path first; the next one only where that loses the subject.
 _LADDER = ((0.07, 0.1, 0.999), (0.0, 0.1, 0.997), (0.0, 1.0, 0.997), (0.0, 10.0, 0.0))
 _HOPELESS_HELD = 0.9
+# Moves that accelerate by more than this, in frame widths per s2, are tried once more with a lower peak.
+_SHARP, _FLATTENED_RATIO = 1.0, 0.75
+# How far a solution may leave what is given of it, in frame widths.
+_GOES_ON_RATIO = 1e-4
 _HELD_TOLERANCE_PX = 0.25
 
 _MAX_STEP_SEC = 1.0
@@ -135,7 +148,7 @@ def _part(whole: Stretch, first: int, last: int, fixed: Floats) -> Stretch:
 
 
 def _gentlest(stretch: Stretch, tolerance: float) -> Floats:
-    best, best_share = np.zeros(0), -1.0
+    best, best_share, best_slack_weight = np.zeros(0), -1.0, 0.0
     for step_sec, slack_weight, enough in _LADDER:
         # Far from enough, the steps between would cost time and change nothing.
         if 0 <= best_share < _HOPELESS_HELD and enough > 0:
@@ -143,10 +156,25 @@ def _gentlest(stretch: Stretch, tolerance: float) -> Floats:
         found = best_coefficients(_thinned(stretch, step_sec), slack_weight)
         share = held_share(stretch, found, tolerance)
         if share > best_share:
-            best, best_share = found, share
+            best, best_share, best_slack_weight = found, share, slack_weight
         if best_share >= enough:
             break
-    return best
+    # A keyframe is met first, whatever it takes.
+    if largest_acceleration(best) < _SHARP or len(stretch.pins):
+        return best
+    return _flattened(stretch, best, best_share, best_slack_weight, tolerance)
+
+
+def _flattened(stretch: Stretch, best: Floats, share: float, slack_weight: float, tolerance: float) -> Floats:
+    """Spreads a sharp move over more time where the subject is held as well: least squares alone leave a peak."""
+    speed, acceleration, jerk = LIMITS
+    limit = min(acceleration, _FLATTENED_RATIO * largest_acceleration(best))
+    try:
+        gentler = best_coefficients(stretch, slack_weight, (speed, limit, jerk))
+    except PathUnsolved:  # what came before may not allow it
+        return best
+    goes_on = np.allclose(gentler[: len(stretch.fixed)], stretch.fixed, atol=_GOES_ON_RATIO)
+    return gentler if goes_on and held_share(stretch, gentler, tolerance) >= share else best
 
 
 def _thinned(stretch: Stretch, step_sec: float) -> Stretch:
