@@ -50,6 +50,11 @@ class Settings(BaseSettings):
 
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
+    # Either one set: chunks adapt to how fast the workers are, between these bounds.
+    chunk_seconds_min: Positive | None = Field(None, validation_alias="CHUNK_SECONDS_MIN")
+    chunk_seconds_max: Positive | None = Field(None, validation_alias="CHUNK_SECONDS_MAX")
+    # A job adopts what an earlier job of its tenant found in the same source with the same parameters.
+    reuse_chunks: bool = Field(True, validation_alias="REUSE_CHUNKS")
     lease_seconds: Positive = Field(60.0, validation_alias="LEASE_SECONDS")
     drain_seconds: float = Field(100.0, ge=0, validation_alias="DRAIN_SECONDS")
     poll_seconds: Positive = Field(1.0, validation_alias=_named("POLL_SECONDS", "COACH_PLUS_ANALYSIS_POLL_SECONDS"))
@@ -134,6 +139,21 @@ class Settings(BaseSettings):
         if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
             return None
         return self.otel_traces_exporter or ("otlp" if self.otel_endpoint else None)
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        low, high = self.chunk_seconds_bounds
+        if not low <= self.chunk_seconds <= high:
+            raise ValueError("CHUNK_SECONDS must be from CHUNK_SECONDS_MIN to CHUNK_SECONDS_MAX")
+        return self
+
+    @property
+    def adapts_chunks(self) -> bool:
+        return self.chunk_seconds_min is not None or self.chunk_seconds_max is not None
+
+    @property
+    def chunk_seconds_bounds(self) -> tuple[float, float]:
+        return self.chunk_seconds_min or self.chunk_seconds, self.chunk_seconds_max or self.chunk_seconds
 
     @property
     def storage_root_url(self) -> str:

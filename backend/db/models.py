@@ -124,6 +124,8 @@ class Job(Base):
             postgresql_where=text("status IN ('queued', 'aggregating')"),
         ),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
+        Index("ix_jobs_source", "source_etag", "tenant", postgresql_where=text("source_etag IS NOT NULL")),
+        Index("ix_jobs_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         # The tenant's jobs in work: what a new plan interleaves with, and what the fan-in sweep looks through.
         Index("ix_jobs_live", "tenant", "deep_mode", postgresql_where=text("status IN ('queued', 'processing')")),
         Index("ix_jobs_over", "completed_at", postgresql_where=text("status IN ('done', 'failed', 'cancelled')")),

@@ -15,14 +15,14 @@ from backend.db.sql import statement
 from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
 from backend.events import Event, emit
 from backend.jobs import lanes, manifest
+from backend.jobs.chunk_length import Cutting, cutting
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import job_outcome
 from backend.jobs.queue import JobClaim, Queue
-from backend.jobs.segments import Segment, cut
+from backend.jobs.segments import Segment
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess
 from backend.settings import Settings
-from backend.states import DeepMode
 from backend.storage import open_source
 from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
@@ -63,16 +63,17 @@ class Planner:
                 check()
 
             facts = probe_source(reader, self._settings, check_both)
-            chunk_seconds = self._settings.chunk_seconds if claim.deep_mode is DeepMode.GPU else float("inf")
-            cuts = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
+            pieces = cutting(self._database, claim, source.info, facts, self._settings)
             lease.check()
-            self._write(claim, source.info, facts, cuts)
+            self._write(claim, source.info, facts, pieces)
         ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
-        emit(Event.JOB_PLANNED, **ids, chunks=len(cuts), bytes_read=reader.bytes_fetched)
+        emit(Event.JOB_PLANNED, **ids, chunks=len(pieces.segments), bytes_read=reader.bytes_fetched)
 
-    def _write(self, claim: JobClaim, info: ObjectInfo, facts: VideoFacts, cuts: list[Segment]) -> None:
+    def _write(self, claim: JobClaim, info: ObjectInfo, facts: VideoFacts, pieces: Cutting) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}
+        cuts = pieces.segments
         plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, cuts)
+        plan |= {"chunk_seconds": pieces.chunk_seconds, "chunk_seconds_reason": pieces.reason}
         # The object first: rows without a manifest would be a job that nobody can read.
         self._store.put(manifest.manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
         with self._database.transaction() as connection:

@@ -179,6 +179,13 @@ class Queue:
             if row.status == "queued":
                 lanes.lower_floors(connection, [row])
 
+    def earlier_artifacts(self, claim: ChunkClaim) -> list[tuple[str, str]]:
+        """(key, SHA-256) of what the tenant's other jobs found in the same piece of the same source, newest first."""
+        where = {name: getattr(claim, name) for name in ("job_id", "chunk_index", "start_pts", "end_pts")}
+        with self._database.transaction() as connection:
+            rows = connection.execute(statement("earlier_artifacts"), where).all()
+        return [(row.artifact_s3_key, row.artifact_sha256) for row in rows]
+
     def has_queued(self, deep_mode: DeepMode) -> bool:
         """Whether any chunk of that mode waits, due or not."""
         return self._database.ask("any_queued", deep_mode=deep_mode) is not None

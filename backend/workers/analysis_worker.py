@@ -34,8 +34,9 @@ from backend.storage.range_reader import RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.detector import open_detector
 from backend.workers import command
+from backend.workers.chunk_artifacts import JSON_TYPE
 from backend.workers.duties import Duties
-from backend.workers.gpu_chunk_worker import JSON_TYPE, ChunkWorker
+from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.janitor import Janitor
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop

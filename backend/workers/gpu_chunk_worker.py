@@ -8,8 +8,8 @@ from uuid import UUID
 
 from backend import telemetry
 from backend.db.engine import Database
-from backend.errors import ArtifactCorrupt, ModelMissing, ObjectExists, ObjectNotFound
-from backend.events import Event, emit, warn
+from backend.errors import ModelMissing
+from backend.events import Event, emit
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.manifest import artifact_key
 from backend.jobs.outcome import give_back, outcome
@@ -21,12 +21,11 @@ from backend.states import DeepMode
 from backend.storage import open_source
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import BlockCache, RangeReader
-from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
+from backend.vision.artifacts import ChunkArtifact
 from backend.vision.detector import Detector, open_detector
 from backend.workers import command
+from backend.workers.chunk_artifacts import ChunkArtifacts
 from backend.workers.loop import WorkerLoop
-
-JSON_TYPE = "application/json"
 
 
 class ChunkWorker:
@@ -48,6 +47,7 @@ class ChunkWorker:
         self._settings = settings
         self._deep_mode = deep_mode
         self._only_job = only_job
+        self._artifacts = ChunkArtifacts(queue, store, detector, settings)
         self._cache = BlockCache()
 
     def work_once(self, loop: WorkerLoop) -> bool:
@@ -84,14 +84,14 @@ class ChunkWorker:
 
     def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
         key = artifact_key(claim.job_id, claim.chunk_index)
-        sha256 = self._adoptable(key, claim)
+        sha256 = self._artifacts.adopted(claim)
         bytes_read = 0
         if sha256 is None:
             source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
             reader = RangeReader(source, self._cache)
             artifact = self._analyse(claim, reader, lease, loop)
             lease.check()
-            sha256 = self._store_artifact(key, artifact, claim)
+            sha256 = self._artifacts.store(claim, artifact)
             bytes_read = reader.bytes_fetched
         lease.check()
         status = self._queue.complete_chunk(claim, key, sha256, self._detector.describe())
@@ -121,39 +121,6 @@ class ChunkWorker:
                 report=report,
             )
         )
-
-    def _adoptable(self, key: str, claim: ChunkClaim) -> str | None:
-        """The checksum of an artifact that an earlier attempt left and that is what this one would make."""
-        try:
-            data = self._store.get(key)
-        except ObjectNotFound:
-            return None
-        try:
-            artifact = load_artifact(data, expected_sha256=None)
-        except ArtifactCorrupt as corrupt:
-            warn(Event.ARTIFACT_REPLACED, key=key, message=corrupt.message)
-            return None
-        kind = kind_named(claim.kind)
-        identity = kind.chunk_identity(kind.parse_params(claim.params), self._detector, self._settings)
-        same_source = (artifact.source.etag, artifact.source.size) == (claim.source_etag, claim.source_size)
-        same_place = (artifact.job_id, artifact.chunk_index) == (str(claim.job_id), claim.chunk_index)
-        if not (same_source and same_place and artifact.params_sha256 == identity):
-            warn(Event.ARTIFACT_REPLACED, key=key, message="It was made from another source or with other parameters.")
-            return None
-        emit(Event.CHUNK_ADOPTED, job_id=str(claim.job_id), chunk_index=claim.chunk_index)
-        return sha256_hex(data)
-
-    def _store_artifact(self, key: str, artifact: ChunkArtifact, claim: ChunkClaim) -> str:
-        """Written once: where another attempt was faster, its artifact stays and is taken if it is sound."""
-        data = to_json_bytes(artifact)
-        try:
-            self._store.put_if_absent(key, data, content_type=JSON_TYPE)
-        except ObjectExists:
-            adopted = self._adoptable(key, claim)
-            if adopted is not None:
-                return adopted
-            self._store.put(key, data, content_type=JSON_TYPE)
-        return sha256_hex(data)
 
 
 @command.worker("gpu_chunk_worker")

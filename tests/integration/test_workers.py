@@ -85,6 +85,7 @@ def test_dancer_over_s3_with_workers_as_separate_processes(
 def test_a_worker_killed_in_the_middle_of_a_chunk_costs_no_frame(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("REUSE_CHUNKS", "false")  # both runs do their own work
     monkeypatch.setenv("LEASE_SECONDS", str(SHORT_LEASE_SEC))
     source = make_sample(tmp_path / "clip.mp4", seconds=8).as_uri()
     settings = settings.model_copy(update={"chunk_seconds": 4.0, "lease_seconds": SHORT_LEASE_SEC})

@@ -1,0 +1,14 @@
+-- How the newest of the tenant's other jobs on the same source was cut, if it left artifacts: cut alike, they can be
+-- adopted.
+SELECT c.chunk_index, c.start_pts, c.end_pts, c.start_sec, c.end_sec
+FROM video_analysis_chunks c
+WHERE c.job_id = (
+    SELECT j.id
+    FROM video_analysis_jobs own
+    JOIN video_analysis_jobs j ON j.tenant = own.tenant AND j.id <> own.id AND j.deep_mode = own.deep_mode
+    WHERE own.id = :job_id
+      AND j.source_etag = :source_etag AND j.source_size = :source_size AND j.completed_chunks > 0
+      AND (j.input_uri = own.input_uri OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
+    ORDER BY j.created_at DESC
+    LIMIT 1)
+ORDER BY c.chunk_index
