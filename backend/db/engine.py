@@ -116,8 +116,9 @@ def _ping_if_idle(connection: psycopg.Connection[Any], record: Any, proxy: Any) 
     if time.monotonic() - record.info.get("used_at", float("-inf")) < PING_AFTER_IDLE_SEC:
         return
     try:
+        connection.autocommit = True  # else it takes three round trips
         connection.execute("SELECT 1")
-        connection.rollback()
+        connection.autocommit = False
     except psycopg.Error as error:
         raise DisconnectionError from error
 

@@ -68,7 +68,7 @@ def lower_floor(connection: Connection, *, deep_mode: str, tenant: str, rank: in
 
 
 def raise_floor(database: Database, deep_mode: str | None = None, tenant: str | None = None) -> bool:
-    """Raises the floor of that lane, or of the one that waits longest; False when none is due."""
+    """Raises that lane's floor, or checks the lane that waits longest for it; False when none is due."""
     due = {"raise_seconds": RAISE_EVERY_SEC, "check_seconds": CHECK_EVERY_SEC}
     with database.transaction() as connection:
         lane = connection.execute(

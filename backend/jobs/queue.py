@@ -103,7 +103,7 @@ class Queue:
 
     def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> dict[str, Any] | None:
         return self._database.ask(
-            "claim_chunk",
+            "claim_chunk" if job_id is None else "claim_chunk+of_job",
             deep_mode=deep_mode,
             job_id=job_id,
             tenant_cap=self._tenant_cap,

@@ -21,7 +21,8 @@ from backend.states import DeepMode
 from tests.integration.queue.helpers import claim_of, planned_job
 
 FLEET = "/api/v1/fleet"
-NUL, LONG = b'{"reason": "a\\u0000"}', b"x" * 501
+TOO_LONG = b'{"reason": "%s"}' % (b"x" * 501)
+WRONG_BODIES = [b"[1]", b'"x"', b'{"reason": 1}', b'{"why": "x"}', b"{", b'{"reason": "a\\u0000"}', TOO_LONG]
 
 
 @pytest.fixture
@@ -60,9 +61,7 @@ def test_the_fleet_is_paused_and_resumed_over_http(client: FlaskClient, database
     claim_of(queue)
 
 
-@pytest.mark.parametrize(
-    "body", [b"[1]", b'"x"', b'{"reason": 1}', b'{"why": "x"}', b"{", NUL, b'{"reason": "%s"}' % LONG]
-)
+@pytest.mark.parametrize("body", WRONG_BODIES)
 def test_a_pause_with_a_wrong_body_changes_nothing(client: FlaskClient, database: Database, body: Any) -> None:
     answer = client.post(f"{FLEET}/pause", data=body, content_type="application/json")
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_request")
