@@ -1,0 +1,44 @@
+"""The short chaos run of every test run: each kind of fault once, on real workers with real films."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from tests.chaos.faults import Deed, Strike, Trouble
+from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER
+from tests.chaos.points import Point
+from tests.chaos.run import Plan, run
+
+STRIKES = [
+    Strike(CHUNK_WORKER, Deed.KILL, Point.CLAIM_COMMIT),
+    Strike(CHUNK_WORKER, Deed.KILL, Point.MEDIA),
+    Strike(CHUNK_WORKER, Deed.KILL, Point.ARTIFACT_PUT),
+    Strike(CHUNK_WORKER, Deed.KILL, Point.ARTIFACT_ANSWER),
+    Strike(CHUNK_WORKER, Deed.KILL, Point.HEARTBEAT),
+    Strike(CHUNK_WORKER, Deed.FREEZE, Point.COMPLETE),
+    Strike(CHUNK_WORKER, Deed.CUT, Point.COMPLETE_ANSWER),
+    Strike(ANALYSIS_WORKER, Deed.KILL, Point.FILM_ANSWER),
+    Strike(ANALYSIS_WORKER, Deed.FREEZE, Point.FINISH),
+]
+
+
+def test_no_fault_loses_or_doubles_a_frame_and_no_stale_claim_writes() -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(2**32))
+    plan = Plan(
+        seed=seed,
+        jobs=4,
+        chunk_workers=2,
+        analysis_workers=1,
+        strikes=STRIKES,
+        troubles=list(Trouble),
+        timeout_sec=150,
+    )
+    print(f"CHAOS_SEED={seed}")  # replays it
+    report = run(plan)
+    print(report)
+    assert not report.broken, report
+    assert not report.missed, report
+    # Else the guards were never asked.
+    assert report.stale_claims >= 1, report
+    assert report.events["claim_lost"] >= 1, report
