@@ -1,1 +1,1 @@
-"""Kills, freezes and cuts off real workers in the middle of real jobs, and checks that nothing is lost or done twice."""
+"""Strikes real workers in the middle of real jobs, and checks that nothing is lost or done twice."""

@@ -8,6 +8,8 @@ import secrets
 import sys
 import time
 
+import click
+
 from tests.chaos.faults import ALL_STRIKES, Trouble
 from tests.chaos.run import Plan, Report, run
 
@@ -25,9 +27,9 @@ def main() -> int:
     reports: list[Report] = []
     while not reports or (options.seed is None and time.monotonic() < deadline):
         seed = secrets.randbelow(2**32) if options.seed is None else options.seed
-        print(f"CHAOS_SEED={seed}", flush=True)
+        click.echo(f"CHAOS_SEED={seed}")
         reports.append(run(_plan(seed, options.jobs)))
-        print(reports[-1], flush=True)
+        click.echo(reports[-1])
     return _summary(reports)
 
 
@@ -45,11 +47,11 @@ def _plan(seed: int, jobs: int) -> Plan:
 
 def _summary(reports: list[Report]) -> int:
     faults = sum((report.struck for report in reports), start=type(reports[0].struck)())
-    print(f"\n{len(reports)} runs, {sum(report.jobs for report in reports)} jobs, {sum(faults.values())} faults:")
+    click.echo(f"\n{len(reports)} runs, {sum(report.jobs for report in reports)} jobs, {sum(faults.values())} faults:")
     for fault, count in sorted(faults.items()):
-        print(f"{count:6d} × {fault}")
+        click.echo(f"{count:6d} x {fault}")
     failed = [report.seed for report in reports if report.broken]
-    print(f"promises broken in {len(failed)} runs" + (f", seeds {failed}" if failed else ""))
+    click.echo(f"promises broken in {len(failed)} runs" + (f", seeds {failed}" if failed else ""))
     return 1 if failed else 0
 
 

@@ -32,7 +32,8 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             _become(order)
-        print(pid, flush=True)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
 
 
 def _become(order: dict[str, object]) -> None:
@@ -41,7 +42,7 @@ def _become(order: dict[str, object]) -> None:
     with open(str(order["log"]), "ab") as log, open(os.devnull, "rb") as nothing:
         for stream, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(stream.fileno(), target)
-    os.environ.update(order["env"])  # type: ignore[arg-type,call-overload]
+    os.environ.update(order["env"])  # type: ignore[call-overload]
     sys.argv = [str(order["module"]), "--parent-pid", str(os.getppid())]
     sys.exit(sys.modules[str(order["module"])].main())
 

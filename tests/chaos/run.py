@@ -79,20 +79,26 @@ class Report:
             f"seed {self.seed}: {self.jobs} jobs, {self.claims} claims, {self.stale_claims} made stale,"
             f" {self.restarts} restarts, {self.events['claim_lost']} claims lost, {self.seconds:.0f} s"
         ]
-        lines += [f"  {count:3d} × {fault}" for fault, count in sorted(self.struck.items())]
-        lines += [f"    0 × {fault} (not reached)" for fault in self.missed]
+        lines += [f"  {count:3d} x {fault}" for fault, count in sorted(self.struck.items())]
+        lines += [f"    0 x {fault} (not reached)" for fault in self.missed]
         lines += [f"  BROKEN {promise}" for promise in self.broken] or ["  every promise kept"]
         return "\n".join(lines)
 
 
 def run(plan: Plan) -> Report:
-    with tempfile.TemporaryDirectory(prefix="framefleet-chaos-") as folder, open_world(Path(folder)) as world:
-        return ChaosRun(plan, world).run()
+    with tempfile.TemporaryDirectory(prefix="framefleet-chaos-") as folder:
+        nursery = Nursery(Path(folder))  # imports while the servers start
+        try:
+            with open_world(Path(folder)) as world:
+                return ChaosRun(plan, world, nursery).run()
+        finally:
+            nursery.close()
 
 
 class ChaosRun:
-    def __init__(self, plan: Plan, world: World) -> None:
+    def __init__(self, plan: Plan, world: World, nursery: Nursery) -> None:
         self._plan = plan
+        self._nursery = nursery
         self._world = world
         self._rng = random.Random(plan.seed)
         self._service = JobService(world.database)
@@ -139,20 +145,18 @@ class ChaosRun:
 
     @contextlib.contextmanager
     def _fleet(self, logs: Path) -> Iterator[Fleet]:
-        nursery = Nursery(self._world.folder)
         self._proxies = Proxies(
             self._world.postgres_socket, self._world.s3_address, lambda name, point: self._traps.gate(name, point)
         )
         modules = [CHUNK_WORKER] * self._plan.chunk_workers + [ANALYSIS_WORKER] * self._plan.analysis_workers
-        slots = [self._slot(f"w{number}", module, logs, nursery) for number, module in enumerate(modules)]
+        slots = [self._slot(f"w{number}", module, logs) for number, module in enumerate(modules)]
         self._traps = Traps(slots, self._world.is_taken_back, self._rng)
         try:
             yield Fleet(slots, self._rng)
         finally:
-            nursery.close()
             self._proxies.close()
 
-    def _slot(self, name: str, module: str, logs: Path, nursery: Nursery) -> Slot:
+    def _slot(self, name: str, module: str, logs: Path) -> Slot:
         database = f"postgresql://framefleet@127.0.0.1:{self._proxies.postgres_port(name)}/postgres"
         environment = WORKER_SETTINGS | {
             "DATABASE_URL": f"{database}?sslmode=disable&gssencmode=disable",
@@ -160,7 +164,7 @@ class ChaosRun:
             "S3_ENDPOINT_URL": f"http://127.0.0.1:{self._proxies.s3_port(name)}",
             "FRAMEFLEET_DATA_DIR": str(self._world.folder / "data"),
         }
-        return Slot(name, module, environment, logs, nursery)
+        return Slot(name, module, environment, logs, self._nursery)
 
     def _queues(self, slots: Sequence[Slot]) -> dict[str, list[Strike]]:
         """Each slot's strikes, in the order in which they will come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 
 from tests.chaos.faults import Deed, Strike, Trouble
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER
@@ -34,9 +35,9 @@ def test_no_fault_loses_or_doubles_a_frame_and_no_stale_claim_writes() -> None:
         troubles=list(Trouble),
         timeout_sec=150,
     )
-    print(f"CHAOS_SEED={seed}")  # replays it
+    sys.stdout.write(f"CHAOS_SEED={seed}\n")  # replays it; pytest shows it when the test fails
     report = run(plan)
-    print(report)
+    sys.stdout.write(f"{report}\n")
     assert not report.broken, report
     assert not report.missed, report
     # Else the guards were never asked.

@@ -20,7 +20,7 @@ WEATHER = {
     Trouble.S3_RESETS: Weather.RESETS,
 }
 WEATHER_SEC = (0.5, 2.0)
-PAUSE_SEC = (0.5, 2.0)
+PAUSE_SEC = (0.2, 1.0)
 
 
 class Troublemaker:
