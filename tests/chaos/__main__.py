@@ -7,13 +7,15 @@ import os
 import secrets
 import sys
 import time
+from collections import Counter
 
 import click
 
 from tests.chaos.faults import ALL_STRIKES, Trouble
 from tests.chaos.run import Plan, Report, run
+from tests.chaos.world import FILM_SECONDS
 
-JOBS, CHUNK_WORKERS, ANALYSIS_WORKERS = 20, 3, 1
+JOBS, CHUNK_WORKERS, ANALYSIS_WORKERS = 20, 2, 2
 RUN_TIMEOUT_SEC = 600.0
 
 
@@ -41,12 +43,13 @@ def _plan(seed: int, jobs: int) -> Plan:
         analysis_workers=ANALYSIS_WORKERS,
         strikes=ALL_STRIKES,
         troubles=[*Trouble, Trouble.TERMINATE, Trouble.TERMINATE],
+        film_seconds=FILM_SECONDS,
         timeout_sec=RUN_TIMEOUT_SEC,
     )
 
 
 def _summary(reports: list[Report]) -> int:
-    faults = sum((report.struck for report in reports), start=type(reports[0].struck)())
+    faults = Counter(fault for report in reports for _, fault in report.struck)
     click.echo(f"\n{len(reports)} runs, {sum(report.jobs for report in reports)} jobs, {sum(faults.values())} faults:")
     for fault, count in sorted(faults.items()):
         click.echo(f"{count:6d} x {fault}")

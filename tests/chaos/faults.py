@@ -7,12 +7,12 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER, Slot
 from tests.chaos.points import Point
+from tests.chaos.world import World
 
 POLL_SEC = 0.02
 MAX_FREEZE_SEC = 15.0
@@ -21,7 +21,7 @@ MAX_DELAY_IN_MEDIA_SEC = 0.3
 
 class Deed(StrEnum):
     KILL = "kill -9"
-    FREEZE = "freeze until rescued"  # then it goes on, with a stale claim, where it stood
+    FREEZE = "freeze until superseded"  # then it goes on, with a stale claim, where it stood
     CUT = "cut the connection"
     DRAIN = "SIGTERM"
 
@@ -77,11 +77,11 @@ ALL_STRIKES = [*CHUNK_STRIKES, *ANALYSIS_STRIKES]
 class Traps:
     """At most one armed strike a slot. The proxies call `gate`; the strikes in decode and render are looked for."""
 
-    def __init__(self, slots: list[Slot], is_taken_back: Callable[[str], bool], rng: random.Random) -> None:
+    def __init__(self, slots: list[Slot], world: World, rng: random.Random) -> None:
         self.stale_made = 0
         self._slots = {slot.name: slot for slot in slots}
         self._armed: dict[str, Strike] = {}
-        self._is_taken_back = is_taken_back
+        self._world = world
         self._rng = rng
         self._turn = threading.Lock()
 
@@ -130,11 +130,12 @@ class Traps:
                 return self._freeze(slot)
 
     def _freeze(self, slot: Slot) -> bool:
-        """What the worker was about to write arrives after its claim was taken back."""
+        """What the worker was about to write arrives when another one works on the same row."""
         slot.send(signal.SIGSTOP)
+        claims = self._world.claims_of(slot.worker_id)
         deadline = time.monotonic() + MAX_FREEZE_SEC
-        while not (taken := self._is_taken_back(slot.worker_id)) and time.monotonic() < deadline:
+        while not (stale := bool(claims) and self._world.others_claimed(claims)) and time.monotonic() < deadline:
             time.sleep(POLL_SEC)
-        self.stale_made += taken
+        self.stale_made += stale
         slot.send(signal.SIGCONT)
         return True

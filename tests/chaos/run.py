@@ -22,7 +22,7 @@ from tests.chaos.faults import POLL_SEC, Strike, Traps, Trouble
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER, Fleet, Nursery, Slot
 from tests.chaos.proxies import Proxies
 from tests.chaos.troubles import Troublemaker
-from tests.chaos.world import FILM_SECONDS, KEY, World, open_world
+from tests.chaos.world import KEY, World, open_world
 
 LEASE_SEC = 1.5
 MAX_PAUSE_SEC = 0.3
@@ -58,6 +58,7 @@ class Plan:
     analysis_workers: int
     strikes: Sequence[Strike]
     troubles: Sequence[Trouble]
+    film_seconds: Sequence[int]
     timeout_sec: float
 
 
@@ -66,7 +67,7 @@ class Report:
     seed: int
     jobs: int
     seconds: float
-    struck: Counter[str]
+    struck: list[tuple[float, str]]  # seconds from the start, and what was done
     missed: list[str]
     restarts: int
     stale_claims: int
@@ -79,8 +80,8 @@ class Report:
             f"seed {self.seed}: {self.jobs} jobs, {self.claims} claims, {self.stale_claims} made stale,"
             f" {self.restarts} restarts, {self.events['claim_lost']} claims lost, {self.seconds:.0f} s"
         ]
-        lines += [f"  {count:3d} x {fault}" for fault, count in sorted(self.struck.items())]
-        lines += [f"    0 x {fault} (not reached)" for fault in self.missed]
+        lines += [f"  {at_sec:6.1f} s  {fault}" for at_sec, fault in sorted(self.struck)]
+        lines += [f"   never     {fault}" for fault in self.missed]
         lines += [f"  BROKEN {promise}" for promise in self.broken] or ["  every promise kept"]
         return "\n".join(lines)
 
@@ -104,12 +105,12 @@ class ChaosRun:
         self._service = JobService(world.database)
         self._jobs: dict[UUID, int] = {}  # the seconds of its film
         self._open: set[UUID] = set()
-        self._struck: Counter[str] = Counter()
+        self._struck: list[tuple[float, str]] = []
         self._armed: dict[str, Strike] = {}
         self._arm_at: dict[str, float] = {}
 
     def run(self) -> Report:
-        began = time.monotonic()
+        self._began = time.monotonic()
         logs = self._world.folder / "logs"
         logs.mkdir()
         with self._fleet(logs) as fleet:
@@ -118,7 +119,7 @@ class ChaosRun:
             fleet.start()
             troubles.start()
             try:
-                finished = self._until_done(fleet, queues, troubles, began + self._plan.timeout_sec)
+                finished = self._until_done(fleet, queues, troubles, self._began + self._plan.timeout_sec)
             finally:
                 troubles.stop()
                 fleet.stop()
@@ -133,8 +134,8 @@ class ChaosRun:
         return Report(
             seed=self._plan.seed,
             jobs=len(self._jobs),
-            seconds=time.monotonic() - began,
-            struck=self._struck + troubles.made,
+            seconds=time.monotonic() - self._began,
+            struck=self._struck + [(at - self._began, fault) for at, fault in troubles.made],
             missed=missed,
             restarts=fleet.restarts,
             stale_claims=self._traps.stale_made,
@@ -150,7 +151,7 @@ class ChaosRun:
         )
         modules = [CHUNK_WORKER] * self._plan.chunk_workers + [ANALYSIS_WORKER] * self._plan.analysis_workers
         slots = [self._slot(f"w{number}", module, logs) for number, module in enumerate(modules)]
-        self._traps = Traps(slots, self._world.is_taken_back, self._rng)
+        self._traps = Traps(slots, self._world, self._rng)
         try:
             yield Fleet(slots, self._rng)
         finally:
@@ -195,7 +196,7 @@ class ChaosRun:
         wanted = OPEN_JOBS if faults_left else 0
         few = len(self._jobs) < self._plan.jobs
         if len(self._jobs) < self._plan.jobs * MAX_JOBS_FACTOR and (few or len(self._open) < wanted):
-            name, seconds = f"film-{len(self._jobs)}", self._rng.choice(FILM_SECONDS)
+            name, seconds = f"film-{len(self._jobs)}", self._rng.choice(self._plan.film_seconds)
             request = NewJob("crop", self._world.upload(name, seconds), f"{name}.mp4", idempotency_key=name)
             with contextlib.suppress(DatabaseUnavailable):  # asked again in a moment, with the same key
                 job = self._service.create(request)
@@ -206,7 +207,7 @@ class ChaosRun:
         """The slot's next strike is armed a moment after the one before has hit."""
         armed = self._armed.get(slot.name)
         if armed is not None and not self._traps.is_armed(slot):
-            self._struck[str(armed)] += 1
+            self._struck.append((time.monotonic() - self._began, str(armed)))
             del self._armed[slot.name]
             queue.pop(0)
             self._arm_at[slot.name] = time.monotonic() + self._rng.uniform(0, MAX_PAUSE_SEC)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 
 from backend.errors import DatabaseUnavailable
@@ -25,7 +24,7 @@ PAUSE_SEC = (0.2, 1.0)
 
 class Troublemaker:
     def __init__(self, world: World, proxies: Proxies, troubles: Sequence[Trouble], rng: random.Random) -> None:
-        self.made: Counter[str] = Counter()
+        self.made: list[tuple[float, str]] = []  # by the monotonic clock
         self._world = world
         self._proxies = proxies
         shuffled = rng.sample(list(troubles), len(troubles))
@@ -55,7 +54,7 @@ class Troublemaker:
             if self._stopping.wait(pause_sec):
                 return
             if self._make(trouble, length_sec):
-                self.made[str(trouble)] += 1
+                self.made.append((time.monotonic(), str(trouble)))
                 self._left.pop(0)
 
     def _make(self, trouble: Trouble, length_sec: float) -> bool:

@@ -29,6 +29,8 @@ from tests.chaos.films import Frames, frames_of, make_film
 FILM_SECONDS = (2, 3, 4)
 KEY = "testing"
 
+Claim = tuple[str, str, int]  # chunk or job, its id, attempts
+
 
 @dataclass
 class World:
@@ -73,17 +75,26 @@ class World:
         with self.database.transaction() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def is_taken_back(self, worker_id: str) -> bool:
-        """Whether no row names that worker as the holder of a lease."""
-        held = text(
-            "SELECT EXISTS (SELECT FROM video_analysis_chunks WHERE claimed_by = :id AND lease_expires_at IS NOT NULL)"
-            " OR EXISTS (SELECT FROM video_analysis_jobs WHERE claimed_by = :id AND lease_expires_at IS NOT NULL)"
+    def claims_of(self, worker_id: str) -> set[Claim]:
+        """What that worker holds."""
+        return {claim for claim, holder in self._held().items() if holder == worker_id}
+
+    def others_claimed(self, claims: set[Claim]) -> bool:
+        """Whether each of these rows is in another claim's hands right now: only its number tells them apart."""
+        now = self._held()
+        return all(any((row, id) == (r, i) and n > number for r, i, n in now) for row, id, number in claims)
+
+    def _held(self) -> dict[Claim, str]:
+        query = text(
+            "SELECT 'chunk', id::text, attempts, claimed_by FROM video_analysis_chunks WHERE lease_expires_at > now()"
+            " UNION ALL"
+            " SELECT 'job', id::text, attempts, claimed_by FROM video_analysis_jobs WHERE lease_expires_at > now()"
         )
         try:
             with self.database.transaction() as connection:
-                return not connection.execute(held, {"id": worker_id}).scalar_one()
+                return {(row, id, number): holder for row, id, number, holder in connection.execute(query)}
         except DatabaseUnavailable:  # it restarts just now
-            return False
+            return {}
 
 
 @contextmanager
