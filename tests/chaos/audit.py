@@ -116,10 +116,21 @@ def _strangers(row: Sequence[Move]) -> Iterable[str]:
         finishes = move.becomes("completed") or move.becomes("done")
         if (beat or finishes) and (move.writer != holder or move.new["attempts"] != attempts):
             yield f"held by {holder!r}, written by a stale claim: {move}"
+        if _is_given_up(move) and move.writer != holder:
+            yield f"taken from {holder!r} without counting a failure: {move}"
 
 
 def _renews(before: str | None, after: str | None) -> bool:
     return after is not None and after != before
+
+
+def _is_given_up(move: Move) -> bool:
+    """The claim ended, and neither with success nor as a failure: only its holder may do that, when it drains."""
+    if move.old is None or move.old["lease_expires_at"] is None or move.new["lease_expires_at"] is not None:
+        return False
+    return move.rise("failures") == 0 and move.new["status"] == (
+        "queued" if move.what == "chunk" else move.old["status"]
+    )
 
 
 def _of_chunk(row: Sequence[Move]) -> Iterable[str]:

@@ -55,6 +55,7 @@ def test_a_log_in_which_every_promise_was_kept_has_no_complaint() -> None:
         ([("w0", CLAIM[1] | {"claimed_by": "w1"}), COMPLETE], "a claim names its worker"),
         ([("w0", {"status": "completed"})], "no such move"),
         ([CLAIM, RESCUE], "completed 0 times"),
+        ([CLAIM, ("w1", RESCUE[1] | {"failures": 0}), CLAIM_AGAIN, COMPLETE_AGAIN], "without counting a failure"),
     ],
 )
 def test_each_broken_promise_of_a_chunk_is_named(changes: list[Change], complaint: str) -> None:

@@ -1,0 +1,109 @@
+"""What the queue should do, in memory: the reference that the property tests hold the database against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from backend.states import ChunkStatus, JobStatus
+
+WORKABLE = (JobStatus.QUEUED, JobStatus.PROCESSING)
+OPEN = (JobStatus.UPLOADING, JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.AGGREGATING)
+
+
+@dataclass
+class ChunkModel:
+    id: int
+    job: JobModel
+    status: ChunkStatus = ChunkStatus.QUEUED
+    attempts: int = 0
+    failures: int = 0
+    expired: bool = False
+
+    def holds(self, attempts: int) -> bool:
+        """Whether that claim is the one in force."""
+        return self.status is ChunkStatus.PROCESSING and self.attempts == attempts
+
+    def claimed(self) -> None:
+        self.status, self.expired = ChunkStatus.PROCESSING, False
+        self.attempts += 1
+        self.job.status = JobStatus.PROCESSING
+
+    def completed(self) -> None:
+        self.status = ChunkStatus.COMPLETED
+        if self.job.completed == len(self.job.chunks):
+            self.job.status = JobStatus.AGGREGATING
+
+    def failed(self, max_attempts: int, *, permanent: bool = False) -> None:
+        """A try that ended badly; the chunk's end is the job's end too."""
+        self.failures += 1
+        if permanent or self.failures >= max_attempts or self.job.status not in WORKABLE:
+            self.status = ChunkStatus.FAILED
+        else:
+            self.status = ChunkStatus.QUEUED
+
+    def released(self) -> None:
+        self.status = ChunkStatus.QUEUED if self.job.status in WORKABLE else ChunkStatus.FAILED
+
+    def row(self) -> tuple[Any, ...]:
+        return (str(self.status), self.attempts, self.failures, self.status is ChunkStatus.PROCESSING)
+
+
+@dataclass
+class JobModel:
+    """`leased`: claimed for planning or aggregation."""
+
+    id: UUID
+    is_planned: bool
+    status: JobStatus = JobStatus.QUEUED
+    attempts: int = 0
+    failures: int = 0
+    leased: bool = False
+    expired: bool = False
+    chunks: list[ChunkModel] = field(default_factory=list)
+
+    @property
+    def completed(self) -> int:
+        return sum(chunk.status is ChunkStatus.COMPLETED for chunk in self.chunks)
+
+    def is_claimable(self, status: JobStatus) -> bool:
+        return self.status is status and not self.leased and (status is not JobStatus.QUEUED or not self.is_planned)
+
+    def holds(self, status: JobStatus, attempts: int) -> bool:
+        return self.leased and (self.status, self.attempts) == (status, attempts)
+
+    def claimed(self) -> None:
+        self.attempts += 1
+        self.leased, self.expired = True, False
+
+    def failed(self, max_attempts: int, *, permanent: bool = False) -> None:
+        self.failures += 1
+        self.leased = False
+        if permanent or self.failures >= max_attempts:
+            self.status = JobStatus.FAILED
+
+    def ended_by_chunk(self) -> None:
+        self._stop_queued()
+        if self.status in WORKABLE:
+            self.status = JobStatus.FAILED
+
+    def cancelled(self) -> None:
+        self._stop_queued()
+        self.status, self.leased = JobStatus.CANCELLED, False
+
+    def retried(self) -> None:
+        for chunk in self.chunks:
+            if chunk.status is not ChunkStatus.COMPLETED:
+                chunk.status, chunk.failures = ChunkStatus.QUEUED, 0
+        whole = self.is_planned and self.completed == len(self.chunks)
+        self.status = JobStatus.AGGREGATING if whole else JobStatus.QUEUED
+        self.failures, self.leased = 0, False
+
+    def row(self) -> tuple[Any, ...]:
+        return (str(self.status), self.attempts, self.failures, self.leased, self.completed)
+
+    def _stop_queued(self) -> None:
+        for chunk in self.chunks:
+            if chunk.status is ChunkStatus.QUEUED:
+                chunk.status = ChunkStatus.FAILED
