@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(100.0, ge=0, validation_alias="DRAIN_SECONDS")
     poll_seconds: Positive = Field(1.0, validation_alias=_named("POLL_SECONDS", "COACH_PLUS_ANALYSIS_POLL_SECONDS"))
     max_attempts: int = Field(5, ge=1, validation_alias="MAX_ATTEMPTS")
+    # A tenant's chunks in work at once, in each mode; a row of queue_lanes can say otherwise. Unset: no cap.
+    tenant_max_chunks_in_work: int | None = Field(None, ge=1, validation_alias="TENANT_MAX_CHUNKS_IN_WORK")
     retry_base_seconds: float = Field(2.0, ge=0, validation_alias="RETRY_BASE_SECONDS")
     retry_cap_seconds: float = Field(300.0, ge=0, validation_alias="RETRY_CAP_SECONDS")
     worker_id: str = Field(

@@ -87,6 +87,7 @@ class JobResource(BaseModel):
     kind: str
     status: JobStatus
     stage: str
+    paused: bool = Field(description="nothing of it is claimed until it is resumed; what is in work goes on")
     deep_mode: DeepMode
     progress_pct: int = Field(ge=0, le=100)
     total_chunks: int | None

@@ -1,4 +1,4 @@
-"""The two tables. States and allowed values come from backend.states; alembic's migration is tested against this."""
+"""The tables. States and allowed values come from backend.states; alembic's migration is tested against this."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     SmallInteger,
@@ -85,7 +86,8 @@ class Job(Base):
     has_audio: Mapped[bool | None]
 
     total_chunks: Mapped[int | None] = mapped_column(Integer)  # null until planned
-    completed_chunks: Mapped[int] = mapped_column(Integer, server_default="0")  # always written from a COUNT
+    # Written from a COUNT when the last chunk completes and by retry; in between readers count rows (jobs/progress.py).
+    completed_chunks: Mapped[int] = mapped_column(Integer, server_default="0")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # the fence: rises on every claim, never falls
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")  # of the aggregation, 0 to 1
@@ -93,7 +95,9 @@ class Job(Base):
     lease_expires_at: Mapped[datetime | None]
     claimed_by: Mapped[str | None]
 
+    paused_at: Mapped[datetime | None]  # nothing of it is claimed until it is resumed; null once the job is over
     idempotency_key: Mapped[str | None]
+    trace_context: Mapped[str | None]  # W3C traceparent of the request
     callback_url: Mapped[str | None]
     detector: Mapped[dict[str, Any] | None]  # what found the people, and why when it was a fallback
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))  # seconds by stage
@@ -120,6 +124,9 @@ class Job(Base):
             postgresql_where=text("status IN ('queued', 'aggregating')"),
         ),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
+        # The tenant's jobs in work: what a new plan interleaves with, and what the fan-in sweep looks through.
+        Index("ix_jobs_live", "tenant", "deep_mode", postgresql_where=text("status IN ('queued', 'processing')")),
+        Index("ix_jobs_over", "completed_at", postgresql_where=text("status IN ('done', 'failed', 'cancelled')")),
         _QUEUE_STORAGE,
     )
 
@@ -131,7 +138,14 @@ class Chunk(Base):
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("video_analysis_jobs.id", ondelete="CASCADE"))
     phase: Mapped[str] = mapped_column(server_default="detect")
     chunk_index: Mapped[int] = mapped_column(Integer)
-    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # the job's, here for the claim's index
+    # The job's, here so that the claim needs no other table to find its chunk.
+    tenant: Mapped[str] = mapped_column(server_default="default")
+    deep_mode: Mapped[str] = mapped_column(server_default=DeepMode.GPU.value)
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    claim_rank: Mapped[int] = mapped_column(
+        BigInteger, server_default="0"
+    )  # -priority * 10^12 + position; low is first
+    on_hold: Mapped[bool] = mapped_column(server_default=text("false"))  # its job was paused before it was claimed
     start_sec: Mapped[float]
     end_sec: Mapped[float]
     start_pts: Mapped[int] = mapped_column(BigInteger)
@@ -146,6 +160,8 @@ class Chunk(Base):
     artifact_s3_key: Mapped[str | None]
     artifact_sha256: Mapped[str | None]
     runtime_ms: Mapped[int | None] = mapped_column(BigInteger)
+    bytes_read: Mapped[int | None] = mapped_column(BigInteger)
+    last_event: Mapped[str | None]  # the last named event known of it, for when its worker dies
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -154,17 +170,60 @@ class Chunk(Base):
 
     __table_args__ = (
         one_of("status", ChunkStatus),
+        one_of("deep_mode", DeepMode),
         CheckConstraint("end_pts > start_pts", name="interval_not_empty"),
         UniqueConstraint("job_id", "phase", "chunk_index", name="uq_chunks_position"),
-        # The claim's order. Nothing that a heartbeat changes is in any index.
+        ForeignKeyConstraint(["deep_mode", "tenant"], ["queue_lanes.deep_mode", "queue_lanes.tenant"]),
+        # The claim's order, a lane at a time. Nothing that a heartbeat changes is in any index.
         Index(
             "ix_chunks_claim",
-            desc("priority"),
-            "chunk_index",
-            "created_at",
+            "deep_mode",
+            "tenant",
+            "claim_rank",
             "id",
-            postgresql_where=text("status = 'queued'"),
+            postgresql_where=text("status = 'queued' AND NOT on_hold"),
         ),
-        Index("ix_chunks_processing", "job_id", postgresql_where=text("status = 'processing'")),
+        Index("ix_chunks_processing", "deep_mode", "tenant", postgresql_where=text("status = 'processing'")),
+        # Whether any chunk of a job is left. Asked from the end, where the chunks lie that finish last.
+        Index("ix_chunks_unfinished", "job_id", "chunk_index", postgresql_where=text("status <> 'completed'")),
         _QUEUE_STORAGE,
     )
+
+
+class Lane(Base):
+    """The chunks of one tenant in one mode: the unit of fairness, of caps, and of the claim's search."""
+
+    __tablename__ = "queue_lanes"
+
+    deep_mode: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    # No claimable chunk of the lane has a lower rank: the claim's search begins here, past the dead index entries.
+    # Null: nothing is queued. Whoever queues a chunk lowers it in the same transaction (lower_floor.sql).
+    floor_rank: Mapped[int | None] = mapped_column(BigInteger)
+    max_in_work: Mapped[int | None] = mapped_column(Integer)  # null: TENANT_MAX_CHUNKS_IN_WORK
+    raised_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    checked_at: Mapped[datetime] = mapped_column(server_default=func.now())  # when the whole lane was last looked at
+
+    __table_args__ = (
+        one_of("deep_mode", DeepMode),
+        CheckConstraint("max_in_work >= 0", name="max_in_work_not_negative"),
+        {
+            "postgresql_with": {
+                "fillfactor": "50",
+                "autovacuum_vacuum_scale_factor": "0",
+                "autovacuum_vacuum_threshold": "50",
+            }
+        },
+    )
+
+
+class Fleet(Base):
+    """One row: whether all workers are asked to pause."""
+
+    __tablename__ = "fleet"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
+    paused_at: Mapped[datetime | None]
+    reason: Mapped[str | None]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)

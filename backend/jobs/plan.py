@@ -12,7 +12,7 @@ from backend.db.models import Chunk
 from backend.db.sql import statement
 from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge, unexpected
 from backend.events import Event, emit, error, warn
-from backend.jobs import manifest
+from backend.jobs import lanes, manifest
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.queue import JobClaim, Queue
 from backend.jobs.segments import Segment, cut
@@ -81,9 +81,23 @@ class Planner:
         self._store.put(manifest.manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
         with self._database.transaction() as connection:
             finished = connection.execute(statement("finish_plan"), _plan_columns(claim, info, facts, len(cuts)))
-            if finished.rowcount != 1:
+            plan_row = finished.one_or_none()
+            if plan_row is None:
                 raise ClaimLost("The job was planned by someone else, or cancelled.")
-            connection.execute(insert(Chunk), [_chunk_row(claim, piece) for piece in cuts])
+            lane = {"deep_mode": claim.deep_mode.value, "tenant": claim.tenant}
+            lanes.make_lane(connection, **lane)
+            entry = lanes.entry(connection, claim.job_id, priority=claim.priority, **lane)
+            rows = [
+                {
+                    **_chunk_row(claim, piece),
+                    **lane,
+                    "claim_rank": entry.rank(number),
+                    "on_hold": plan_row.is_paused,
+                }
+                for number, piece in enumerate(cuts)
+            ]
+            connection.execute(insert(Chunk), rows)
+            lanes.lower_floor(connection, rank=entry.first_rank, **lane)
 
 
 def probe_source(reader: RangeReader, settings: Settings) -> VideoFacts:

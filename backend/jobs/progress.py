@@ -25,30 +25,33 @@ class Progress:
     pct: int
     eta_seconds: int | None
     failed_chunks: int
+    completed_chunks: int
 
 
 def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
     """One query for all of them."""
-    failed = func.count().filter(Chunk.status == ChunkStatus.FAILED)
+    failed, completed = (
+        func.count().filter(Chunk.status == status) for status in (ChunkStatus.FAILED, ChunkStatus.COMPLETED)
+    )
     query = (
-        select(Chunk.job_id, func.sum(Chunk.progress), failed)
+        select(Chunk.job_id, func.sum(Chunk.progress), failed, completed)
         .where(Chunk.job_id.in_([job.id for job in jobs]))
         .group_by(Chunk.job_id)
     )
     with database.session() as session:
         now = session.execute(select(func.now())).scalar_one()
-        sums = {row[0]: (float(row[1]), int(row[2])) for row in session.execute(query)}
-    return [_progress(job, *sums.get(job.id, (0.0, 0)), now) for job in jobs]
+        sums = {row[0]: (float(row[1]), int(row[2]), int(row[3])) for row in session.execute(query)}
+    return [_progress(job, *sums.get(job.id, (0.0, 0, 0)), now) for job in jobs]
 
 
-def _progress(job: Job, chunk_sum: float, failed_chunks: int, now: datetime) -> Progress:
+def _progress(job: Job, chunk_sum: float, failed_chunks: int, completed_chunks: int, now: datetime) -> Progress:
     if job.status == JobStatus.DONE:
-        return Progress(100, 0, failed_chunks)
+        return Progress(100, 0, failed_chunks, completed_chunks)
     if not job.total_chunks:
-        return Progress(0, None, failed_chunks)
+        return Progress(0, None, failed_chunks, completed_chunks)
     share = PLANNED_PCT + CHUNKS_PCT * chunk_sum / job.total_chunks + AGGREGATION_PCT * job.progress
     pct = min(99, math.floor(share))
-    return Progress(pct, _eta_seconds(job, share, now), failed_chunks)
+    return Progress(pct, _eta_seconds(job, share, now), failed_chunks, completed_chunks)
 
 
 def _eta_seconds(job: Job, pct: float, now: datetime) -> int | None:

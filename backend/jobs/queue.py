@@ -13,6 +13,7 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, FramefleetError
 from backend.events import Event, emit, warn
+from backend.jobs import lanes
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
@@ -34,6 +35,7 @@ class ChunkClaim:
     input_uri: str
     source_etag: str
     source_size: int
+    trace_context: str | None
     facts: VideoFacts
 
     @property
@@ -57,12 +59,14 @@ class JobClaim:
     input_uri: str
     input_name: str
     deep_mode: DeepMode
+    tenant: str
     priority: int
     source_etag: str | None
     source_size: int | None
     probe: dict[str, Any] | None
     output_uri: str | None
     total_chunks: int | None
+    trace_context: str | None
 
     @property
     def facts(self) -> VideoFacts:
@@ -74,6 +78,7 @@ class Queue:
         self._database = database
         self._worker_id = settings.worker_id
         self._lease = {"lease_seconds": settings.lease_seconds}
+        self._tenant_cap = settings.tenant_max_chunks_in_work
         self._backoff = {
             "max_attempts": settings.max_attempts,
             "base_seconds": settings.retry_base_seconds,
@@ -84,13 +89,43 @@ class Queue:
 
     def claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None = None) -> ChunkClaim | None:
         """The next chunk, or None when nothing is due. The claim is committed when this returns."""
-        row = self._row("claim_chunk", deep_mode=deep_mode, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        full: list[str] = []
+        while True:
+            try:
+                row = self._claim_chunk(deep_mode, job_id, full)
+            except _LaneFull as lane:
+                full.append(lane.tenant)
+                continue
+            break
         if row is None:
             return None
+        if row["is_stale"]:
+            lanes.raise_floor(self._database, deep_mode, row["tenant"])
         fields = {name: row[name] for name in ChunkClaim.__dataclass_fields__ if name != "facts"}
         return ChunkClaim(**fields, facts=VideoFacts.model_validate(row["probe"]))
 
-    def heartbeat_chunk(self, claim: ChunkClaim, progress: float) -> None:
+    def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> RowMapping | None:
+        """Raises _LaneFull, which undoes the claim, when another claim took the tenant's last free place just now."""
+        params = {"deep_mode": deep_mode, "job_id": job_id, "tenant_cap": self._tenant_cap, "full": full}
+        with self._database.transaction() as connection:
+            row = (
+                connection.execute(statement("claim_chunk"), {**params, "worker_id": self._worker_id, **self._lease})
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                return None
+            if row["job_status"] == JobStatus.QUEUED:
+                connection.execute(statement("begin_job"), {"job_id": row["job_id"]})
+            if row["max_in_work"] is not None:
+                lane = {"deep_mode": deep_mode, "tenant": row["tenant"]}
+                connection.execute(statement("lock_lane"), lane)
+                if connection.execute(statement("count_in_work"), lane).scalar_one() > row["max_in_work"]:
+                    raise _LaneFull(row["tenant"])
+        return row
+
+    def heartbeat_chunk(self, claim: ChunkClaim, progress: float, last_event: Event | None = None) -> None:
+        """`last_event` is what would be known of the chunk, should this worker die. Raises ClaimLost."""
         with self._database.transaction() as connection:
             _guarded(
                 connection,
@@ -98,27 +133,38 @@ class Queue:
                 chunk_id=claim.chunk_id,
                 attempts=claim.attempts,
                 progress=progress,
+                last_event=last_event,
                 **self._lease,
             )
 
-    def complete_chunk(self, claim: ChunkClaim, artifact_key: str, sha256: str, detector: dict[str, Any]) -> JobStatus:
-        """Completes under the claim; returns the job's status, AGGREGATING for whoever completed the last chunk."""
+    def complete_chunk(
+        self,
+        claim: ChunkClaim,
+        artifact_key: str,
+        sha256: str,
+        detector: dict[str, Any],
+        bytes_read: int | None = None,
+    ) -> JobStatus:
+        """Completes under the claim; returns AGGREGATING to the one who hands the job to the aggregator."""
         with self._database.transaction() as connection:
-            _guarded(
-                connection,
-                "complete_chunk",
-                chunk_id=claim.chunk_id,
-                attempts=claim.attempts,
-                artifact_key=artifact_key,
-                artifact_sha256=sha256,
-            )
-            connection.execute(statement("lock_job"), {"job_id": claim.job_id})
-            advanced = connection.execute(
-                statement("advance_job"), {"job_id": claim.job_id, "detector": json.dumps(detector)}
+            row = connection.execute(
+                statement("complete_chunk"),
+                {
+                    "chunk_id": claim.chunk_id,
+                    "attempts": claim.attempts,
+                    "artifact_key": artifact_key,
+                    "artifact_sha256": sha256,
+                    "bytes_read": bytes_read,
+                },
             ).one_or_none()
-            if advanced is None:  # cancelled between the two statements: the completion is rolled back with it
-                raise ClaimLost("The job was cancelled or failed.")
-        return JobStatus(advanced.status)
+            if row is None:
+                raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
+            if row.detector_unknown:
+                connection.execute(
+                    statement("name_detector"), {"job_id": claim.job_id, "detector": json.dumps(detector)}
+                )
+        # After the commit, not before: see advance_job.sql.
+        return JobStatus.PROCESSING if self._row("advance_job", job_id=claim.job_id) is None else JobStatus.AGGREGATING
 
     def fail_chunk(self, claim: ChunkClaim, error: FramefleetError) -> None:
         with self._database.transaction() as connection:
@@ -137,10 +183,17 @@ class Queue:
                 raise ClaimLost("The chunk was rescued from this worker.")
             if row.status == "failed":
                 _fail_job(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
+            else:
+                lanes.lower_floors(connection, [row])
 
     def release_chunk(self, claim: ChunkClaim) -> None:
         with self._database.transaction() as connection:
-            _guarded(connection, "release_chunk", chunk_id=claim.chunk_id, attempts=claim.attempts)
+            guard = {"chunk_id": claim.chunk_id, "attempts": claim.attempts}
+            row = connection.execute(statement("release_chunk"), guard).one_or_none()
+            if row is None:
+                raise ClaimLost("The chunk was rescued from this worker.")
+            if row.status == "queued":
+                lanes.lower_floors(connection, [row])
 
     def has_queued(self, deep_mode: DeepMode) -> bool:
         """Whether any chunk of that mode waits, due or not."""
@@ -205,27 +258,42 @@ class Queue:
     # Rescue
 
     def rescue_expired(self) -> int:
-        """Takes back whatever dead workers held; returns how many claims that were."""
+        """What every worker does now and then: takes back what dead workers held, starts aggregations that were lost,
+        and raises the floors of the claim's search. Returns how many claims were taken back."""
         with self._database.transaction() as connection:
-            chunks = connection.execute(statement("rescue_chunks"), self._backoff).mappings().all()
+            chunks = connection.execute(statement("rescue_chunks"), {**self._backoff, **self._lease}).all()
             # In the jobs' order, so that two rescuers do not wait for each other.
-            for row in sorted(chunks, key=lambda row: str(row["job_id"])):
-                if row["status"] == "failed" and row["job_status"] in (JobStatus.QUEUED, JobStatus.PROCESSING):
-                    _fail_job(
-                        connection, row["job_id"], row["chunk_index"], row["error_code"], row["error_message"], True
-                    )
-            jobs = connection.execute(statement("rescue_jobs"), self._backoff).mappings().all()
+            for row in sorted(chunks, key=lambda row: str(row.job_id)):
+                if row.status == "failed" and row.job_status in (JobStatus.QUEUED, JobStatus.PROCESSING):
+                    _fail_job(connection, row.job_id, row.chunk_index, row.error_code, row.error_message, True)
+            jobs = connection.execute(statement("rescue_jobs"), self._backoff).all()
+            lanes.lower_floors(connection, [row for row in chunks if row.status == "queued"])
+        with self._database.transaction() as connection:
+            stranded = connection.execute(statement("advance_finished")).scalars().all()
+        while lanes.raise_floor(self._database):
+            continue
         for row in chunks:
-            ids = {name: row[name] for name in ("chunk_index", "attempts", "failures", "status")}
-            warn(Event.LEASE_RESCUED, job_id=str(row["job_id"]), **ids)
+            _warn_rescued(row, chunk_index=row.chunk_index)
         for row in jobs:
-            ids = {name: row[name] for name in ("attempts", "failures", "status")}
-            warn(Event.LEASE_RESCUED, job_id=str(row["job_id"]), **ids)
+            _warn_rescued(row)
+        for job_id in stranded:
+            warn(Event.AGGREGATION_RETRIGGERED, job_id=str(job_id))
         return len(chunks) + len(jobs)
 
     def _row(self, name: str, **params: Any) -> RowMapping | None:
         with self._database.transaction() as connection:
             return connection.execute(statement(name), params).mappings().one_or_none()
+
+
+class _LaneFull(Exception):
+    def __init__(self, tenant: str) -> None:
+        super().__init__(tenant)
+        self.tenant = tenant
+
+
+def _warn_rescued(row: Any, **ids: object) -> None:
+    known = {"attempts": row.attempts, "failures": row.failures, "status": row.status}
+    warn(Event.LEASE_RESCUED, job_id=str(row.job_id), **ids, **known)
 
 
 def _job_guard(claim: JobClaim) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from backend.states import JobStatus
 from backend.storage.http import safe_url
 
 API = "/api/v1"
+LINKS = ("cancel", "retry", "pause", "resume", "chunks", "tracks", "camera-path", "manifest")
 
 
 def job_resources(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -28,10 +29,11 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "kind": job.kind,
         "status": job.status,
         "stage": job.stage,
+        "paused": job.paused_at is not None,
         "deep_mode": job.deep_mode,
         "progress_pct": progress.pct,
         "total_chunks": job.total_chunks,
-        "completed_chunks": job.completed_chunks,
+        "completed_chunks": progress.completed_chunks,
         "failed_chunks": progress.failed_chunks,
         "eta_seconds": progress.eta_seconds,
         "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
@@ -46,7 +48,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "completed_at": _iso(job.completed_at),
         "links": {
             "self": base,
-            **{name: f"{base}/{name}" for name in ("cancel", "retry", "chunks", "tracks", "camera-path", "manifest")},
+            **{name: f"{base}/{name}" for name in LINKS},
         },
     }
 

@@ -1,4 +1,4 @@
-"""What a client may ask of jobs: create, look, cancel, retry. No HTTP and no command line in here."""
+"""What a client may ask of jobs: create, look, cancel, retry, pause, resume. No HTTP and no command line in here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.db.engine import Database
@@ -15,6 +15,7 @@ from backend.db.models import Chunk, Job
 from backend.db.sql import statement
 from backend.errors import InvalidState, JobNotFound
 from backend.events import Event, emit
+from backend.jobs import lanes
 from backend.kinds import kind_named
 from backend.states import DeepMode, JobStatus, Stage
 
@@ -34,6 +35,7 @@ class NewJob:
     output_uri: str | None = None
     idempotency_key: str | None = None
     tenant: str = "default"
+    trace_context: str | None = None
     job_id: UUID = field(default_factory=uuid4)
 
 
@@ -57,6 +59,7 @@ class JobService:
             "input_name": request.input_name,
             "output_uri": request.output_uri,
             "idempotency_key": request.idempotency_key,
+            "trace_context": request.trace_context,
         }
         with self.database.session() as session:
             inserted = session.execute(
@@ -121,14 +124,54 @@ class JobService:
 
     def retry(self, job_id: UUID) -> Job:
         """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
+        job = self.get(job_id)
         with self.database.transaction() as connection:
+            start = _entry(connection, job).start_rank
             # Chunks before the job's row, in the claim's order of locking; undone when another retry was first.
-            connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id})
+            queued = connection.execute(
+                statement("requeue_failed_chunks"), {"job_id": job_id, "start_rank": start}
+            ).all()
             moved = connection.execute(statement("retry_job"), {"job_id": job_id}).rowcount == 1
-            if not moved:
+            if moved:
+                lanes.lower_floors(connection, queued)
+            else:
                 connection.rollback()
         job = self.get(job_id)
         if not moved:
             raise InvalidState(f"The job is {job.status}; only a failed job can be retried.")
         emit(Event.JOB_RETRIED, job_id=str(job_id))
         return job
+
+    def pause(self, job_id: UUID) -> Job:
+        """Nothing more of the job is claimed; work in hand goes on. Pausing twice changes nothing.
+
+        Raises JobNotFound, InvalidState for a job that is over.
+        """
+        with self.database.transaction() as connection:
+            moved = connection.execute(statement("pause_job"), {"job_id": job_id}).rowcount == 1
+            if moved:
+                connection.execute(statement("hold_chunks"), {"job_id": job_id})
+        job = self.get(job_id)
+        if not moved:
+            raise InvalidState(f"The job is {job.status} and cannot be paused.")
+        emit(Event.JOB_PAUSED, job_id=str(job_id))
+        return job
+
+    def resume(self, job_id: UUID) -> Job:
+        """A paused job's chunks are claimed again. Resuming twice changes nothing. Raises JobNotFound, InvalidState."""
+        job = self.get(job_id)
+        with self.database.transaction() as connection:
+            moved = connection.execute(statement("resume_job"), {"job_id": job_id}).rowcount == 1
+            if moved:
+                start = _entry(connection, job).start_rank
+                queued = connection.execute(statement("unhold_chunks"), {"job_id": job_id, "start_rank": start}).all()
+                lanes.lower_floors(connection, queued)
+        job = self.get(job_id)
+        if not moved:
+            raise InvalidState(f"The job is {job.status} and cannot be resumed.")
+        emit(Event.JOB_RESUMED, job_id=str(job_id))
+        return job
+
+
+def _entry(connection: Connection, job: Job) -> lanes.Entry:
+    return lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)

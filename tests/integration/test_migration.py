@@ -23,6 +23,7 @@ from backend.db.models import Base
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
+LANES, FLEET = "queue_lanes", "fleet"
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def start_alembic(url: str, *arguments: str) -> subprocess.Popen[str]:
 
 def test_upgrade_from_an_empty_database_makes_what_the_models_say(empty: Database) -> None:
     upgrade(empty)
-    assert tables(empty) == {JOBS, CHUNKS, "alembic_version"}
+    assert tables(empty) == {JOBS, CHUNKS, LANES, FLEET, "alembic_version"}
     assert differences(empty) == []
 
 
@@ -147,6 +148,8 @@ def test_alembic_commands_that_run_at_once_all_succeed(empty: Database, empty_ur
         (JOBS, "stage", Stage),
         (JOBS, "deep_mode", DeepMode),
         (CHUNKS, "status", ChunkStatus),
+        (CHUNKS, "deep_mode", DeepMode),
+        (LANES, "deep_mode", DeepMode),
     ],
 )
 def test_check_constraint_holds_exactly_the_states(database: Database, table: str, column: str, values: Any) -> None:
@@ -182,8 +185,13 @@ def test_constraint_exists_in_the_catalogue(database: Database, table: str, name
 @pytest.mark.parametrize(
     ("name", "columns", "predicate"),
     [
-        ("ix_chunks_claim", "(priority DESC, chunk_index, created_at, id)", "(status = 'queued'::text)"),
-        ("ix_chunks_processing", "(job_id)", "(status = 'processing'::text)"),
+        ("ix_chunks_claim", "(deep_mode, tenant, claim_rank, id)",
+         "((status = 'queued'::text) AND (NOT on_hold))"),
+        ("ix_chunks_processing", "(deep_mode, tenant)", "(status = 'processing'::text)"),
+        ("ix_chunks_unfinished", "(job_id, chunk_index)", "(status <> 'completed'::text)"),
+        ("ix_jobs_live", "(tenant, deep_mode)", "(status = ANY (ARRAY['queued'::text, 'processing'::text]))"),
+        ("ix_jobs_over", "(completed_at)",
+         "(status = ANY (ARRAY['done'::text, 'failed'::text, 'cancelled'::text]))"),
         ("ix_jobs_waiting", "(priority DESC, created_at)",
          "(status = ANY (ARRAY['queued'::text, 'aggregating'::text]))"),
         ("ix_jobs_newest", "(created_at DESC, id DESC)", None),
@@ -213,4 +221,4 @@ def test_nothing_that_a_chunk_heartbeat_changes_is_indexed(database: Database) -
     query = """SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
                AND a.attnum = ANY (i.indkey) WHERE i.indrelid = CAST(:table AS regclass)"""
     indexed = {row[0] for row in rows(database, query, table=CHUNKS)}
-    assert indexed.isdisjoint({"lease_expires_at", "progress", "claimed_by"})
+    assert indexed.isdisjoint({"lease_expires_at", "progress", "claimed_by", "last_event"})

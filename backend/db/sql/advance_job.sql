@@ -1,17 +1,16 @@
--- Counts the job's completed chunks and, at the last one, hands the job to the aggregator.
--- Race: the last two chunks complete at once. The caller holds the job's row lock before this statement begins, so its
--- snapshot sees every completion that committed before; exactly one caller finds the full count.
+-- Hands a job to the aggregator when its last chunk has completed.
+-- Race: the last two chunks complete at once. Each looks after its own commit, so the later one sees both; if both see
+-- both, the guard on the status lets one through. A worker that dies between its commit and this look leaves a job
+-- without an aggregation: advance_finished.sql starts that.
 UPDATE video_analysis_jobs j
-SET completed_chunks = done.n,
-    status = CASE WHEN done.n = j.total_chunks THEN 'aggregating' ELSE j.status END,
-    stage = CASE WHEN done.n = j.total_chunks THEN 'AGGREGATING' ELSE j.stage END,
-    available_at = CASE WHEN done.n = j.total_chunks THEN now() ELSE j.available_at END,
-    detector = coalesce(CAST(:detector AS jsonb), j.detector),
+SET completed_chunks = (SELECT count(*) FROM video_analysis_chunks WHERE job_id = :job_id AND status = 'completed'),
+    status = 'aggregating',
+    stage = 'AGGREGATING',
+    available_at = now(),
     lease_expires_at = NULL,
     claimed_by = NULL,
     updated_at = now()
-FROM (
-    SELECT count(*) AS n FROM video_analysis_chunks WHERE job_id = :job_id AND status = 'completed'
-) done
 WHERE j.id = :job_id AND j.status = 'processing'
+  AND (SELECT c.id FROM video_analysis_chunks c WHERE c.job_id = :job_id AND c.status <> 'completed'
+       ORDER BY c.chunk_index DESC LIMIT 1) IS NULL
 RETURNING j.status

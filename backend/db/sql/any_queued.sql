@@ -1,5 +1,12 @@
 SELECT 1
-FROM video_analysis_chunks c
-JOIN video_analysis_jobs j ON j.id = c.job_id
-WHERE c.status = 'queued' AND j.deep_mode = :deep_mode AND j.status IN ('queued', 'processing')
+FROM queue_lanes l
+CROSS JOIN LATERAL (
+    SELECT c.id FROM video_analysis_chunks c
+    WHERE c.deep_mode = l.deep_mode AND c.tenant = l.tenant AND c.status = 'queued' AND NOT c.on_hold
+      AND c.claim_rank >= l.floor_rank
+      AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+           FROM video_analysis_jobs j WHERE j.id = c.job_id)
+    LIMIT 1
+) waiting
+WHERE l.deep_mode = :deep_mode
 LIMIT 1

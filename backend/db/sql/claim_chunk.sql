@@ -1,35 +1,64 @@
 -- Claims the next chunk for one worker and commits before any work begins.
 -- Race: many workers ask at once. SKIP LOCKED gives each another row; the raised `attempts` fences off whoever held the
 -- row before. A cancel that commits in between leaves the job out of 'processing', which the first heartbeat notices.
+-- The lanes stand in order of their first claimable chunk, found by one index probe each and without a lock; the first
+-- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
+-- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago (queue.py).
 WITH candidate AS (
-    SELECT c.id
-    FROM video_analysis_chunks c
-    JOIN video_analysis_jobs j ON j.id = c.job_id
-    WHERE c.status = 'queued'
-      AND c.available_at <= now()
-      AND j.status IN ('queued', 'processing')
-      AND j.deep_mode = :deep_mode
-      AND (CAST(:job_id AS uuid) IS NULL OR c.job_id = CAST(:job_id AS uuid))
-    ORDER BY c.priority DESC, c.chunk_index, c.created_at, c.id
+    SELECT c.id, heads.max_in_work, heads.is_stale
+    FROM (
+        SELECT l.deep_mode, l.tenant, l.floor_rank, coalesce(l.max_in_work, :tenant_cap) AS max_in_work,
+               l.raised_at < now() - interval '1 second' AS is_stale, head.claim_rank, head.id
+        FROM queue_lanes l
+        CROSS JOIN LATERAL (
+            SELECT c.claim_rank, c.id
+            FROM video_analysis_chunks c
+            WHERE c.deep_mode = l.deep_mode AND c.tenant = l.tenant AND c.status = 'queued' AND NOT c.on_hold
+              AND c.claim_rank >= l.floor_rank
+              AND c.available_at <= now()
+              AND (CAST(:job_id AS uuid) IS NULL OR c.job_id = CAST(:job_id AS uuid))
+              AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+                   FROM video_analysis_jobs j WHERE j.id = c.job_id)
+            ORDER BY c.claim_rank, c.id
+            LIMIT 1
+        ) head
+        WHERE l.deep_mode = :deep_mode
+          AND l.floor_rank IS NOT NULL
+          AND l.tenant <> ALL (CAST(:full AS text[]))
+          AND NOT EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL)
+        ORDER BY head.claim_rank, head.id
+    ) heads
+    CROSS JOIN LATERAL (
+        SELECT c.id
+        FROM video_analysis_chunks c
+        WHERE c.deep_mode = heads.deep_mode AND c.tenant = heads.tenant AND c.status = 'queued' AND NOT c.on_hold
+          AND c.claim_rank >= heads.floor_rank
+          AND c.available_at <= now()
+          AND (CAST(:job_id AS uuid) IS NULL OR c.job_id = CAST(:job_id AS uuid))
+          AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+               FROM video_analysis_jobs j WHERE j.id = c.job_id)
+          AND (heads.max_in_work IS NULL OR heads.max_in_work > (
+               SELECT count(*) FROM video_analysis_chunks w
+               WHERE w.deep_mode = heads.deep_mode AND w.tenant = heads.tenant AND w.status = 'processing'))
+        ORDER BY c.claim_rank, c.id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) c
     LIMIT 1
-    FOR UPDATE OF c SKIP LOCKED
 ), claimed AS (
     UPDATE video_analysis_chunks c
     SET status = 'processing',
         attempts = c.attempts + 1,
         claimed_by = :worker_id,
         lease_expires_at = now() + make_interval(secs => :lease_seconds),
-        started_at = now()
+        started_at = now(),
+        last_event = 'chunk_claimed'
     FROM candidate
     WHERE c.id = candidate.id
-    RETURNING c.*
-), begun AS (
-    UPDATE video_analysis_jobs j
-    SET status = 'processing', stage = 'PROCESSING', started_at = coalesce(j.started_at, now()), updated_at = now()
-    FROM claimed
-    WHERE j.id = claimed.job_id AND j.status = 'queued'
+    RETURNING c.*, candidate.max_in_work, candidate.is_stale
 )
 SELECT claimed.id AS chunk_id, claimed.job_id, claimed.attempts, claimed.chunk_index, claimed.start_pts, claimed.end_pts,
-       claimed.failures, j.total_chunks, j.kind, j.params, j.input_uri, j.source_etag, j.source_size, j.probe
+       claimed.failures, claimed.tenant, claimed.max_in_work, claimed.is_stale, j.status AS job_status, j.total_chunks, j.kind, j.params,
+       j.input_uri, j.source_etag, j.source_size, j.probe, j.trace_context
 FROM claimed
 JOIN video_analysis_jobs j ON j.id = claimed.job_id

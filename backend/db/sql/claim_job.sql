@@ -6,6 +6,8 @@ WITH candidate AS (
       AND (status <> 'queued' OR total_chunks IS NULL)
       AND available_at <= now()
       AND lease_expires_at IS NULL
+      AND paused_at IS NULL
+      AND NOT EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL)
       AND (CAST(:job_id AS uuid) IS NULL OR id = CAST(:job_id AS uuid))
     ORDER BY priority DESC, created_at
     LIMIT 1
@@ -18,5 +20,5 @@ SET attempts = j.attempts + 1,
     updated_at = now()
 FROM candidate
 WHERE j.id = candidate.id
-RETURNING j.id AS job_id, j.attempts, j.status, j.kind, j.params, j.input_uri, j.input_name, j.deep_mode, j.priority,
-          j.source_etag, j.source_size, j.probe, j.output_uri, j.total_chunks
+RETURNING j.id AS job_id, j.attempts, j.status, j.kind, j.params, j.input_uri, j.input_name, j.deep_mode, j.tenant, j.priority,
+          j.source_etag, j.source_size, j.probe, j.output_uri, j.total_chunks, j.trace_context

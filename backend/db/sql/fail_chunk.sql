@@ -9,8 +9,10 @@ SET failures = c.failures + 1,
         secs => least(:cap_seconds, :base_seconds * power(2, least(c.failures, 30))) * (0.5 + random() / 2)),
     lease_expires_at = NULL,
     claimed_by = NULL,
+    on_hold = false,
+    last_event = 'chunk_failed',
     error_code = :error_code,
     error_message = :error_message
 FROM video_analysis_jobs j
 WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts AND j.id = c.job_id
-RETURNING c.job_id, c.chunk_index, c.status, c.failures
+RETURNING c.job_id, c.chunk_index, c.status, c.failures, c.deep_mode, c.tenant, c.claim_rank

@@ -2,6 +2,7 @@
 UPDATE video_analysis_jobs j
 SET failures = j.failures + 1,
     status = CASE WHEN :permanent OR j.failures + 1 >= :max_attempts THEN 'failed' ELSE j.status END,
+    paused_at = CASE WHEN :permanent OR j.failures + 1 >= :max_attempts THEN NULL ELSE j.paused_at END,
     completed_at = CASE WHEN :permanent OR j.failures + 1 >= :max_attempts THEN now() END,
     available_at = now() + make_interval(
         secs => least(:cap_seconds, :base_seconds * power(2, least(j.failures, 30))) * (0.5 + random() / 2)),

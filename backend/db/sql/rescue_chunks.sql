@@ -11,7 +11,12 @@ SET failures = c.failures + 1,
     lease_expires_at = NULL,
     claimed_by = NULL,
     error_code = 'worker_lost',
-    error_message = format('Worker %s stopped without a word (attempt %s).', c.claimed_by, c.attempts)
+    on_hold = false,
+    error_message = format(
+        'Worker %s stopped without a word (attempt %s, failure %s): last heartbeat %s s ago, %s %% done, last event %s.',
+        c.claimed_by, c.attempts, c.failures + 1,
+        round(extract(epoch FROM now() - c.lease_expires_at) + :lease_seconds), round(c.progress * 100),
+        coalesce(c.last_event, 'unknown'))
 FROM (
     SELECT c.id, j.status AS job_status
     FROM video_analysis_chunks c
@@ -21,4 +26,4 @@ FROM (
 ) expired
 WHERE c.id = expired.id
 RETURNING c.id AS chunk_id, c.job_id, c.chunk_index, c.attempts, c.failures, c.status, expired.job_status,
-          c.error_code, c.error_message
+          c.error_code, c.error_message, c.deep_mode, c.tenant, c.claim_rank
