@@ -21,6 +21,10 @@ class ChunkModel:
     failures: int = 0
     expired: bool = False
 
+    @property
+    def is_claimable(self) -> bool:
+        return self.status is ChunkStatus.QUEUED and self.job.status in WORKABLE and not self.job.paused
+
     def holds(self, attempts: int) -> bool:
         """Whether that claim is the one in force."""
         return self.status is ChunkStatus.PROCESSING and self.attempts == attempts
@@ -61,6 +65,7 @@ class JobModel:
     failures: int = 0
     leased: bool = False
     expired: bool = False
+    paused: bool = False
     chunks: list[ChunkModel] = field(default_factory=list)
 
     @property
@@ -68,7 +73,8 @@ class JobModel:
         return sum(chunk.status is ChunkStatus.COMPLETED for chunk in self.chunks)
 
     def is_claimable(self, status: JobStatus) -> bool:
-        return self.status is status and not self.leased and (status is not JobStatus.QUEUED or not self.is_planned)
+        fits = self.status is status and (status is not JobStatus.QUEUED or not self.is_planned)
+        return fits and not self.leased and not self.paused
 
     def holds(self, status: JobStatus, attempts: int) -> bool:
         return self.leased and (self.status, self.attempts) == (status, attempts)
@@ -81,16 +87,19 @@ class JobModel:
         self.failures += 1
         self.leased = False
         if permanent or self.failures >= max_attempts:
-            self.status = JobStatus.FAILED
+            self.status, self.paused = JobStatus.FAILED, False
+
+    def finished(self) -> None:
+        self.status, self.leased, self.paused = JobStatus.DONE, False, False
 
     def ended_by_chunk(self) -> None:
         self._stop_queued()
         if self.status in WORKABLE:
-            self.status = JobStatus.FAILED
+            self.status, self.paused = JobStatus.FAILED, False
 
     def cancelled(self) -> None:
         self._stop_queued()
-        self.status, self.leased = JobStatus.CANCELLED, False
+        self.status, self.leased, self.paused = JobStatus.CANCELLED, False, False
 
     def retried(self) -> None:
         for chunk in self.chunks:
@@ -101,7 +110,7 @@ class JobModel:
         self.failures, self.leased = 0, False
 
     def row(self) -> tuple[Any, ...]:
-        return (str(self.status), self.attempts, self.failures, self.leased, self.completed)
+        return (str(self.status), self.attempts, self.failures, self.leased, self.paused)
 
     def _stop_queued(self) -> None:
         for chunk in self.chunks:

@@ -31,8 +31,17 @@ from backend.jobs.queue import ChunkClaim, JobClaim, Queue
 from backend.jobs.service import JobService, NewJob
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus
+from tests.integration.queue.helpers import (
+    BROKEN,
+    TRY_AGAIN,
+    assert_floor,
+    complete,
+    expire_chunk,
+    expire_job,
+    finish,
+    planned_job,
+)
 from tests.integration.queue_model import OPEN, WORKABLE, ChunkModel, JobModel
-from tests.integration.test_queue import BROKEN, TRY_AGAIN, complete, expire_chunk, expire_job, finish, planned_job
 
 MAX_ATTEMPTS = 3
 MAX_JOBS = 3
@@ -56,19 +65,19 @@ class QueueMachine(RuleBasedStateMachine):
         self.chunks: dict[int, ChunkModel] = {}
         self.handed_out: set[tuple[Any, int]] = set()
         self.attempts_seen: dict[Any, int] = {}
-        self._sql("TRUNCATE video_analysis_jobs CASCADE")
+        self._sql("TRUNCATE video_analysis_jobs, video_analysis_chunks, queue_lanes")
 
     # What clients do
 
     @precondition(lambda self: len(self.jobs) < MAX_JOBS)
-    @rule(chunks=integers(0, 3))
-    def create(self, chunks: int) -> None:
+    @rule(chunks=integers(0, 3), tenant=sampled_from(["one", "two"]))
+    def create(self, chunks: int, tenant: str) -> None:
         """Without chunks: a job that waits for its planning."""
         if chunks == 0:
-            job = self.service.create(NewJob("crop", "file:///film.mp4", "film.mp4"))
+            job = self.service.create(NewJob("crop", "file:///film.mp4", "film.mp4", tenant=tenant))
             self.jobs.append(JobModel(job.id, is_planned=False))
             return
-        model = JobModel(planned_job(self.database, chunks), is_planned=True)
+        model = JobModel(planned_job(self.database, chunks, tenant=tenant), is_planned=True)
         model.chunks = [ChunkModel(chunk.id, model) for chunk in self.service.chunks(model.id)]
         self.chunks |= {chunk.id: chunk for chunk in model.chunks}
         self.jobs.append(model)
@@ -93,12 +102,23 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             self._refused(InvalidState, lambda: self.service.retry(job.id))
 
+    @precondition(lambda self: self.jobs)
+    @rule(number=JOBS, paused=booleans())
+    def pause_or_resume(self, number: int, paused: bool) -> None:
+        job = self.jobs[number % len(self.jobs)]
+        act = self.service.pause if paused else self.service.resume
+        if job.status in OPEN:
+            act(job.id)
+            job.paused = paused
+        else:
+            self._refused(InvalidState, lambda: act(job.id))
+
     # What chunk workers do
 
     @rule(target=chunk_claims, worker=WORKERS)
     def claim_chunk(self, worker: int) -> Any:
         claim = self.queues[worker].claim_chunk(DeepMode.GPU)
-        waiting = [c for c in self.chunks.values() if c.status is ChunkStatus.QUEUED and c.job.status in WORKABLE]
+        waiting = [chunk for chunk in self.chunks.values() if chunk.is_claimable]
         if claim is None:
             assert not waiting
             return multiple()
@@ -164,7 +184,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self._job(claim)
         holds = job.holds(JobStatus.AGGREGATING, claim.attempts)
         if self._guarded(holds, lambda: finish(self.queues[worker], claim)):
-            job.status, job.leased = JobStatus.DONE, False
+            job.finished()
 
     @rule(worker=WORKERS, claim=job_claims, permanent=booleans())
     def fail_job(self, worker: int, claim: JobClaim, permanent: bool) -> None:
@@ -218,7 +238,7 @@ class QueueMachine(RuleBasedStateMachine):
             "SELECT id, status, attempts, failures, lease_expires_at IS NOT NULL FROM video_analysis_chunks"
         )
         jobs = self._sql(
-            "SELECT id, status, attempts, failures, lease_expires_at IS NOT NULL, completed_chunks"
+            "SELECT id, status, attempts, failures, lease_expires_at IS NOT NULL, paused_at IS NOT NULL"
             " FROM video_analysis_jobs"
         )
         assert {id: tuple(row) for id, *row in chunks} == {chunk.id: chunk.row() for chunk in self.chunks.values()}
@@ -233,13 +253,17 @@ class QueueMachine(RuleBasedStateMachine):
             " FROM video_analysis_jobs j LEFT JOIN video_analysis_chunks c ON c.job_id = j.id GROUP BY j.id"
         )
         for status, total, told, completed, queued in rows:
-            assert told == completed
+            assert told <= completed
             if status in (JobStatus.AGGREGATING, JobStatus.DONE):
-                assert completed == total
+                assert told == completed == total
             if status == JobStatus.PROCESSING:
                 assert completed < total
             if status not in WORKABLE:
                 assert queued == 0
+
+    @invariant()
+    def no_chunk_lies_where_the_claim_does_not_look(self) -> None:
+        assert_floor(self.database)
 
     def _check_counters(self, rows: list[tuple[Any, int, int]]) -> None:
         for id, attempts, failures in rows:
