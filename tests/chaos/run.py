@@ -16,7 +16,6 @@ from uuid import UUID
 from backend.db.models import Job
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobService, NewJob
-from backend.states import FINAL_JOB_STATUSES
 from tests.chaos import audit, results
 from tests.chaos.faults import POLL_SEC, Strike, Traps, Trouble
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER, Fleet, Nursery, Slot
@@ -26,6 +25,7 @@ from tests.chaos.world import KEY, World, open_world
 
 LEASE_SEC = 1.5
 MAX_PAUSE_SEC = 0.3
+LOOK_EVERY_SEC = 0.2
 # Jobs are added while strikes are left, so that each finds work to hit.
 OPEN_JOBS = 3
 MAX_JOBS_FACTOR = 5
@@ -101,20 +101,25 @@ class ChaosRun:
         self._plan = plan
         self._nursery = nursery
         self._world = world
-        self._rng = random.Random(plan.seed)
+        self._films, self._pauses = self._generator("films"), self._generator("pauses")
         self._service = JobService(world.database)
         self._jobs: dict[UUID, int] = {}  # the seconds of its film
         self._open: set[UUID] = set()
+        self._look_at = 0.0
         self._struck: list[tuple[float, str]] = []
         self._armed: dict[str, Strike] = {}
         self._arm_at: dict[str, float] = {}
+
+    def _generator(self, purpose: str) -> random.Random:
+        """One for each purpose: what one draws must not depend on when another is asked."""
+        return random.Random(f"{self._plan.seed} {purpose}")
 
     def run(self) -> Report:
         self._began = time.monotonic()
         logs = self._world.folder / "logs"
         logs.mkdir()
         with self._fleet(logs) as fleet:
-            troubles = Troublemaker(self._world, self._proxies, self._plan.troubles, self._rng)
+            troubles = Troublemaker(self._world, self._proxies, self._plan.troubles, self._generator("troubles"))
             queues = self._queues(fleet.slots)
             fleet.start()
             troubles.start()
@@ -151,9 +156,9 @@ class ChaosRun:
         )
         modules = [CHUNK_WORKER] * self._plan.chunk_workers + [ANALYSIS_WORKER] * self._plan.analysis_workers
         slots = [self._slot(f"w{number}", module, logs) for number, module in enumerate(modules)]
-        self._traps = Traps(slots, self._world, self._rng)
+        self._traps = Traps(slots, self._world, self._generator("delays"))
         try:
-            yield Fleet(slots, self._rng)
+            yield Fleet(slots, self._generator("restarts"))
         finally:
             self._proxies.close()
 
@@ -170,7 +175,7 @@ class ChaosRun:
     def _queues(self, slots: Sequence[Slot]) -> dict[str, list[Strike]]:
         """Each slot's strikes, in the order in which they will come."""
         strikes = list(self._plan.strikes)
-        self._rng.shuffle(strikes)
+        self._generator("strikes").shuffle(strikes)
         queues: dict[str, list[Strike]] = {slot.name: [] for slot in slots}
         for strike in strikes:
             fitting = [slot.name for slot in slots if slot.module == strike.module]
@@ -182,8 +187,10 @@ class ChaosRun:
     ) -> bool:
         while time.monotonic() < deadline:
             faults_left = any(queues.values()) or not troubles.is_over
-            self._open -= self._ended()
-            self._feed(faults_left)
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + LOOK_EVERY_SEC
+                self._open &= self._world.unfinished()
+                self._feed(faults_left)
             for slot in fleet.slots:
                 self._step(slot, queues[slot.name])
             self._traps.look_into_media()
@@ -196,7 +203,7 @@ class ChaosRun:
         wanted = OPEN_JOBS if faults_left else 0
         few = len(self._jobs) < self._plan.jobs
         if len(self._jobs) < self._plan.jobs * MAX_JOBS_FACTOR and (few or len(self._open) < wanted):
-            name, seconds = f"film-{len(self._jobs)}", self._rng.choice(self._plan.film_seconds)
+            name, seconds = f"film-{len(self._jobs)}", self._films.choice(self._plan.film_seconds)
             request = NewJob("crop", self._world.upload(name, seconds), f"{name}.mp4", idempotency_key=name)
             with contextlib.suppress(DatabaseUnavailable):  # asked again in a moment, with the same key
                 job = self._service.create(request)
@@ -210,15 +217,10 @@ class ChaosRun:
             self._struck.append((time.monotonic() - self._began, str(armed)))
             del self._armed[slot.name]
             queue.pop(0)
-            self._arm_at[slot.name] = time.monotonic() + self._rng.uniform(0, MAX_PAUSE_SEC)
+            self._arm_at[slot.name] = time.monotonic() + self._pauses.uniform(0, MAX_PAUSE_SEC)
         elif armed is None and queue and slot.is_alive and time.monotonic() >= self._arm_at.get(slot.name, 0.0):
             self._armed[slot.name] = queue[0]
             self._traps.arm(slot, queue[0])
-
-    def _ended(self) -> set[UUID]:
-        with contextlib.suppress(DatabaseUnavailable):
-            return {id for id in self._open if self._service.get(id).status in FINAL_JOB_STATUSES}
-        return set()
 
     def _states(self) -> list[tuple[str, str, str | None]]:
         jobs: list[Job] = [self._service.get(id) for id in self._open]

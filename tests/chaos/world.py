@@ -8,12 +8,14 @@ import secrets
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -28,6 +30,7 @@ from tests.chaos.films import Frames, frames_of, make_film
 
 FILM_SECONDS = (2, 3, 4)
 KEY = "testing"
+POLL_SEC = 0.05
 
 Claim = tuple[str, str, int]  # chunk or job, its id, attempts
 
@@ -74,6 +77,16 @@ class World:
         )
         with self.database.transaction() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def unfinished(self) -> set[UUID]:
+        """Jobs that are not over."""
+        query = text("SELECT id FROM video_analysis_jobs WHERE status NOT IN ('done', 'failed', 'cancelled')")
+        while True:
+            try:
+                with self.database.transaction() as connection:
+                    return set(connection.execute(query).scalars())
+            except DatabaseUnavailable:  # it restarts just now
+                time.sleep(POLL_SEC)
 
     def claims_of(self, worker_id: str) -> set[Claim]:
         """What that worker holds."""

@@ -19,7 +19,6 @@ class ChunkModel:
     status: ChunkStatus = ChunkStatus.QUEUED
     attempts: int = 0
     failures: int = 0
-    expired: bool = False
 
     @property
     def is_claimable(self) -> bool:
@@ -29,8 +28,23 @@ class ChunkModel:
         """Whether that claim is the one in force."""
         return self.status is ChunkStatus.PROCESSING and self.attempts == attempts
 
+    def may(self, act: str, attempts: int) -> bool:
+        """Whether a worker with that claim may do this now."""
+        jobs = {"complete": (JobStatus.PROCESSING,), "heartbeat": WORKABLE}
+        return self.holds(attempts) and (act not in jobs or self.job.status in jobs[act])
+
+    def acted(self, act: str, max_attempts: int) -> None:
+        match act:
+            case "complete":
+                self.completed()
+            case "fail" | "fail for good":
+                self.failed(max_attempts, permanent=act == "fail for good")
+                self.end_its_job()
+            case "release":
+                self.status = ChunkStatus.QUEUED if self.job.status in WORKABLE else ChunkStatus.FAILED
+
     def claimed(self) -> None:
-        self.status, self.expired = ChunkStatus.PROCESSING, False
+        self.status = ChunkStatus.PROCESSING
         self.attempts += 1
         self.job.status = JobStatus.PROCESSING
 
@@ -47,8 +61,9 @@ class ChunkModel:
         else:
             self.status = ChunkStatus.QUEUED
 
-    def released(self) -> None:
-        self.status = ChunkStatus.QUEUED if self.job.status in WORKABLE else ChunkStatus.FAILED
+    def end_its_job(self) -> None:
+        if self.status is ChunkStatus.FAILED:
+            self.job.ended_by_chunk()
 
     def row(self) -> tuple[Any, ...]:
         return (str(self.status), self.attempts, self.failures, self.status is ChunkStatus.PROCESSING)
@@ -64,7 +79,6 @@ class JobModel:
     attempts: int = 0
     failures: int = 0
     leased: bool = False
-    expired: bool = False
     paused: bool = False
     chunks: list[ChunkModel] = field(default_factory=list)
 
@@ -76,12 +90,33 @@ class JobModel:
         fits = self.status is status and (status is not JobStatus.QUEUED or not self.is_planned)
         return fits and not self.leased and not self.paused
 
-    def holds(self, status: JobStatus, attempts: int) -> bool:
-        return self.leased and (self.status, self.attempts) == (status, attempts)
+    def may(self, act: str, status: JobStatus, attempts: int) -> bool:
+        """Whether a worker with that claim, made in that status, may do this now."""
+        holds = self.leased and (self.status, self.attempts) == (status, attempts)
+        return holds and (act != "finish" or status is JobStatus.AGGREGATING)
+
+    def acted(self, act: str, max_attempts: int) -> None:
+        match act:
+            case "finish":
+                self.status, self.leased, self.paused = JobStatus.DONE, False, False
+            case "fail" | "fail for good":
+                self.failed(max_attempts, permanent=act == "fail for good")
+            case "release":
+                self.leased = False
+
+    def wished(self, wish: str) -> None:
+        match wish:
+            case "cancel":
+                self._stop_queued()
+                self.status, self.leased, self.paused = JobStatus.CANCELLED, False, False
+            case "retry":
+                self.retried()
+            case "pause" | "resume":
+                self.paused = wish == "pause"
 
     def claimed(self) -> None:
         self.attempts += 1
-        self.leased, self.expired = True, False
+        self.leased = True
 
     def failed(self, max_attempts: int, *, permanent: bool = False) -> None:
         self.failures += 1
@@ -89,17 +124,10 @@ class JobModel:
         if permanent or self.failures >= max_attempts:
             self.status, self.paused = JobStatus.FAILED, False
 
-    def finished(self) -> None:
-        self.status, self.leased, self.paused = JobStatus.DONE, False, False
-
     def ended_by_chunk(self) -> None:
         self._stop_queued()
         if self.status in WORKABLE:
             self.status, self.paused = JobStatus.FAILED, False
-
-    def cancelled(self) -> None:
-        self._stop_queued()
-        self.status, self.leased, self.paused = JobStatus.CANCELLED, False, False
 
     def retried(self) -> None:
         for chunk in self.chunks:

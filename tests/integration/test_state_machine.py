@@ -16,13 +16,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
     multiple,
     precondition,
     rule,
     run_state_machine_as_test,
 )
-from hypothesis.strategies import booleans, floats, integers, sampled_from
+from hypothesis.strategies import booleans, integers, lists, sampled_from
 from sqlalchemy import text
 
 from backend.db.engine import Database
@@ -36,8 +37,6 @@ from tests.integration.queue.helpers import (
     TRY_AGAIN,
     assert_floor,
     complete,
-    expire_chunk,
-    expire_job,
     finish,
     planned_job,
 )
@@ -46,9 +45,13 @@ from tests.integration.queue_model import OPEN, WORKABLE, ChunkModel, JobModel
 MAX_ATTEMPTS = 3
 MAX_JOBS = 3
 STEPS = 40
-QUICK_EXAMPLES = 15
+QUICK_EXAMPLES = 25
 WORKERS = integers(0, 2)
-JOBS = integers(0, MAX_JOBS - 1)
+CHUNK_ACTS = ["heartbeat", "fail", "fail for good", "release"]
+FIRST_ACTS = [*["complete"] * 5, *["keep"] * 3, *CHUNK_ACTS]
+WISHES = ["pause", "resume", "resume", "resume", "retry", "cancel"]
+JOB_ACTS = ["heartbeat", "fail", "fail for good", "release"]
+FIRST_JOB_ACTS = [*["finish"] * 2, *["keep"] * 3, *JOB_ACTS]
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -69,8 +72,19 @@ class QueueMachine(RuleBasedStateMachine):
 
     # What clients do
 
+    @initialize(sizes=lists(integers(1, 3), min_size=1, max_size=2), whole=booleans())
+    def begin(self, sizes: list[int], whole: bool) -> None:
+        if whole:
+            self.create(1, "two")
+            self._take_chunk(0, "complete")
+        for chunks in sizes:
+            self.create(chunks, "one")
+
     @precondition(lambda self: len(self.jobs) < MAX_JOBS)
     @rule(chunks=integers(0, 3), tenant=sampled_from(["one", "two"]))
+    def another_job(self, chunks: int, tenant: str) -> None:
+        self.create(chunks, tenant)
+
     def create(self, chunks: int, tenant: str) -> None:
         """Without chunks: a job that waits for its planning."""
         if chunks == 0:
@@ -82,151 +96,116 @@ class QueueMachine(RuleBasedStateMachine):
         self.chunks |= {chunk.id: chunk for chunk in model.chunks}
         self.jobs.append(model)
 
-    @precondition(lambda self: self.jobs)
-    @rule(number=JOBS)
-    def cancel(self, number: int) -> None:
+    @rule(number=integers(0, MAX_JOBS - 1), wish=sampled_from(WISHES))
+    def a_client_wishes(self, number: int, wish: str) -> None:
         job = self.jobs[number % len(self.jobs)]
-        if job.status in OPEN:
-            self.service.cancel(job.id)
-            job.cancelled()
-        elif job.status is not JobStatus.CANCELLED:
-            self._refused(InvalidState, lambda: self.service.cancel(job.id))
-
-    @precondition(lambda self: self.jobs)
-    @rule(number=JOBS)
-    def retry(self, number: int) -> None:
-        job = self.jobs[number % len(self.jobs)]
-        if job.status is JobStatus.FAILED:
-            self.service.retry(job.id)
-            job.retried()
-        else:
-            self._refused(InvalidState, lambda: self.service.retry(job.id))
-
-    @precondition(lambda self: self.jobs)
-    @rule(number=JOBS, paused=booleans())
-    def pause_or_resume(self, number: int, paused: bool) -> None:
-        job = self.jobs[number % len(self.jobs)]
-        act = self.service.pause if paused else self.service.resume
-        if job.status in OPEN:
-            act(job.id)
-            job.paused = paused
-        else:
+        if job.status is JobStatus.FAILED and wish != "cancel":
+            wish = "retry"  # the rest is refused, and leads nowhere
+        act = getattr(self.service, wish)
+        if wish == "cancel" and job.status is JobStatus.CANCELLED:
+            act(job.id)  # twice is no error
+        elif job.status not in ([JobStatus.FAILED] if wish == "retry" else OPEN):
             self._refused(InvalidState, lambda: act(job.id))
+        else:
+            act(job.id)
+            job.wished(wish)
 
-    # What chunk workers do
+    # What workers do: claim and go on with it, or keep the claim and use it late
 
-    @rule(target=chunk_claims, worker=WORKERS)
-    def claim_chunk(self, worker: int) -> Any:
+    @rule(target=chunk_claims, acts=lists(sampled_from(FIRST_ACTS), min_size=1, max_size=3))
+    def workers_take_chunks(self, acts: list[str]) -> Any:
+        claims = [self._take_chunk(worker, act) for worker, act in enumerate(acts)]
+        return multiple(*[claim for claim in claims if claim is not None])
+
+    def _take_chunk(self, worker: int, act: str) -> ChunkClaim | None:
         claim = self.queues[worker].claim_chunk(DeepMode.GPU)
         waiting = [chunk for chunk in self.chunks.values() if chunk.is_claimable]
         if claim is None:
             assert not waiting
-            return multiple()
+            return None
         chunk = self.chunks[claim.chunk_id]
         assert chunk in waiting
         chunk.claimed()
         self._hand_out(claim.chunk_id, claim.attempts)
+        if act != "keep":
+            self.use_chunk_claim(worker, claim, act)
         return claim
 
-    @rule(worker=WORKERS, claim=chunk_claims, progress=floats(0, 1))
-    def heartbeat_chunk(self, worker: int, claim: ChunkClaim, progress: float) -> None:
-        chunk = self.chunks[claim.chunk_id]
-        holds = chunk.holds(claim.attempts) and chunk.job.status in WORKABLE
-        if self._guarded(holds, lambda: self.queues[worker].heartbeat_chunk(claim, progress)):
-            chunk.expired = False
+    @rule(worker=WORKERS, claim=chunk_claims, act=sampled_from(["complete", *CHUNK_ACTS]))
+    def a_worker_comes_back_to_its_chunk(self, worker: int, claim: ChunkClaim, act: str) -> None:
+        self.use_chunk_claim(worker, claim, act)
 
-    @rule(worker=WORKERS, claim=chunk_claims)
-    def complete_chunk(self, worker: int, claim: ChunkClaim) -> None:
-        chunk = self.chunks[claim.chunk_id]
-        holds = chunk.holds(claim.attempts) and chunk.job.status is JobStatus.PROCESSING
-        if self._guarded(holds, lambda: complete(self.queues[worker], claim)):
-            chunk.completed()
+    def use_chunk_claim(self, worker: int, claim: ChunkClaim, act: str) -> None:
+        queue, chunk = self.queues[worker], self.chunks[claim.chunk_id]
+        acts: dict[str, Callable[[], object]] = {
+            "complete": lambda: complete(queue, claim),
+            "heartbeat": lambda: queue.heartbeat_chunk(claim, 0.5),
+            "fail": lambda: queue.fail_chunk(claim, TRY_AGAIN),
+            "fail for good": lambda: queue.fail_chunk(claim, BROKEN),
+            "release": lambda: queue.release_chunk(claim),
+        }
+        if chunk.may(act, claim.attempts):
+            acts[act]()
+            chunk.acted(act, MAX_ATTEMPTS)
+        else:
+            self._refused(ClaimLost, acts[act])
 
-    @rule(worker=WORKERS, claim=chunk_claims, permanent=booleans())
-    def fail_chunk(self, worker: int, claim: ChunkClaim, permanent: bool) -> None:
-        chunk = self.chunks[claim.chunk_id]
-        error = BROKEN if permanent else TRY_AGAIN
-        if self._guarded(chunk.holds(claim.attempts), lambda: self.queues[worker].fail_chunk(claim, error)):
-            chunk.failed(MAX_ATTEMPTS, permanent=permanent)
-            if chunk.status is ChunkStatus.FAILED:
-                chunk.job.ended_by_chunk()
+    @rule(target=job_claims, acts=lists(sampled_from(FIRST_JOB_ACTS), min_size=1, max_size=3))
+    def workers_take_jobs(self, acts: list[str]) -> Any:
+        statuses = (JobStatus.AGGREGATING, JobStatus.QUEUED)
+        claims = [self._take_job(worker, status, act) for worker, act in enumerate(acts) for status in statuses]
+        return multiple(*[claim for claim in claims if claim is not None])
 
-    @rule(worker=WORKERS, claim=chunk_claims)
-    def release_chunk(self, worker: int, claim: ChunkClaim) -> None:
-        chunk = self.chunks[claim.chunk_id]
-        if self._guarded(chunk.holds(claim.attempts), lambda: self.queues[worker].release_chunk(claim)):
-            chunk.released()
-
-    # What analysis workers do
-
-    @rule(target=job_claims, worker=WORKERS, status=sampled_from([JobStatus.QUEUED, JobStatus.AGGREGATING]))
-    def claim_job(self, worker: int, status: JobStatus) -> Any:
+    def _take_job(self, worker: int, status: JobStatus, act: str) -> JobClaim | None:
         claim = self.queues[worker].claim_job(status)
         waiting = [job for job in self.jobs if job.is_claimable(status)]
         if claim is None:
             assert not waiting
-            return multiple()
+            return None
         job = self._job(claim)
         assert job in waiting
         job.claimed()
         self._hand_out(claim.job_id, claim.attempts)
+        if act != "keep":
+            self.use_job_claim(worker, claim, act)
         return claim
 
-    @rule(worker=WORKERS, claim=job_claims, progress=floats(0, 1))
-    def heartbeat_job(self, worker: int, claim: JobClaim, progress: float) -> None:
-        job = self._job(claim)
-        holds = job.holds(claim.status, claim.attempts)
-        if self._guarded(holds, lambda: self.queues[worker].heartbeat_job(claim, progress)):
-            job.expired = False
+    @rule(worker=WORKERS, claim=job_claims, act=sampled_from(["finish", *JOB_ACTS]))
+    def a_worker_comes_back_to_its_job(self, worker: int, claim: JobClaim, act: str) -> None:
+        self.use_job_claim(worker, claim, act)
 
-    @rule(worker=WORKERS, claim=job_claims)
-    def finish_job(self, worker: int, claim: JobClaim) -> None:
-        job = self._job(claim)
-        holds = job.holds(JobStatus.AGGREGATING, claim.attempts)
-        if self._guarded(holds, lambda: finish(self.queues[worker], claim)):
-            job.finished()
-
-    @rule(worker=WORKERS, claim=job_claims, permanent=booleans())
-    def fail_job(self, worker: int, claim: JobClaim, permanent: bool) -> None:
-        job = self._job(claim)
-        error = BROKEN if permanent else TRY_AGAIN
-        holds = job.holds(claim.status, claim.attempts)
-        if self._guarded(holds, lambda: self.queues[worker].fail_job(claim, error)):
-            job.failed(MAX_ATTEMPTS, permanent=permanent)
-
-    @rule(worker=WORKERS, claim=job_claims)
-    def release_job(self, worker: int, claim: JobClaim) -> None:
-        job = self._job(claim)
-        holds = job.holds(claim.status, claim.attempts)
-        if self._guarded(holds, lambda: self.queues[worker].release_job(claim)):
-            job.leased = False
+    def use_job_claim(self, worker: int, claim: JobClaim, act: str) -> None:
+        queue, job = self.queues[worker], self._job(claim)
+        acts: dict[str, Callable[[], object]] = {
+            "finish": lambda: finish(queue, claim),
+            "heartbeat": lambda: queue.heartbeat_job(claim, 0.5),
+            "fail": lambda: queue.fail_job(claim, TRY_AGAIN),
+            "fail for good": lambda: queue.fail_job(claim, BROKEN),
+            "release": lambda: queue.release_job(claim),
+        }
+        if job.may(act, claim.status, claim.attempts):
+            acts[act]()
+            job.acted(act, MAX_ATTEMPTS)
+        else:
+            self._refused(ClaimLost, acts[act])
 
     # What time and the sweep do
 
-    @rule(claim=chunk_claims)
-    def let_chunk_lease_expire(self, claim: ChunkClaim) -> None:
-        chunk = self.chunks[claim.chunk_id]
-        if chunk.status is ChunkStatus.PROCESSING:
-            expire_chunk(self.database, claim)
-            chunk.expired = True
-
-    @rule(claim=job_claims)
-    def let_job_lease_expire(self, claim: JobClaim) -> None:
-        job = self._job(claim)
-        if job.leased:
-            expire_job(self.database, job.id)
-            job.expired = True
-
-    @rule(worker=WORKERS)
-    def rescue(self, worker: int) -> None:
-        chunks = [c for c in self.chunks.values() if c.status is ChunkStatus.PROCESSING and c.expired]
-        jobs = [job for job in self.jobs if job.leased and job.expired]
+    @rule(worker=WORKERS, number=integers(0, 8))
+    def leases_expire_and_are_rescued(self, worker: int, number: int) -> None:
+        """One lease, or every one that is held."""
+        held = [chunk for chunk in self.chunks.values() if chunk.status is ChunkStatus.PROCESSING]
+        chunks = held[number : number + 1] or held
+        jobs = [job for job in self.jobs if job.leased]
+        past = "lease_expires_at = now() - interval '1 second'"
+        for chunk in chunks:
+            self._sql(f"UPDATE video_analysis_chunks SET {past} WHERE id = {chunk.id}")
+        self._sql(f"UPDATE video_analysis_jobs SET {past} WHERE lease_expires_at IS NOT NULL")
         assert self.queues[worker].rescue_expired() == len(chunks) + len(jobs)
         for chunk in chunks:
             chunk.failed(MAX_ATTEMPTS)
         for chunk in chunks:
-            if chunk.status is ChunkStatus.FAILED:
-                chunk.job.ended_by_chunk()
+            chunk.end_its_job()
         for job in jobs:
             job.failed(MAX_ATTEMPTS)
 
@@ -238,38 +217,28 @@ class QueueMachine(RuleBasedStateMachine):
             "SELECT id, status, attempts, failures, lease_expires_at IS NOT NULL FROM video_analysis_chunks"
         )
         jobs = self._sql(
-            "SELECT id, status, attempts, failures, lease_expires_at IS NOT NULL, paused_at IS NOT NULL"
-            " FROM video_analysis_jobs"
+            "SELECT id, status, attempts, failures, lease_expires_at IS NOT NULL, paused_at IS NOT NULL,"
+            " completed_chunks FROM video_analysis_jobs"
         )
         assert {id: tuple(row) for id, *row in chunks} == {chunk.id: chunk.row() for chunk in self.chunks.values()}
-        assert {id: tuple(row) for id, *row in jobs} == {job.id: job.row() for job in self.jobs}
-        self._check_counters([(id, row[1], row[2]) for id, *row in [*chunks, *jobs]])
-
-    @invariant()
-    def states_of_a_job_and_its_chunks_agree(self) -> None:
-        rows = self._sql(
-            "SELECT j.status, j.total_chunks, j.completed_chunks,"
-            " count(*) FILTER (WHERE c.status = 'completed'), count(*) FILTER (WHERE c.status = 'queued')"
-            " FROM video_analysis_jobs j LEFT JOIN video_analysis_chunks c ON c.job_id = j.id GROUP BY j.id"
-        )
-        for status, total, told, completed, queued in rows:
-            assert told <= completed
-            if status in (JobStatus.AGGREGATING, JobStatus.DONE):
-                assert told == completed == total
-            if status == JobStatus.PROCESSING:
-                assert completed < total
-            if status not in WORKABLE:
-                assert queued == 0
+        assert {id: tuple(row) for id, *row, _ in jobs} == {job.id: job.row() for job in self.jobs}
+        for id, _, attempts, failures, *_ in [*chunks, *jobs]:
+            assert attempts >= self.attempts_seen.get(id, 0)
+            assert failures <= MAX_ATTEMPTS
+            self.attempts_seen[id] = attempts
+        told = {id: completed for id, *_, completed in jobs}
+        for job in self.jobs:
+            assert told[job.id] <= job.completed
+            if job.status in (JobStatus.AGGREGATING, JobStatus.DONE):
+                assert told[job.id] == job.completed == len(job.chunks) > 0
+            if job.status is JobStatus.PROCESSING:
+                assert job.completed < len(job.chunks)
+            if job.status not in WORKABLE:
+                assert all(chunk.status is not ChunkStatus.QUEUED for chunk in job.chunks)
 
     @invariant()
     def no_chunk_lies_where_the_claim_does_not_look(self) -> None:
         assert_floor(self.database)
-
-    def _check_counters(self, rows: list[tuple[Any, int, int]]) -> None:
-        for id, attempts, failures in rows:
-            assert attempts >= self.attempts_seen.get(id, 0)
-            assert failures <= MAX_ATTEMPTS
-            self.attempts_seen[id] = attempts
 
     def _hand_out(self, id: Any, attempts: int) -> None:
         assert (id, attempts) not in self.handed_out
@@ -277,14 +246,6 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _job(self, claim: JobClaim) -> JobModel:
         return next(job for job in self.jobs if job.id == claim.job_id)
-
-    def _guarded(self, holds: bool, act: Callable[[], object]) -> bool:
-        """Does it; a claim that does not hold must be refused, and change nothing."""
-        if holds:
-            act()
-        else:
-            self._refused(ClaimLost, act)
-        return holds
 
     def _refused(self, error: type[Exception], act: Callable[[], object]) -> None:
         before = self._everything()
