@@ -17,6 +17,7 @@ from rich.table import Table
 
 from backend import __version__, events
 from backend.errors import FramefleetError, InvalidParams
+from backend.jobs.fleet import FleetState, pause_fleet, resume_fleet
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.local.parts import database_of
@@ -177,6 +178,37 @@ def retry(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("job", type=click.UUID, required=False)
+@click.option("--reason", help="Why the fleet is paused, for whoever looks.")
+@data_dir_option
+@json_option
+def pause(job: UUID | None, reason: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """Claim nothing more of JOB, or nothing at all; work in hand goes on."""
+    with _reported(as_json), _connected(data_dir) as (service, _):
+        if job is None:
+            _print_fleet(pause_fleet(service.database, reason), as_json)
+            return
+        service.pause(job)
+        report = _resource(service, job)
+    _print_outcome(report, as_json)
+
+
+@cli.command()
+@click.argument("job", type=click.UUID, required=False)
+@data_dir_option
+@json_option
+def resume(job: UUID | None, data_dir: Path | None, as_json: bool) -> None:
+    """Let JOB, or the fleet, go on."""
+    with _reported(as_json), _connected(data_dir) as (service, _):
+        if job is None:
+            _print_fleet(resume_fleet(service.database), as_json)
+            return
+        service.resume(job)
+        report = _resource(service, job)
+    _print_outcome(report, as_json)
+
+
+@cli.command()
 @click.argument("job", type=click.UUID)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: JOB.png")
 @data_dir_option
@@ -316,6 +348,13 @@ def _print_outcome(report: dict[str, Any], as_json: bool) -> None:
         err.print(f"[yellow]note[/]: {_plain(detector['fallback'])}; OpenCV's built-in people detector stood in.")
     if not as_json and "files" in report:
         out.print(f"film: {_plain(report['files']['output'])}")
+
+
+def _print_fleet(state: FleetState, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"paused": state.paused, "reason": state.reason}))
+        return
+    out.print(f"fleet {'paused' if state.paused else 'running'} {_plain(state.reason)}".rstrip())
 
 
 def _plain(value: object) -> str:

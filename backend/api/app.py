@@ -10,7 +10,7 @@ from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
 from backend import __version__, events
-from backend.api import errors, jobs, pages, system
+from backend.api import errors, fleet, jobs, pages, system
 from backend.api.context import EXTENSION, Context
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(fleet.blueprint)
     app.register_api(system.blueprint)
     app.register_blueprint(pages.blueprint)
     app.before_request(_refuse_other_sites)

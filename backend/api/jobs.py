@@ -1,4 +1,4 @@
-"""/api/v1/jobs: create, look, cancel, retry, fetch."""
+"""/api/v1/jobs: create, look, cancel, retry, pause, resume, fetch."""
 
 from __future__ import annotations
 
@@ -113,6 +113,21 @@ def retry_job(path: schemas.JobPath) -> Response:
     response = jsonify(job_resources(app.database, [job])[0])
     response.status_code = 202
     return response
+
+
+@blueprint.post("/jobs/<uuid:job_id>/pause", summary="Pause a job", responses={200: schemas.JobResource})
+def pause_job(path: schemas.JobPath) -> Response:
+    """Nothing more of it is claimed until it is resumed; work in hand goes on."""
+    app = context()
+    return jsonify(job_resources(app.database, [app.jobs.pause(path.job_id)])[0])
+
+
+@blueprint.post("/jobs/<uuid:job_id>/resume", summary="Resume a paused job", responses={200: schemas.JobResource})
+def resume_job(path: schemas.JobPath) -> Response:
+    app = context()
+    job = app.jobs.resume(path.job_id)
+    app.plan_soon(job.id)
+    return jsonify(job_resources(app.database, [job])[0])
 
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})

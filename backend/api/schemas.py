@@ -136,6 +136,12 @@ class ChunkList(BaseModel):
     chunks: list[ChunkResource]
 
 
+class FleetResource(BaseModel):
+    paused: bool
+    paused_at: str | None
+    reason: str | None
+
+
 class Problem(BaseModel):
     """application/problem+json"""
 

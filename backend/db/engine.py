@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+import psycopg
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from backend.errors import DatabaseUnavailable
 
 CONNECT_TIMEOUT_SEC = 5
 UNDEFINED_TABLE = "42P01"
+# Planning the claim costs five times its execution: what is asked this often is prepared.
+PREPARE_AFTER = 2
+# A connection that was used just now is not asked whether it lives.
+PING_AFTER_IDLE_SEC = 1.0
 # A server whose machine vanished sends no RST: without these a worker would wait two hours for its answer.
 DEAD_PEER = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 
@@ -27,17 +33,28 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_pre_ping=True,
             hide_parameters=True,  # they hold signed URLs, and errors are logged
-            # PgBouncer in transaction mode hands each transaction another server connection: no prepared statements.
             connect_args={"prepare_threshold": None, "connect_timeout": CONNECT_TIMEOUT_SEC, **DEAD_PEER},
         )
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self._engine, "connect", _prepare_if_direct)
+        event.listen(self._engine, "checkin", _note_use)
+        event.listen(self._engine, "checkout", _ping_if_idle)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Commits at the end, rolls back on an error. Raises DatabaseUnavailable when there is no connection."""
         try:
             with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, ProgrammingError) as error:
+            raise _unavailable(error) from error
+
+    @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """For statements that are each a transaction of their own: no round trips for BEGIN and COMMIT."""
+        try:
+            with self._autocommit.connect() as connection:
                 yield connection
         except (OperationalError, InterfaceError, ProgrammingError) as error:
             raise _unavailable(error) from error
@@ -52,6 +69,35 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _prepare_if_direct(connection: psycopg.Connection[Any], record: Any) -> None:
+    """PgBouncer in transaction mode hands each transaction another server connection, where nothing is prepared.
+
+    A pooler makes up the process id that it tells its client; a server's own is the one its backend knows.
+    """
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        (backend_pid,) = cursor.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+    connection.autocommit = False
+    if backend_pid == connection.info.backend_pid:
+        connection.prepare_threshold = PREPARE_AFTER
+
+
+def _note_use(connection: psycopg.Connection[Any] | None, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _ping_if_idle(connection: psycopg.Connection[Any], record: Any, proxy: Any) -> None:
+    """Raises DisconnectionError, upon which the pool opens a new connection."""
+    if time.monotonic() - record.info.get("used_at", float("-inf")) < PING_AFTER_IDLE_SEC:
+        return
+    try:
+        connection.execute("SELECT 1")
+        if not connection.autocommit:
+            connection.rollback()
+    except psycopg.Error as error:
+        raise DisconnectionError from error
 
 
 def _with_driver(url: str) -> str:

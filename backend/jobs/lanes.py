@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from backend.db.engine import Database
 from backend.db.sql import statement
@@ -87,3 +87,26 @@ def raise_floor(database: Database, deep_mode: str | None = None, tenant: str | 
             },
         )
     return True
+
+
+def keep_within_cap(database: Database, claimed: RowMapping) -> bool:
+    """Whether a claimed chunk's lane had room for it; if not, the chunk goes back, and no failure is counted.
+
+    The claim is committed but not yet in anybody's hands. The lane's lock makes those who claimed at once come here one
+    after another, so that never more chunks are handed out than the cap allows.
+    """
+    with database.transaction() as connection:
+        # The chunk before the lane, as everywhere; undone when there is room.
+        guard = {"chunk_id": claimed["chunk_id"], "attempts": claimed["attempts"]}
+        released = connection.execute(statement("release_chunk"), guard).one_or_none()
+        if released is None:
+            return False
+        lane = {"deep_mode": released.deep_mode, "tenant": released.tenant}
+        connection.execute(statement("lock_lane"), lane)
+        others = connection.execute(statement("count_in_work"), lane).scalar_one()
+        if others < claimed["max_in_work"]:
+            connection.rollback()
+            return True
+        if released.status == "queued":
+            lower_floors(connection, [released])
+    return False

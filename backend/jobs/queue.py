@@ -90,43 +90,29 @@ class Queue:
     def claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None = None) -> ChunkClaim | None:
         """The next chunk, or None when nothing is due. The claim is committed when this returns."""
         full: list[str] = []
-        while True:
-            try:
-                row = self._claim_chunk(deep_mode, job_id, full)
-            except _LaneFull as lane:
-                full.append(lane.tenant)
-                continue
-            break
-        if row is None:
-            return None
-        if row["is_stale"]:
-            lanes.raise_floor(self._database, deep_mode, row["tenant"])
-        fields = {name: row[name] for name in ChunkClaim.__dataclass_fields__ if name != "facts"}
-        return ChunkClaim(**fields, facts=VideoFacts.model_validate(row["probe"]))
+        while (row := self._claim_chunk(deep_mode, job_id, full)) is not None:
+            if row["is_stale"]:
+                lanes.raise_floor(self._database, deep_mode, row["tenant"])
+            if row["max_in_work"] is None or lanes.keep_within_cap(self._database, row):
+                fields = {name: row[name] for name in ChunkClaim.__dataclass_fields__ if name != "facts"}
+                return ChunkClaim(**fields, facts=VideoFacts.model_validate(row["probe"]))
+            full.append(row["tenant"])
+        return None
 
     def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> RowMapping | None:
-        """Raises _LaneFull, which undoes the claim, when another claim took the tenant's last free place just now."""
-        params = {"deep_mode": deep_mode, "job_id": job_id, "tenant_cap": self._tenant_cap, "full": full}
-        with self._database.transaction() as connection:
-            row = (
-                connection.execute(statement("claim_chunk"), {**params, "worker_id": self._worker_id, **self._lease})
-                .mappings()
-                .one_or_none()
-            )
-            if row is None:
-                return None
-            if row["job_status"] == JobStatus.QUEUED:
-                connection.execute(statement("begin_job"), {"job_id": row["job_id"]})
-            if row["max_in_work"] is not None:
-                lane = {"deep_mode": deep_mode, "tenant": row["tenant"]}
-                connection.execute(statement("lock_lane"), lane)
-                if connection.execute(statement("count_in_work"), lane).scalar_one() > row["max_in_work"]:
-                    raise _LaneFull(row["tenant"])
-        return row
+        return self._row(
+            "claim_chunk",
+            deep_mode=deep_mode,
+            job_id=job_id,
+            tenant_cap=self._tenant_cap,
+            full=full,
+            worker_id=self._worker_id,
+            **self._lease,
+        )
 
     def heartbeat_chunk(self, claim: ChunkClaim, progress: float, last_event: Event | None = None) -> None:
         """`last_event` is what would be known of the chunk, should this worker die. Raises ClaimLost."""
-        with self._database.transaction() as connection:
+        with self._database.single() as connection:
             _guarded(
                 connection,
                 "heartbeat_chunk",
@@ -146,20 +132,18 @@ class Queue:
         bytes_read: int | None = None,
     ) -> JobStatus:
         """Completes under the claim; returns AGGREGATING to the one who hands the job to the aggregator."""
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                statement("complete_chunk"),
-                {
-                    "chunk_id": claim.chunk_id,
-                    "attempts": claim.attempts,
-                    "artifact_key": artifact_key,
-                    "artifact_sha256": sha256,
-                    "bytes_read": bytes_read,
-                },
-            ).one_or_none()
-            if row is None:
-                raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
-            if row.detector_unknown:
+        row = self._row(
+            "complete_chunk",
+            chunk_id=claim.chunk_id,
+            attempts=claim.attempts,
+            artifact_key=artifact_key,
+            artifact_sha256=sha256,
+            bytes_read=bytes_read,
+        )
+        if row is None:
+            raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
+        if row["detector_unknown"]:
+            with self._database.single() as connection:
                 connection.execute(
                     statement("name_detector"), {"job_id": claim.job_id, "detector": json.dumps(detector)}
                 )
@@ -281,14 +265,9 @@ class Queue:
         return len(chunks) + len(jobs)
 
     def _row(self, name: str, **params: Any) -> RowMapping | None:
-        with self._database.transaction() as connection:
+        """What one statement answers, which is a transaction of its own."""
+        with self._database.single() as connection:
             return connection.execute(statement(name), params).mappings().one_or_none()
-
-
-class _LaneFull(Exception):
-    def __init__(self, tenant: str) -> None:
-        super().__init__(tenant)
-        self.tenant = tenant
 
 
 def _warn_rescued(row: Any, **ids: object) -> None:

@@ -126,11 +126,9 @@ class JobService:
         """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
         job = self.get(job_id)
         with self.database.transaction() as connection:
-            start = _entry(connection, job).start_rank
+            place = _place(connection, job)
             # Chunks before the job's row, in the claim's order of locking; undone when another retry was first.
-            queued = connection.execute(
-                statement("requeue_failed_chunks"), {"job_id": job_id, "start_rank": start}
-            ).all()
+            queued = connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id, **place}).all()
             moved = connection.execute(statement("retry_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 lanes.lower_floors(connection, queued)
@@ -163,8 +161,8 @@ class JobService:
         with self.database.transaction() as connection:
             moved = connection.execute(statement("resume_job"), {"job_id": job_id}).rowcount == 1
             if moved:
-                start = _entry(connection, job).start_rank
-                queued = connection.execute(statement("unhold_chunks"), {"job_id": job_id, "start_rank": start}).all()
+                place = _place(connection, job)
+                queued = connection.execute(statement("unhold_chunks"), {"job_id": job_id, **place}).all()
                 lanes.lower_floors(connection, queued)
         job = self.get(job_id)
         if not moved:
@@ -173,5 +171,7 @@ class JobService:
         return job
 
 
-def _entry(connection: Connection, job: Job) -> lanes.Entry:
-    return lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)
+def _place(connection: Connection, job: Job) -> dict[str, int]:
+    """Where chunks that enter the job's lane now stand."""
+    lane = lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)
+    return {"first_rank": lane.first_rank, "stride": lane.stride}

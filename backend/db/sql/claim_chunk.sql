@@ -3,7 +3,8 @@
 -- row before. A cancel that commits in between leaves the job out of 'processing', which the first heartbeat notices.
 -- The lanes stand in order of their first claimable chunk, found by one index probe each and without a lock; the first
 -- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
--- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago (queue.py).
+-- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago
+-- (keep_within_cap in jobs/lanes.py).
 WITH candidate AS (
     SELECT c.id, heads.max_in_work, heads.is_stale
     FROM (
@@ -56,9 +57,14 @@ WITH candidate AS (
     FROM candidate
     WHERE c.id = candidate.id
     RETURNING c.*, candidate.max_in_work, candidate.is_stale
+), begun AS (
+    UPDATE video_analysis_jobs j
+    SET status = 'processing', stage = 'PROCESSING', started_at = coalesce(j.started_at, now()), updated_at = now()
+    WHERE j.id = (SELECT job_id FROM claimed)
+      AND coalesce(j.status, '') = 'queued' -- in words that keep the planner from the index of all live jobs
 )
 SELECT claimed.id AS chunk_id, claimed.job_id, claimed.attempts, claimed.chunk_index, claimed.start_pts, claimed.end_pts,
-       claimed.failures, claimed.tenant, claimed.max_in_work, claimed.is_stale, j.status AS job_status, j.total_chunks, j.kind, j.params,
+       claimed.failures, claimed.tenant, claimed.max_in_work, claimed.is_stale, j.total_chunks, j.kind, j.params,
        j.input_uri, j.source_etag, j.source_size, j.probe, j.trace_context
 FROM claimed
 JOIN video_analysis_jobs j ON j.id = claimed.job_id

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from uuid import UUID
 
 from backend.db.engine import Database
-from backend.jobs.queue import Queue
+from backend.jobs.queue import ChunkClaim, Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
+    FACTS,
     assert_consistent,
     claim_of,
     complete,
     finish,
     job_row,
     planned_job,
+    sql,
     together,
 )
 
@@ -51,3 +55,44 @@ def test_many_workers_finish_a_job_with_exactly_one_aggregation(database: Databa
     assert sum(claim is not None for claim in claims) == 1
     assert_consistent(database, job_id)
     assert json.loads(json.dumps(job_row(database, job_id)["detector"])) == {"name": "hog"}
+
+
+def test_a_thousand_chunks_finishing_at_once_start_one_aggregation(database: Database, settings: Settings) -> None:
+    job_id = planned_job(database, 1000)
+    workers = [Queue(database, settings.model_copy(update={"worker_id": f"w{n}"})) for n in range(16)]
+    claims: list[ChunkClaim] = []
+    sql(database, "UPDATE video_analysis_chunks SET status = 'processing', attempts = 1, started_at = now(),"
+                  " lease_expires_at = now() + interval '1 hour'")  # fmt: skip
+    sql(database, "UPDATE video_analysis_jobs SET status = 'processing'")
+    for row in sql(database, "SELECT id FROM video_analysis_chunks"):
+        claims.append(a_claim(row["id"], job_id))
+
+    def finish_share(number: int) -> list[JobStatus]:
+        return [complete(workers[number], claim) for claim in claims[number::16]]
+
+    results = [status for share in together(*(lambda n=n: finish_share(n) for n in range(16))) for status in share]
+    assert Counter(results) == {JobStatus.PROCESSING: 999, JobStatus.AGGREGATING: 1}
+    assert_consistent(database, job_id)
+    assert [w.claim_job(JobStatus.AGGREGATING) is not None for w in workers[:3]] == [True, False, False]
+
+
+def test_an_aggregation_that_was_lost_is_started_by_the_sweep(database: Database, queue: Queue, other: Queue) -> None:
+    """The worker died between its commit and its look at the job."""
+    job_id, unfinished = planned_job(database, 2), planned_job(database, 2)
+    for _ in range(2):
+        claim_of(queue, job_id)
+    complete(queue, claim_of(queue, unfinished))
+    sql(database, "UPDATE video_analysis_chunks SET status = 'completed', artifact_sha256 = 'a', lease_expires_at = NULL"
+                  " WHERE job_id = :id", id=job_id)  # fmt: skip
+    together(queue.rescue_expired, other.rescue_expired)
+    assert_consistent(database, job_id)
+    assert job_row(database, job_id)["status"] == "aggregating"
+    assert job_row(database, unfinished)["status"] == "processing"
+    assert [q.claim_job(JobStatus.AGGREGATING) is not None for q in (queue, other)] == [True, False]
+
+
+def a_claim(chunk_id: int, job_id: UUID) -> ChunkClaim:
+    return ChunkClaim(
+        chunk_id=chunk_id, attempts=1, job_id=job_id, chunk_index=0, total_chunks=1000, start_pts=0, end_pts=1,
+        kind="crop", params={}, input_uri="", source_etag="", source_size=0, trace_context=None, facts=FACTS,
+    )  # fmt: skip
