@@ -88,13 +88,14 @@ class Messages:
         return kind, message
 
 
-def sql_of(kind: bytes, message: bytes) -> str | None:
-    """The text of a Query or Parse message; None for all others."""
-    if kind == b"Q":
-        return message[5:-1].decode()
-    if kind == b"P":
-        return message[5:].split(b"\0")[1].decode()
-    return None
+def sql_of(kind: bytes, message: bytes) -> str:
+    """The text of a Query or Parse message."""
+    return (message[5:-1] if kind == b"Q" else message[5:].split(b"\0")[1]).decode()
+
+
+def statement_of(kind: bytes, message: bytes) -> bytes:
+    """The name of the prepared statement that a Parse message makes, or a Bind message uses; empty for the unnamed."""
+    return message[5:].split(b"\0")[0 if kind == b"P" else 1]
 
 
 def request_of(data: bytes) -> tuple[str, str] | None:

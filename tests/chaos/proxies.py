@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -21,11 +21,13 @@ from tests.chaos.points import (
     put_point,
     request_of,
     sql_of,
+    statement_of,
     verb_of,
 )
 
 BLOCK_BYTES = 2**16
 SLOW_SEC = 0.25
+FLUSH = b"H\x00\x00\x00\x04"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 ERROR_BODY = b"<Error><Code>InternalError</Code><Message>chaos</Message></Error>"
 ERROR_ANSWER = (
@@ -146,43 +148,80 @@ class Link:
 
 
 class PostgresLink(Link):
-    """Follows a transaction: which verbs it holds, and which of them hit a row."""
+    """Follows a transaction: which verbs it holds, and which of them hit a row.
+
+    A statement outside of a block commits with the client's Sync. A Flush in its place makes the server execute it and
+    say what it hit; the Sync follows when the gate lets it.
+    """
 
     def __init__(self, slot: str, gate: Gate, proxies: Proxies) -> None:
         super().__init__(slot, gate, proxies)
         self._sent = Messages(from_client=True)
         self._answered = Messages(from_client=False)
+        self._prepared: dict[bytes, Verb | None] = {}
         self._verb: Verb | None = None
         self._hits: set[Verb] = set()
+        self._in_block = False
+        self._executed = asyncio.Event()
 
     async def from_client(self, data: bytes, server: asyncio.StreamWriter) -> None:
         for kind, message in self._sent.feed(data):
-            sql = sql_of(kind, message)
-            if sql is not None:
-                await self._at(sql)
+            match kind:
+                case b"Q":
+                    await self._query(sql_of(kind, message))
+                case b"P":
+                    self._prepared[statement_of(kind, message)] = verb_of(sql_of(kind, message))
+                case b"B":
+                    await self._bind(statement_of(kind, message))
+                case b"S" if self._verb is not None and not self._in_block:
+                    server.write(FLUSH)
+                    await self._executed.wait()
+                    await self._pass_gates(BEFORE_COMMIT)
             server.write(message)
 
-    async def _at(self, sql: str) -> None:
-        if sql.startswith("BEGIN"):
+    async def _query(self, sql: str) -> None:
+        self._verb = None
+        if sql.startswith("COMMIT"):
+            await self._pass_gates(BEFORE_COMMIT)
+        elif sql.startswith("ROLLBACK"):
             self._hits.clear()
-        self._verb = verb_of(sql)
+
+    async def _bind(self, statement: bytes) -> None:
+        self._verb = self._prepared.get(statement)
+        self._executed.clear()
         if self._verb in AT_STATEMENT:
             await self.pass_gate(AT_STATEMENT[self._verb])
-        if sql.startswith("COMMIT"):
-            for verb in self._hits:
-                await self.pass_gate(BEFORE_COMMIT[verb])
 
     async def from_server(self, data: bytes, client: asyncio.StreamWriter) -> None:
         for kind, message in self._answered.feed(data):
-            hit = kind == b"D" or (
-                kind == b"C" and message[5:-1].startswith(b"UPDATE") and message[5:-1] != b"UPDATE 0"
-            )
-            if hit and self._verb is not None:
-                self._hits.add(self._verb)
-            if kind == b"C" and message[5:-1] == b"COMMIT":
-                for verb in self._hits & set(AFTER_COMMIT):
-                    await self.pass_gate(AFTER_COMMIT[verb])
+            match kind:
+                case b"D":
+                    self._hit()
+                case b"C":
+                    if message[5:12] == b"UPDATE " and message[5:-1] != b"UPDATE 0":
+                        self._hit()
+                    self._executed.set()
+                case b"E":
+                    self._hits.clear()
+                    self._executed.set()
+                case b"Z":
+                    await self._ready(in_block=message[5:6] != b"I")
             client.write(message)
+
+    def _hit(self) -> None:
+        if self._verb is not None:
+            self._hits.add(self._verb)
+
+    async def _ready(self, *, in_block: bool) -> None:
+        """The client's command is over, and what it wrote is committed unless a block is open."""
+        self._in_block = in_block
+        if not in_block:
+            await self._pass_gates(AFTER_COMMIT)
+            self._hits.clear()
+
+    async def _pass_gates(self, points: Mapping[Verb, Point]) -> None:
+        for verb in self._hits & set(points):
+            await self.pass_gate(points[verb])
 
 
 class S3Link(Link):
