@@ -20,7 +20,10 @@ from sqlalchemy.exc import IntegrityError
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, downgrade, upgrade
 from backend.db.models import Base
+from backend.jobs.queue import Queue
+from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
+from tests.integration.queue.helpers import FACTS
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
@@ -222,3 +225,44 @@ def test_nothing_that_a_chunk_heartbeat_changes_is_indexed(database: Database) -
                AND a.attnum = ANY (i.indkey) WHERE i.indrelid = CAST(:table AS regclass)"""
     indexed = {row[0] for row in rows(database, query, table=CHUNKS)}
     assert indexed.isdisjoint({"lease_expires_at", "progress", "claimed_by", "last_event"})
+
+
+LIVE_JOBS = f"""
+INSERT INTO {JOBS} (id, tenant, deep_mode, kind, status, input_uri, input_name, total_chunks, source_etag, source_size,
+                    probe, priority)
+SELECT gen_random_uuid(), tenant, mode, 'crop', status, 'file:///a', name, 3, 'etag', 1, CAST(:probe AS jsonb), priority
+FROM (VALUES ('a', 'gpu', 'processing', 'old', 0), ('b', 'gpu', 'queued', 'new', 0),
+             ('b', 'gpu', 'queued', 'urgent', 3), ('c', 'cpu', 'queued', 'cpu', 0), ('c', 'gpu', 'done', 'done', 0))
+     AS j (tenant, mode, status, name, priority)
+"""
+LIVE_CHUNKS = f"""
+INSERT INTO {CHUNKS} (job_id, chunk_index, priority, start_sec, end_sec, start_pts, end_pts, status)
+SELECT id, n, priority, n, n + 1, n, n + 1, CASE WHEN status = 'done' OR input_name = 'old' AND n = 0 THEN 'completed'
+       ELSE 'queued' END
+FROM {JOBS}, generate_series(0, 2) n ORDER BY input_name DESC, n
+"""
+
+
+def test_live_rows_are_claimed_in_their_old_order_after_the_upgrade_and_survive_a_downgrade(
+    empty: Database, settings: Settings
+) -> None:
+    upgrade(empty, "0001")
+    rows(empty, LIVE_JOBS + " RETURNING 1", probe=FACTS.model_dump_json())
+    rows(empty, LIVE_CHUNKS + " RETURNING 1")
+    before = rows(empty, f"SELECT count(*), sum(id) FROM {CHUNKS}")
+    upgrade(empty)
+    assert differences(empty) == []
+    queue = Queue(empty, settings)
+    names = {row[0]: row[1] for row in rows(empty, f"SELECT id, input_name FROM {JOBS}")}
+    claimed = []
+    while (claim := queue.claim_chunk(DeepMode.GPU)) is not None:
+        claimed.append((names[claim.job_id], claim.chunk_index))
+    assert claimed == [
+        ("urgent", 0), ("urgent", 1), ("urgent", 2), ("new", 0), ("old", 1), ("new", 1), ("old", 2), ("new", 2),
+    ]  # fmt: skip
+    cpu = queue.claim_chunk(DeepMode.CPU)
+    assert cpu is not None and names[cpu.job_id] == "cpu"
+    downgrade(empty, "0001")
+    assert rows(empty, f"SELECT count(*), sum(id) FROM {CHUNKS}") == before
+    upgrade(empty)
+    assert differences(empty) == []

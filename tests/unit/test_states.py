@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 from sqlalchemy import CheckConstraint
@@ -62,3 +64,11 @@ def test_the_check_constraint_is_made_from_the_enum(model: type, column: str, va
     checks = [c for c in model.__table__.constraints if isinstance(c, CheckConstraint)]  # type: ignore[attr-defined]
     (check,) = [c for c in checks if c.name == f"{column}_known"]
     assert str(check.sqltext).split("'")[1::2] == [value.value for value in values]
+
+
+@pytest.mark.parametrize(("heading", "moves"), [("## Job", JOB_MOVES), ("## Chunk", CHUNK_MOVES)], ids=["job", "chunk"])
+def test_the_diagram_in_the_docs_shows_exactly_these_moves(heading: str, moves: dict) -> None:  # type: ignore[type-arg]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "state_machine.md").read_text()
+    diagram = page.split(heading, 1)[1].split("```mermaid", 1)[1].split("```", 1)[0]
+    edges = set(re.findall(r"^ +(\w+) --> (\w+)", diagram, flags=re.MULTILINE))
+    assert edges == {(state.value, after.value) for state, states in moves.items() for after in states}

@@ -82,8 +82,8 @@ def test_an_aggregation_that_was_lost_is_started_by_the_sweep(database: Database
     for _ in range(2):
         claim_of(queue, job_id)
     complete(queue, claim_of(queue, unfinished))
-    sql(database, "UPDATE video_analysis_chunks SET status = 'completed', artifact_sha256 = 'a', lease_expires_at = NULL"
-                  " WHERE job_id = :id", id=job_id)  # fmt: skip
+    completed = "status = 'completed', artifact_sha256 = 'a', lease_expires_at = NULL"
+    sql(database, f"UPDATE video_analysis_chunks SET {completed} WHERE job_id = :id", id=job_id)
     together(queue.rescue_expired, other.rescue_expired)
     assert_consistent(database, job_id)
     assert job_row(database, job_id)["status"] == "aggregating"

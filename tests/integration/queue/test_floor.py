@@ -173,9 +173,10 @@ def test_claims_raise_the_floor_themselves(database: Database, queue: Queue) -> 
 def test_every_claim_takes_the_partial_index_among_100_000_chunks(database: Database, queue: Queue) -> None:
     planned_job(database, 10)
     planned_job(database, 1, tenant="other")
+    status = "CASE WHEN n % 2 = 0 THEN 'queued' ELSE 'completed' END"
     sql(database, "INSERT INTO video_analysis_chunks (job_id, chunk_index, start_sec, end_sec, start_pts, end_pts,"
-                  " claim_rank, status) SELECT j.id, n, 0, 1, 0, 1, n, CASE WHEN n % 2 = 0 THEN 'queued' ELSE 'completed'"
-                  " END FROM (SELECT id FROM video_analysis_jobs LIMIT 1) j, generate_series(100, 100100) n")  # fmt: skip
+                  f" claim_rank, status) SELECT j.id, n, 0, 1, 0, 1, n, {status}"
+                  " FROM (SELECT id FROM video_analysis_jobs LIMIT 1) j, generate_series(100, 100100) n")  # fmt: skip
     sql(database, "ANALYZE video_analysis_chunks")
     params = {"deep_mode": "gpu", "job_id": None, "tenant_cap": 5, "full": [], "worker_id": "w", "lease_seconds": 60}
     with database.transaction() as connection:
