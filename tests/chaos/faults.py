@@ -45,6 +45,7 @@ class Trouble(StrEnum):
     TERMINATE = "pg_terminate_backend of every worker's"
     S3_ERRORS = "S3 answers 500"
     S3_HANGS = "S3 does not answer"
+    S3_TIMES_OUT = "S3 does not answer for longer than a client waits"
     S3_SLOW = "S3 is slow"
     S3_RESETS = "S3 resets connections"
 

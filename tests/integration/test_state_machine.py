@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,7 +99,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(number=integers(0, MAX_JOBS - 1), wish=sampled_from(WISHES))
     def a_client_wishes(self, number: int, wish: str) -> None:
-        job = self.jobs[number % len(self.jobs)]
+        going = [job for job in self.jobs if job.status not in (JobStatus.DONE, JobStatus.CANCELLED)] or self.jobs
+        pool = self.jobs if wish == "cancel" else going
+        job = pool[number % len(pool)]
         if job.status is JobStatus.FAILED and wish != "cancel":
             wish = "retry"  # the rest is refused, and leads nowhere
         act = getattr(self.service, wish)
@@ -110,7 +113,8 @@ class QueueMachine(RuleBasedStateMachine):
             act(job.id)
             job.wished(wish)
 
-    # What workers do: claim and go on with it, or keep the claim and use it late
+    # What workers do: claim and go on with it, or keep the claim and use it late. Whoever held the row before comes
+    # back right after each claim, and is refused whatever it wants.
 
     @rule(target=chunk_claims, acts=lists(sampled_from(FIRST_ACTS), min_size=1, max_size=3))
     def workers_take_chunks(self, acts: list[str]) -> Any:
@@ -127,6 +131,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert chunk in waiting
         chunk.claimed()
         self._hand_out(claim.chunk_id, claim.attempts)
+        if claim.attempts > 1:
+            self._refused(ClaimLost, *self._chunk_acts(worker, replace(claim, attempts=claim.attempts - 1)).values())
         if act != "keep":
             self.use_chunk_claim(worker, claim, act)
         return claim
@@ -136,14 +142,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.use_chunk_claim(worker, claim, act)
 
     def use_chunk_claim(self, worker: int, claim: ChunkClaim, act: str) -> None:
-        queue, chunk = self.queues[worker], self.chunks[claim.chunk_id]
-        acts: dict[str, Callable[[], object]] = {
-            "complete": lambda: complete(queue, claim),
-            "heartbeat": lambda: queue.heartbeat_chunk(claim, 0.5),
-            "fail": lambda: queue.fail_chunk(claim, TRY_AGAIN),
-            "fail for good": lambda: queue.fail_chunk(claim, BROKEN),
-            "release": lambda: queue.release_chunk(claim),
-        }
+        chunk, acts = self.chunks[claim.chunk_id], self._chunk_acts(worker, claim)
         if chunk.may(act, claim.attempts):
             acts[act]()
             chunk.acted(act, MAX_ATTEMPTS)
@@ -166,6 +165,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert job in waiting
         job.claimed()
         self._hand_out(claim.job_id, claim.attempts)
+        if claim.attempts > 1:
+            self._refused(ClaimLost, *self._job_acts(worker, replace(claim, attempts=claim.attempts - 1)).values())
         if act != "keep":
             self.use_job_claim(worker, claim, act)
         return claim
@@ -175,19 +176,32 @@ class QueueMachine(RuleBasedStateMachine):
         self.use_job_claim(worker, claim, act)
 
     def use_job_claim(self, worker: int, claim: JobClaim, act: str) -> None:
-        queue, job = self.queues[worker], self._job(claim)
-        acts: dict[str, Callable[[], object]] = {
+        job, acts = self._job(claim), self._job_acts(worker, claim)
+        if job.may(act, claim.status, claim.attempts):
+            acts[act]()
+            job.acted(act, MAX_ATTEMPTS)
+        else:
+            self._refused(ClaimLost, acts[act])
+
+    def _chunk_acts(self, worker: int, claim: ChunkClaim) -> dict[str, Callable[[], object]]:
+        queue = self.queues[worker]
+        return {
+            "complete": lambda: complete(queue, claim),
+            "heartbeat": lambda: queue.heartbeat_chunk(claim, 0.5),
+            "fail": lambda: queue.fail_chunk(claim, TRY_AGAIN),
+            "fail for good": lambda: queue.fail_chunk(claim, BROKEN),
+            "release": lambda: queue.release_chunk(claim),
+        }
+
+    def _job_acts(self, worker: int, claim: JobClaim) -> dict[str, Callable[[], object]]:
+        queue = self.queues[worker]
+        return {
             "finish": lambda: finish(queue, claim),
             "heartbeat": lambda: queue.heartbeat_job(claim, 0.5),
             "fail": lambda: queue.fail_job(claim, TRY_AGAIN),
             "fail for good": lambda: queue.fail_job(claim, BROKEN),
             "release": lambda: queue.release_job(claim),
         }
-        if job.may(act, claim.status, claim.attempts):
-            acts[act]()
-            job.acted(act, MAX_ATTEMPTS)
-        else:
-            self._refused(ClaimLost, acts[act])
 
     # What time and the sweep do
 
@@ -247,10 +261,12 @@ class QueueMachine(RuleBasedStateMachine):
     def _job(self, claim: JobClaim) -> JobModel:
         return next(job for job in self.jobs if job.id == claim.job_id)
 
-    def _refused(self, error: type[Exception], act: Callable[[], object]) -> None:
+    def _refused(self, error: type[Exception], *acts: Callable[[], object]) -> None:
+        """Each raises, and nothing changes."""
         before = self._everything()
-        with pytest.raises(error):
-            act()
+        for act in acts:
+            with pytest.raises(error):
+                act()
         assert self._everything() == before
 
     def _everything(self) -> list[tuple[Any, ...]]:
