@@ -128,15 +128,19 @@ class Traps:
                 slot.drain()
                 return True
             case Deed.FREEZE:
-                return self._freeze(slot)
+                return self._freeze(slot, strike)
 
-    def _freeze(self, slot: Slot) -> bool:
+    def _freeze(self, slot: Slot, strike: Strike) -> bool:
         """What the worker was about to write arrives when another one works on the same row."""
         slot.send(signal.SIGSTOP)
-        claims = self._world.claims_of(slot.worker_id)
+        claim = self._world.claim_of(slot.worker_id)
         deadline = time.monotonic() + MAX_FREEZE_SEC
-        while not (stale := bool(claims) and self._world.others_claimed(claims)) and time.monotonic() < deadline:
+        stale = False
+        while claim is not None and not stale and time.monotonic() < deadline:
             time.sleep(POLL_SEC)
+            stale = self._world.is_superseded(claim)
         self.stale_made += stale
+        if not stale:  # nobody took over: again at the next chance
+            self.arm(slot, strike)
         slot.send(signal.SIGCONT)
         return True

@@ -88,24 +88,26 @@ class World:
             except DatabaseUnavailable:  # it restarts just now
                 time.sleep(POLL_SEC)
 
-    def claims_of(self, worker_id: str) -> set[Claim]:
-        """What that worker holds."""
-        return {claim for claim, holder in self._held().items() if holder == worker_id}
+    def claim_of(self, worker_id: str) -> Claim | None:
+        """What that worker works on: of claims whose answer it never got, the leases are older."""
+        return next((claim for claim, holder in self._held().items() if holder == worker_id), None)
 
-    def others_claimed(self, claims: set[Claim]) -> bool:
-        """Whether each of these rows is in another claim's hands right now: only its number tells them apart."""
-        now = self._held()
-        return all(any((row, id) == (r, i) and n > number for r, i, n in now) for row, id, number in claims)
+    def is_superseded(self, claim: Claim) -> bool:
+        """Whether its row is in another claim's hands right now: only the number tells them apart."""
+        row, id, number = claim
+        return any((row, id) == (r, i) and n > number for r, i, n in self._held())
 
     def _held(self) -> dict[Claim, str]:
+        """Claims in force and their holders, the latest lease first."""
+        columns = "id::text, attempts, claimed_by, lease_expires_at"
         query = text(
-            "SELECT 'chunk', id::text, attempts, claimed_by FROM video_analysis_chunks WHERE lease_expires_at > now()"
-            " UNION ALL"
-            " SELECT 'job', id::text, attempts, claimed_by FROM video_analysis_jobs WHERE lease_expires_at > now()"
+            f"SELECT 'chunk' AS what, {columns} FROM video_analysis_chunks WHERE lease_expires_at > now()"
+            f" UNION ALL SELECT 'job', {columns} FROM video_analysis_jobs WHERE lease_expires_at > now()"
+            " ORDER BY lease_expires_at DESC"
         )
         try:
             with self.database.transaction() as connection:
-                return {(row, id, number): holder for row, id, number, holder in connection.execute(query)}
+                return {(row, id, number): holder for row, id, number, holder, _ in connection.execute(query)}
         except DatabaseUnavailable:  # it restarts just now
             return {}
 
