@@ -39,7 +39,6 @@ WORKERS = 32
 HOT_WORKERS = (1, 8, 32)
 OFFERED = f"{OFFERED_PER_SEC}/s, {WORKERS}"
 TEND_EVERY_SEC = 5.0  # as the workers' loop does
-START_SEC = 4.0  # until every process has imported and connected
 PEERS = ("procrastinate", "pgqueuer")
 PEER_SCRIPT = Path(__file__).with_name("queue_peers.py")
 console = Console(width=120)
@@ -143,9 +142,9 @@ def fan_out(url: str, workers: int, seconds: float, per_sec: float | None) -> Me
     """Runs that many processes at once; `per_sec` is what each is offered, None for as much as it can."""
     context = multiprocessing.get_context("fork")  # nothing is connected yet, and nothing is imported 32 times
     answers: Any = context.Queue()
-    begin_at = time.time() + START_SEC
+    ready = context.Barrier(workers)
     processes = [
-        context.Process(target=_worker, args=(answers, url, number, begin_at, seconds, per_sec))
+        context.Process(target=_worker, args=(answers, ready, url, number, seconds, per_sec))
         for number in range(workers)
     ]
     for process in processes:
@@ -156,12 +155,14 @@ def fan_out(url: str, workers: int, seconds: float, per_sec: float | None) -> Me
     return Measured(len(merged), seconds, merged)
 
 
-def _worker(answers: Any, url: str, number: int, begin_at: float, seconds: float, per_sec: float | None) -> None:
+def _worker(answers: Any, ready: Any, url: str, number: int, seconds: float, per_sec: float | None) -> None:
     database = Database(url, pool_size=1)
     queue = Queue(database, Settings.model_validate({"database_url": url, "worker_id": f"w{number}"}))
     latencies: list[float] = []
-    tended = begin_at + TEND_EVERY_SEC * (number / WORKERS)
     queue.has_queued(DeepMode.GPU)
+    ready.wait()
+    begin_at = time.time()
+    tended = begin_at + TEND_EVERY_SEC * (number / WORKERS)
     for _ in schedule(begin_at, seconds, per_sec, number):
         began = time.perf_counter()
         claim = queue.claim_chunk(DeepMode.GPU)

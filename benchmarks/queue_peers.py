@@ -14,9 +14,9 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 OFFSET_WORKERS = 32
-START_SEC = 6.0
 Step = Callable[[], Awaitable[float]]
 
 
@@ -93,22 +93,23 @@ async def work(step: Step, number: int, begin_at: float, seconds: float, per_sec
 PEERS = {"procrastinate": Procrastinate, "pgqueuer": PgQueuer}
 
 
-async def one_worker(peer: str, url: str, number: int, begin_at: float, seconds: float, per_sec: float) -> list[float]:
+async def one_worker(ready: Any, peer: str, url: str, number: int, seconds: float, per_sec: float) -> list[float]:
     queue = PEERS[peer]()
     await queue.open(url)
-    return await work(queue.step, number, begin_at, seconds, per_sec)
+    ready.wait()
+    return await work(queue.step, number, time.time(), seconds, per_sec)
 
 
-def answer(answers: multiprocessing.Queue, *arguments: object) -> None:
+def answer(answers: Any, *arguments: Any) -> None:
     answers.put(asyncio.run(one_worker(*arguments)))
 
 
 def all_workers(peer: str, url: str, workers: int, seconds: float, per_sec: float) -> list[float]:
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
-    begin_at = time.time() + START_SEC
+    ready = context.Barrier(workers)
     for number in range(workers):
-        context.Process(target=answer, args=(answers, peer, url, number, begin_at, seconds, per_sec)).start()
+        context.Process(target=answer, args=(answers, ready, peer, url, number, seconds, per_sec)).start()
     return [value for _ in range(workers) for value in answers.get(timeout=seconds + 60)]
 
 

@@ -5,12 +5,12 @@ docs/decisions/0010-lanes.md says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from backend.db.engine import Database
 from backend.db.sql import statement
@@ -68,7 +68,7 @@ def lower_floor(connection: Connection, *, deep_mode: str, tenant: str, rank: in
 
 
 def raise_floor(database: Database, deep_mode: str | None = None, tenant: str | None = None) -> bool:
-    """Raises the floor of that lane, or of the one that waits longest; False when none is due."""
+    """Raises that lane's floor, or checks the lane that waits longest for it; False when none is due."""
     due = {"raise_seconds": RAISE_EVERY_SEC, "check_seconds": CHECK_EVERY_SEC}
     with database.transaction() as connection:
         lane = connection.execute(
@@ -89,7 +89,7 @@ def raise_floor(database: Database, deep_mode: str | None = None, tenant: str | 
     return True
 
 
-def keep_within_cap(database: Database, claimed: RowMapping) -> bool:
+def keep_within_cap(database: Database, claimed: Mapping[str, Any]) -> bool:
     """Whether a claimed chunk's lane had room for it; if not, the chunk goes back, and no failure is counted.
 
     The claim is committed but not yet in anybody's hands. The lane's lock makes those who claimed at once come here one

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from backend.db.engine import Database
 from backend.db.sql import statement
@@ -17,6 +17,8 @@ from backend.jobs import lanes
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
+
+LOST = "The claim was lost: rescued from this worker, cancelled or finished."
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,9 @@ class Queue:
             full.append(row["tenant"])
         return None
 
-    def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> RowMapping | None:
-        return self._row(
-            "claim_chunk",
+    def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> dict[str, Any] | None:
+        return self._database.ask(
+            "claim_chunk" if job_id is None else "claim_chunk+of_job",
             deep_mode=deep_mode,
             job_id=job_id,
             tenant_cap=self._tenant_cap,
@@ -112,16 +114,16 @@ class Queue:
 
     def heartbeat_chunk(self, claim: ChunkClaim, progress: float, last_event: Event | None = None) -> None:
         """`last_event` is what would be known of the chunk, should this worker die. Raises ClaimLost."""
-        with self._database.single() as connection:
-            _guarded(
-                connection,
-                "heartbeat_chunk",
-                chunk_id=claim.chunk_id,
-                attempts=claim.attempts,
-                progress=progress,
-                last_event=last_event,
-                **self._lease,
-            )
+        beaten = self._database.ask(
+            "heartbeat_chunk",
+            chunk_id=claim.chunk_id,
+            attempts=claim.attempts,
+            progress=progress,
+            last_event=last_event,
+            **self._lease,
+        )
+        if beaten is None:
+            raise ClaimLost(LOST)
 
     def complete_chunk(
         self,
@@ -132,7 +134,7 @@ class Queue:
         bytes_read: int | None = None,
     ) -> JobStatus:
         """Completes under the claim; returns AGGREGATING to the one who hands the job to the aggregator."""
-        row = self._row(
+        row = self._database.ask(
             "complete_chunk",
             chunk_id=claim.chunk_id,
             attempts=claim.attempts,
@@ -141,14 +143,12 @@ class Queue:
             bytes_read=bytes_read,
         )
         if row is None:
-            raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
+            raise ClaimLost(LOST)
         if row["detector_unknown"]:
-            with self._database.single() as connection:
-                connection.execute(
-                    statement("name_detector"), {"job_id": claim.job_id, "detector": json.dumps(detector)}
-                )
+            self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
         # After the commit, not before: see advance_job.sql.
-        return JobStatus.PROCESSING if self._row("advance_job", job_id=claim.job_id) is None else JobStatus.AGGREGATING
+        advanced = self._database.ask("advance_job", job_id=claim.job_id)
+        return JobStatus.PROCESSING if advanced is None else JobStatus.AGGREGATING
 
     def fail_chunk(self, claim: ChunkClaim, error: FramefleetError) -> None:
         with self._database.transaction() as connection:
@@ -181,13 +181,13 @@ class Queue:
 
     def has_queued(self, deep_mode: DeepMode) -> bool:
         """Whether any chunk of that mode waits, due or not."""
-        return self._row("any_queued", deep_mode=deep_mode) is not None
+        return self._database.ask("any_queued", deep_mode=deep_mode) is not None
 
     # Jobs: planning and aggregation
 
     def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
         """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
-        row = self._row("claim_job", status=status, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        row = self._database.ask("claim_job", status=status, job_id=job_id, worker_id=self._worker_id, **self._lease)
         if row is None:
             return None
         fields = {name: row[name] for name in JobClaim.__dataclass_fields__}
@@ -264,11 +264,6 @@ class Queue:
             warn(Event.AGGREGATION_RETRIGGERED, job_id=str(job_id))
         return len(chunks) + len(jobs)
 
-    def _row(self, name: str, **params: Any) -> RowMapping | None:
-        """What one statement answers, which is a transaction of its own."""
-        with self._database.single() as connection:
-            return connection.execute(statement(name), params).mappings().one_or_none()
-
 
 def _warn_rescued(row: Any, **ids: object) -> None:
     known = {"attempts": row.attempts, "failures": row.failures, "status": row.status}
@@ -282,7 +277,7 @@ def _job_guard(claim: JobClaim) -> dict[str, Any]:
 def _guarded(connection: Connection, name: str, **params: Any) -> None:
     """Raises ClaimLost when the statement matched no row."""
     if connection.execute(statement(name), params).rowcount != 1:
-        raise ClaimLost("The claim was lost: rescued from this worker, cancelled or finished.")
+        raise ClaimLost(LOST)
 
 
 def _fail_job(connection: Connection, job_id: UUID, chunk_index: int, code: str, message: str, retryable: bool) -> None:

@@ -17,7 +17,7 @@ WITH candidate AS (
             WHERE c.deep_mode = l.deep_mode AND c.tenant = l.tenant AND c.status = 'queued' AND NOT c.on_hold
               AND c.claim_rank >= l.floor_rank
               AND c.available_at <= now()
-              AND (CAST(:job_id AS uuid) IS NULL OR c.job_id = CAST(:job_id AS uuid))
+              -- +of_job AND c.job_id = :job_id
               AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
                    FROM video_analysis_jobs j WHERE j.id = c.job_id)
             ORDER BY c.claim_rank, c.id
@@ -35,7 +35,7 @@ WITH candidate AS (
         WHERE c.deep_mode = heads.deep_mode AND c.tenant = heads.tenant AND c.status = 'queued' AND NOT c.on_hold
           AND c.claim_rank >= heads.floor_rank
           AND c.available_at <= now()
-          AND (CAST(:job_id AS uuid) IS NULL OR c.job_id = CAST(:job_id AS uuid))
+          -- +of_job AND c.job_id = :job_id
           AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
                FROM video_analysis_jobs j WHERE j.id = c.job_id)
           AND (heads.max_in_work IS NULL OR heads.max_in_work > (

@@ -6,3 +6,4 @@ SET lease_expires_at = now() + make_interval(secs => :lease_seconds),
     last_event = coalesce(:last_event, c.last_event)
 WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts
   AND EXISTS (SELECT FROM video_analysis_jobs j WHERE j.id = c.job_id AND j.status IN ('queued', 'processing'))
+RETURNING c.id

@@ -1,5 +1,5 @@
 -- The lane's floor becomes the rank of its first queued chunk, due or not; null when none is queued. The caller holds the
--- lane's lock. Looked for from the old floor, which is right as long as everybody lowers it, and now and then from the
+-- lane's lock. Looked for from the old floor, which is right as long as everybody lowers it, and in a check from the
 -- lane's start, so that a chunk queued by hand is found too.
 UPDATE queue_lanes l
 SET floor_rank = (

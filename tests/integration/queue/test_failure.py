@@ -7,7 +7,8 @@ import contextlib
 import pytest
 
 from backend.db.engine import Database
-from backend.errors import ClaimLost, MediaUndecodable
+from backend.errors import ClaimLost, MediaUndecodable, SandboxCrashed
+from backend.events import Event
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
@@ -154,3 +155,44 @@ def test_a_chunk_of_a_cancelled_job_does_not_go_back_to_the_queue(
     with contextlib.suppress(ClaimLost):
         STALE_ACTS[act](queue, claim)
     assert "queued" not in statuses(database, job_id)
+
+
+def test_a_chunk_that_kills_its_workers_is_failed_for_good_with_what_is_known(
+    database: Database, queue: Queue, settings: Settings
+) -> None:
+    job_id = planned_job(database, 1)
+    for _ in range(settings.max_attempts):
+        claim = claim_of(queue)
+        queue.heartbeat_chunk(claim, 0.4, Event.LOADING_MODEL)
+        expire_chunk(database, claim)
+        queue.rescue_expired()
+    row, job = chunk_row(database, claim), job_row(database, job_id)
+    assert (row["status"], row["failures"], row["last_event"]) == ("failed", settings.max_attempts, "loading_model")
+    for known in (
+        "first",
+        "attempt 5",
+        "failure 5",
+        f"{settings.lease_seconds + 1:.0f} s ago",
+        "40 %",
+        "loading_model",
+    ):
+        assert known in job["error_message"]
+    assert job["error_message"] == row["error_message"]
+    service = JobService(database)
+    service.retry(job_id)
+    again = claim_of(queue)
+    assert chunk_row(database, again)["last_event"] == "chunk_claimed"
+
+
+def test_what_a_media_process_said_of_its_end_is_kept(database: Database, queue: Queue, settings: Settings) -> None:
+    job_id = planned_job(database, 1)
+    for _ in range(settings.max_attempts):
+        queue.fail_chunk(claim_of(queue), SandboxCrashed("The media process died of signal 11."))
+    assert "signal 11" in job_row(database, job_id)["error_message"]
+
+
+def test_the_bytes_that_a_chunk_took_are_kept(database: Database, queue: Queue) -> None:
+    planned_job(database, 1)
+    claim = claim_of(queue)
+    queue.complete_chunk(claim, "key", "0" * 64, {"name": "hog"}, bytes_read=12345)
+    assert chunk_row(database, claim)["bytes_read"] == 12345

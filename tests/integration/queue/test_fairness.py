@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from backend.db.engine import Database
-from backend.errors import StorageError
 from backend.jobs.queue import ChunkClaim, Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
@@ -16,11 +15,11 @@ from backend.states import DeepMode
 from tests.integration.queue.helpers import (
     BROKEN,
     assert_floor,
+    chunk_rows,
     claim_of,
     complete,
     planned_job,
     sql,
-    statuses,
     together,
 )
 
@@ -142,6 +141,6 @@ def test_claims_at_once_never_hand_out_more_than_the_cap(database: Database, cap
         assert work(database) == len(claims)
         assert_floor(database)
         for claim in claims:
-            queues[0].fail_chunk(claim, StorageError("away")) if claim.attempts % 2 else complete(queues[0], claim)
-        assert "failed" not in statuses(database, job_id)
-    assert max(row["failures"] for row in sql(database, "SELECT failures FROM video_analysis_chunks")) <= 4
+            complete(queues[0], claim)
+    # What went back for want of room is nobody's failure.
+    assert {row["failures"] for row in chunk_rows(database, job_id)} == {0}

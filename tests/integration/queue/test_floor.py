@@ -14,6 +14,7 @@ from backend.db.sql import statement
 from backend.jobs import lanes
 from backend.jobs.queue import ChunkClaim, Queue
 from backend.jobs.service import JobService
+from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
     BROKEN,
@@ -185,3 +186,17 @@ def test_every_claim_takes_the_partial_index_among_100_000_chunks(database: Data
     assert sum("Index Scan using ix_chunks_claim" in line for line in chunk_scans) == 2, "\n".join(plan)
     assert not [line for line in plan if "Seq Scan on video_analysis_chunks" in line], "\n".join(plan)
     assert complete(queue, claim_of(queue)) == JobStatus.PROCESSING
+
+
+def test_a_claim_is_planned_once_and_not_each_time(database: Database, database_url: str, settings: Settings) -> None:
+    """Planning costs more than the claim; a server keeps a plan only where it looks no worse than a fresh one."""
+    planned_job(database, 40)
+    planned_job(database, 40, tenant="other")
+    own = Database(database_url, pool_size=1)
+    queue = Queue(own, settings)
+    for _ in range(20):
+        complete(queue, claim_of(queue))
+    query = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%WITH candidate%'"
+    (plans,) = sql(own, query)
+    own.close()
+    assert plans["generic_plans"] >= 10, plans

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from backend.db.engine import Database
-from backend.errors import FramefleetError
+from backend.errors import ClaimLost, FramefleetError
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
     BROKEN,
     aggregating_job,
+    assert_consistent,
     chunk_rows,
     claim_of,
     complete,
@@ -98,3 +99,22 @@ def test_two_retries_at_once_count_once(database: Database, queue: Queue, servic
     queue.fail_chunk(claim_of(queue), BROKEN)
     results = together(*[lambda: service.retry(job_id)] * 4)
     assert sorted(getattr(result, "code", "moved") for result in results) == ["invalid_state"] * 3 + ["moved"]
+
+
+def test_retry_racing_a_completion_neither_loses_it_nor_strands_the_job(
+    database: Database, queue: Queue, other: Queue, service: JobService
+) -> None:
+    for _ in range(15):
+        job_id = planned_job(database, 3)
+        broken, running = claim_of(queue, job_id), claim_of(other, job_id)
+        failed, completed = together(lambda c=broken: queue.fail_chunk(c, BROKEN), lambda c=running: complete(other, c))
+        assert failed is None
+        _, late = together(lambda j=job_id: service.retry(j), lambda c=running: complete(other, c))
+        # Once completed it stays so; a completion that came too late for its job is dropped, and its chunk done again.
+        assert isinstance(late, ClaimLost)
+        assert statuses(database, job_id)[1] == ("queued" if isinstance(completed, ClaimLost) else "completed")
+        while (claim := queue.claim_chunk(DeepMode.GPU, job_id)) is not None:
+            complete(queue, claim)
+        assert_consistent(database, job_id)
+        assert job_row(database, job_id)["status"] == "aggregating"
+        finish(queue, job_claim_of(queue))
