@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 VIDEO ?=
 MODEL ?=
+MINUTES ?= 10
 
-.PHONY: help setup demo test lint bench bench-quality clean
+.PHONY: help setup demo test lint chaos bench bench-quality clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [VIDEO=clip.mp4]   crop a sample clip, or your own, with the whole service"
 	@echo "make test                    every test"
+	@echo "make chaos [MINUTES=10]      kill, freeze and cut off workers, PostgreSQL and S3; CHAOS_SEED=n replays a run"
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor"
 	@echo "make bench-quality           tracking and camera paths beside single pass, EMA and static"
@@ -29,6 +31,10 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+chaos: setup
+	@CHAOS_EXAMPLES=$$((20 * $(MINUTES))) $(BIN)/python -m pytest -q tests/integration/test_state_machine.py
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@ UPDATE video_analysis_jobs
 SET status = 'done',
     stage = 'DONE',
     progress = 1,
+    paused_at = NULL,
     output_uri = :output_uri,
     output_key = :output_key,
     timings = CAST(:timings AS jsonb),
