@@ -6,7 +6,7 @@ VIDEO ?=
 MODEL ?=
 MINUTES ?= 10
 
-.PHONY: help setup demo test lint chaos bench bench-quality clean
+.PHONY: help setup demo test lint chaos bench bench-quality bench-queue clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,7 +15,8 @@ help:
 	@echo "make chaos [MINUTES=10]      kill, freeze and cut off workers, PostgreSQL and S3; CHAOS_SEED=n replays a run"
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor"
-	@echo "make bench-quality           tracking and camera paths beside single pass, EMA and static"
+	@echo "make bench-quality           tracking, camera paths, seams and cost beside single pass, EMA and static"
+	@echo "make bench-queue             claims a second and their latency beside procrastinate and pgqueuer"
 
 setup: $(VENV)/.ready
 
@@ -45,6 +46,11 @@ lint: setup
 bench-quality: setup
 	@$(BIN)/python -m benchmarks.tracking
 	@$(BIN)/python -m benchmarks.paths
+	@$(BIN)/python -m benchmarks.seams
+	@$(BIN)/python -m benchmarks.length
+
+bench-queue: setup
+	@$(BIN)/python -m benchmarks.queue
 
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')

@@ -1,0 +1,41 @@
+"""The `framefleet` command."""
+
+from __future__ import annotations
+
+import click
+
+from backend import __version__, events
+from backend.cli import fleet, jobs, work
+
+COMMANDS = (
+    work.run,
+    work.submit,
+    work.up,
+    work.demo,
+    jobs.status,
+    jobs.list_,
+    jobs.chunks,
+    jobs.cancel,
+    jobs.retry,
+    jobs.plot,
+    fleet.workers,
+    fleet.pause,
+    fleet.resume,
+    fleet.doctor,
+    fleet.cleanup,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="framefleet")
+def cli() -> None:
+    """Follow the people in a video and crop it, in parallel chunks."""
+    events.configure(level=30)  # warnings and worse; workers write their own logs
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> None:
+    cli.main(prog_name="framefleet")
