@@ -82,6 +82,7 @@ class Traps:
         self.stale_made = 0
         self._slots = {slot.name: slot for slot in slots}
         self._armed: dict[str, Strike] = {}
+        self._striking: set[str] = set()
         self._world = world
         self._rng = rng
         self._turn = threading.Lock()
@@ -90,7 +91,8 @@ class Traps:
         self._armed[slot.name] = strike
 
     def is_armed(self, slot: Slot) -> bool:
-        return slot.name in self._armed
+        """Until the strike has hit, a freeze until its thaw."""
+        return slot.name in self._striking or slot.name in self._armed
 
     def disarm(self, slot: Slot) -> None:
         self._armed.pop(slot.name, None)
@@ -115,9 +117,16 @@ class Traps:
             strike = self._armed.get(name)
             if strike is None or strike.point is not point:
                 return None
+            self._striking.add(name)
             return self._armed.pop(name)
 
     def _do(self, slot: Slot, strike: Strike) -> bool:
+        try:
+            return self._deed(slot, strike)
+        finally:
+            self._striking.discard(slot.name)
+
+    def _deed(self, slot: Slot, strike: Strike) -> bool:
         match strike.deed:
             case Deed.KILL:
                 slot.kill()

@@ -42,5 +42,5 @@ def test_no_fault_loses_or_doubles_a_frame_and_no_stale_claim_writes() -> None:
     assert not report.broken, report
     assert not report.missed, report
     # Else the guards were never asked.
-    assert report.stale_claims == 2, report
+    assert report.stale_claims >= 1, report
     assert report.events["claim_lost"] >= 1, report
