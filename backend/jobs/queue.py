@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.errors import ClaimLost, FramefleetError
+from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
 from backend.events import Event, emit, warn
 from backend.jobs import lanes
 from backend.media.facts import VideoFacts
@@ -94,7 +94,7 @@ class Queue:
         full: list[str] = []
         while (row := self._claim_chunk(deep_mode, job_id, full)) is not None:
             if row["is_stale"]:
-                lanes.raise_floor(self._database, deep_mode, row["tenant"])
+                self._raise_floor(deep_mode, row["tenant"])
             if row["max_in_work"] is None or lanes.keep_within_cap(self._database, row):
                 fields = {name: row[name] for name in ChunkClaim.__dataclass_fields__ if name != "facts"}
                 return ChunkClaim(**fields, facts=VideoFacts.model_validate(row["probe"]))
@@ -111,6 +111,12 @@ class Queue:
             worker_id=self._worker_id,
             **self._lease,
         )
+
+    def _raise_floor(self, deep_mode: DeepMode, tenant: str) -> None:
+        try:
+            lanes.raise_floor(self._database, deep_mode, tenant)
+        except DatabaseUnavailable as failure:  # the claim is committed: it is worked on, the next one raises the floor
+            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
 
     def heartbeat_chunk(self, claim: ChunkClaim, progress: float, last_event: Event | None = None) -> None:
         """`last_event` is what would be known of the chunk, should this worker die. Raises ClaimLost."""
@@ -144,10 +150,14 @@ class Queue:
         )
         if row is None:
             raise ClaimLost(LOST)
-        if row["detector_unknown"]:
-            self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
-        # After the commit, not before: see advance_job.sql.
-        advanced = self._database.ask("advance_job", job_id=claim.job_id)
+        try:
+            if row["detector_unknown"]:
+                self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
+            # After the commit, not before: see advance_job.sql.
+            advanced = self._database.ask("advance_job", job_id=claim.job_id)
+        except DatabaseUnavailable as failure:  # the chunk is completed all the same; the sweep moves its job on
+            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+            return JobStatus.PROCESSING
         return JobStatus.PROCESSING if advanced is None else JobStatus.AGGREGATING
 
     def fail_chunk(self, claim: ChunkClaim, error: FramefleetError) -> None:
