@@ -54,6 +54,7 @@ class Sizes:
     offered_sec: float = 20.0
     held_sec: float = 60.0
     hot_sec: float = 10.0
+    peers_churn_sec: float = 120.0  # what a peer does not get through by then is not waited for
 
 
 QUICK = Sizes(finished=20_000, churn=4_000, offered_sec=4.0, held_sec=6.0, hot_sec=3.0)
@@ -132,8 +133,8 @@ def run_peer(server_url: str, peer: str, python: str, sizes: Sizes) -> Iterator[
         yield peer, "empty", f"hot, {workers}", peers_worker(sizes.hot_sec, workers, None)
     with held_open(url, {"procrastinate": "procrastinate_jobs", "pgqueuer": "pgqueuer"}[peer]):
         yield peer, f"held open {sizes.held_sec:.0f} s", OFFERED, peers_worker(sizes.held_sec, WORKERS, each)
-    churned = 0
-    while churned < sizes.churn:
+    churned, until = 0, time.monotonic() + sizes.peers_churn_sec
+    while churned < sizes.churn and time.monotonic() < until:
         churned += peers_worker(sizes.hot_sec, 8, None).claims
     yield peer, f"after {churned:,} claims", OFFERED, peers_worker(sizes.offered_sec, WORKERS, each)
 

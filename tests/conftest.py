@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -26,6 +27,7 @@ for name in OWN_SETTINGS + WATCHERS:
 from backend.db.embedded import EmbeddedPostgres  # noqa: E402
 from backend.db.engine import Database  # noqa: E402
 from backend.db.migrate import upgrade  # noqa: E402
+from backend.events import Event, listen  # noqa: E402
 from backend.settings import Settings, get_settings  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -99,3 +101,27 @@ def _create(server_url: str, name: str, template: str = "template0") -> None:
 
 def _url_of(server_url: str, name: str) -> str:
     return server_url.replace("/postgres?", f"/{name}?")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A log event of this process."""
+
+    event: str
+    level: str
+    fields: Mapping[str, object]
+
+
+_SAID: list[Said] = []
+
+
+def _hear(event: Event, level: str, fields: Mapping[str, object]) -> None:
+    _SAID.append(Said(event.value, level, dict(fields)))
+
+
+@pytest.fixture
+def said() -> list[Said]:
+    """The log events of this test so far; where the log itself goes is up to whoever configured it last."""
+    listen(_hear)
+    _SAID.clear()
+    return _SAID

@@ -23,6 +23,7 @@ from backend.storage import open_store
 from backend.vision.detector import HogDetector
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
+from tests.conftest import Said
 from tests.integration.rows import sql
 
 
@@ -68,12 +69,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=2)
 
 
-def adopted(capsys: pytest.CaptureFixture[str]) -> int:
-    """How many of the chunks that the log has since it was last read were adopted."""
-    captured = capsys.readouterr()
-    log = captured.out + captured.err
-    assert log.count("chunk_completed") == 2
-    return log.count("chunk_adopted")
+def adopted(said: list[Said]) -> int:
+    """How many of the chunks that were completed since this was last asked were adopted."""
+    events = [each.event for each in said]
+    said.clear()
+    assert events.count("chunk_completed") == 2
+    return events.count("chunk_adopted")
 
 
 def without_job(artifact: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +82,10 @@ def without_job(artifact: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_second_job_on_the_same_source_reads_nothing_of_it(
-    shop: Shop, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shop: Shop, clip: Path, tmp_path: Path, said: list[Said]
 ) -> None:
     first = shop.detect(shop.plan(clip, aspect="9:16"))
-    assert adopted(capsys) == 0
+    assert adopted(said) == 0
     again = shop.plan(clip, aspect="1:1")
     # Whoever opened the source now would find another one.
     hidden = clip.rename(tmp_path / "hidden.mp4")
@@ -94,19 +95,19 @@ def test_a_second_job_on_the_same_source_reads_nothing_of_it(
         hidden.rename(clip)
     assert [without_job(artifact) for artifact in second] == [without_job(artifact) for artifact in first]
     assert {artifact["job_id"] for artifact in second} == {str(again)}
-    assert adopted(capsys) == 2
+    assert adopted(said) == 2
 
 
 @pytest.mark.parametrize(
     ("params", "tenant"), [({"conf": 0.4}, "default"), ({}, "somebody else")], ids=["other detection", "another tenant"]
 )
 def test_nothing_is_adopted_from_other_parameters_or_another_tenant(
-    shop: Shop, clip: Path, params: dict[str, Any], tenant: str, capsys: pytest.CaptureFixture[str]
+    shop: Shop, clip: Path, params: dict[str, Any], tenant: str, said: list[Said]
 ) -> None:
     shop.detect(shop.plan(clip))
-    capsys.readouterr()
+    said.clear()
     shop.detect(shop.plan(clip, tenant, **params))
-    assert adopted(capsys) == 0
+    assert adopted(said) == 0
 
 
 def test_an_artifact_that_is_gone_or_damaged_is_made_anew(shop: Shop, clip: Path) -> None:
@@ -118,12 +119,12 @@ def test_an_artifact_that_is_gone_or_damaged_is_made_anew(shop: Shop, clip: Path
     assert [without_job(artifact) for artifact in shop.detect(shop.plan(clip))] == expected
 
 
-def test_reuse_can_be_switched_off(shop: Shop, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reuse_can_be_switched_off(shop: Shop, clip: Path, said: list[Said]) -> None:
     shop = Shop(shop.database, shop.settings.model_copy(update={"reuse_chunks": False}))
     shop.detect(shop.plan(clip))
-    capsys.readouterr()
+    said.clear()
     shop.detect(shop.plan(clip))
-    assert adopted(capsys) == 0
+    assert adopted(said) == 0
 
 
 # Chunk length.

@@ -10,6 +10,7 @@ import pytest
 
 from backend.errors import StorageError
 from backend.workers.duties import Duties, Duty
+from tests.conftest import Said
 
 
 def test_a_duty_is_due_at_once_and_then_after_its_time() -> None:
@@ -25,7 +26,7 @@ def test_a_duty_is_due_at_once_and_then_after_its_time() -> None:
 
 
 @pytest.mark.parametrize("failure", [StorageError("away"), ValueError("a fault of ours")])
-def test_a_duty_that_fails_is_said_and_stops_no_other(failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_duty_that_fails_is_said_and_stops_no_other(failure: Exception, said: list[Said]) -> None:
     done: list[int] = []
 
     def fail() -> None:
@@ -35,8 +36,7 @@ def test_a_duty_that_fails_is_said_and_stops_no_other(failure: Exception, capsys
     duties.run_due()
     duties.run_due()
     assert done == [1, 1]
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("duty_failed") == 2
+    assert [each.event for each in said] == ["duty_failed", "duty_failed"]
 
 
 def test_in_the_background_they_run_while_the_worker_works() -> None:

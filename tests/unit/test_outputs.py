@@ -72,6 +72,8 @@ def claim(input_uri: str, name: str = "test.mp4", output_uri: str | None = None)
         probe=None,
         output_uri=output_uri,
         total_chunks=1,
+        tenant="default",
+        trace_context=None,
     )
 
 
