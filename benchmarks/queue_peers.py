@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+WARM_UP = 10  # as in queue.py
 OFFSET_WORKERS = 32
 Step = Callable[[], Awaitable[float]]
 
@@ -96,6 +97,8 @@ PEERS = {"procrastinate": Procrastinate, "pgqueuer": PgQueuer}
 async def one_worker(ready: Any, peer: str, url: str, number: int, seconds: float, per_sec: float) -> list[float]:
     queue = PEERS[peer]()
     await queue.open(url)
+    for _ in range(WARM_UP):
+        await queue.step()
     ready.wait()
     return await work(queue.step, number, time.time(), seconds, per_sec)
 

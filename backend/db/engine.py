@@ -18,6 +18,7 @@ from backend.errors import DatabaseUnavailable
 
 CONNECT_TIMEOUT_SEC = 5
 UNDEFINED_TABLE = "42P01"
+IDLE_IN_TRANSACTION_SEC = 60
 # Planning the claim costs five times its execution: what is asked this often is prepared.
 PREPARE_AFTER = 2
 # A connection that was used just now is not asked whether it lives.
@@ -95,16 +96,18 @@ class Database:
 
 
 def _prepare_if_direct(connection: psycopg.Connection[Any], record: Any) -> None:
-    """PgBouncer in transaction mode hands each transaction another server connection, where nothing is prepared.
+    """PgBouncer in transaction mode hands each transaction another server connection, where nothing is prepared or set.
 
     A pooler makes up the process id that it tells its client; a server's own is the one its backend knows.
     """
     connection.autocommit = True
     with connection.cursor() as cursor:
         (backend_pid,) = cursor.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+        if backend_pid == connection.info.backend_pid:
+            connection.prepare_threshold = PREPARE_AFTER
+            # A process that is frozen in a transaction keeps its row locked, and a rescue skips locked rows.
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SEC}s'")
     connection.autocommit = False
-    if backend_pid == connection.info.backend_pid:
-        connection.prepare_threshold = PREPARE_AFTER
 
 
 def _note_use(connection: psycopg.Connection[Any] | None, record: Any) -> None:

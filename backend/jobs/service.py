@@ -135,6 +135,8 @@ class JobService:
             else:
                 connection.rollback()
         job = self.get(job_id)
+        if not moved and job.status == JobStatus.FAILED:
+            raise InvalidState("The job's time is over: it is being deleted. Submit the video again.")
         if not moved:
             raise InvalidState(f"The job is {job.status}; only a failed job can be retried.")
         emit(Event.JOB_RETRIED, job_id=str(job_id))

@@ -94,7 +94,7 @@ class ChunkWorker:
             sha256 = self._artifacts.store(claim, artifact)
             bytes_read = reader.bytes_fetched
         lease.check()
-        status = self._queue.complete_chunk(claim, key, sha256, self._detector.describe())
+        status = self._queue.complete_chunk(claim, key, sha256, self._detector.describe(), bytes_read=bytes_read)
         ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts}
         emit(Event.CHUNK_COMPLETED, **ids, bytes_read=bytes_read, job_status=status)
 

@@ -8,9 +8,11 @@ import av
 import numpy as np
 import pytest
 
+from backend.kinds.framing import Framing
 from backend.settings import Settings
+from backend.vision.certificate import certificate
 from backend.vision.detector import Detector, open_detector
-from benchmarks.seams import Apart, apart
+from benchmarks.seams import Apart, apart, distances_px, framing_of
 from tests.conftest import shared_file
 
 
@@ -33,11 +35,35 @@ def film_with_a_pause(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["sam2_bedroom.mp4", "mediabunny_cursed-vfr.mp4"])
-def test_two_second_chunks_give_the_camera_path_of_a_single_one(
-    name: str, detector: Detector, settings: Settings
+@pytest.fixture(scope="module")
+def bedroom(detector: Detector) -> tuple[Framing, Framing]:
+    """The clip in chunks, and in one piece."""
+    film, settings = shared_file("media", "sam2_bedroom.mp4"), Settings(detector="yolo")
+    (chunked, chunks), (whole, _) = (framing_of(film, seconds, detector, settings) for seconds in (2.0, np.inf))
+    assert chunks > 1
+    return chunked, whole
+
+
+def test_two_second_chunks_give_the_camera_path_of_a_single_one(bedroom: tuple[Framing, Framing]) -> None:
+    chunked, whole = bedroom
+    assert np.array_equal(chunked.frame_pts, whole.frame_pts)
+    assert np.percentile(distances_px(chunked, whole), 95) < 1
+
+
+def test_a_jumping_child_is_held_by_a_camera_five_times_calmer_than_a_live_one(
+    bedroom: tuple[Framing, Framing],
 ) -> None:
-    found = apart(shared_file("media", name), detector, settings)
+    for framing in bedroom:
+        where = (framing.frame_pts, framing.time_base, framing.frame_size)
+        found = certificate(framing.path, framing.subject.boxes, *where)
+        live = found["ema_causal"]
+        assert found["containment_pct"] >= 99.5 > found["static"]["containment_pct"]
+        assert live["acceleration_p99"] >= 5 * found["acceleration_p99"]
+        assert live["jerk_p99"] >= 20 * found["jerk_p99"]
+
+
+def test_a_film_with_frames_far_apart_is_the_same_in_chunks(detector: Detector, settings: Settings) -> None:
+    found = apart(shared_file("media", "mediabunny_cursed-vfr.mp4"), detector, settings)
     assert found.chunks > 1
     assert found.p95_px < 1, found
 

@@ -18,4 +18,5 @@ SET total_chunks = :total_chunks,
     claimed_by = NULL,
     updated_at = now()
 WHERE id = :job_id AND status = 'queued' AND attempts = :attempts AND total_chunks IS NULL
+  AND lease_expires_at IS NOT NULL
 RETURNING paused_at IS NOT NULL AS is_paused

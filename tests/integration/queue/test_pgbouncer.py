@@ -24,6 +24,7 @@ from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
+from tests.integration.queue.pooler import through_pooler
 from tests.integration.queue.helpers import (
     BROKEN,
     STALE_ACTS,
@@ -40,56 +41,12 @@ from tests.integration.queue.helpers import (
 
 # Fewer than workers: their transactions take turns on these.
 SERVER_CONNECTIONS = 3
-START_SEC = 10
 
 
 @pytest.fixture
 def pooled(database_url: str, tmp_path: Path) -> Iterator[Database]:
-    command = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if command is None:
-        pytest.skip("the command pgbouncer is not on this machine")
-    parts = urlsplit(database_url)
-    name, host = parts.path.lstrip("/"), parse_qs(parts.query)["host"][0]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config, users = tmp_path / "pgbouncer.ini", tmp_path / "users.txt"
-    users.write_text(f'"{SUPERUSER}" ""\n')
-    config.write_text(
-        f"[databases]\n{name} = host={host} dbname={name} user={SUPERUSER} pool_size={SERVER_CONNECTIONS}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = transaction\n"
-        f"auth_type = trust\nauth_file = {users}\nlogfile = {tmp_path / 'pgbouncer.log'}\nmax_client_conn = 200\n"
-    )
-    as_user = {}
-    if os.geteuid() == 0:  # which pgbouncer refuses to run as
-        account = pwd.getpwnam("nobody")
-        for path in (tmp_path, config, users):
-            os.chown(path, account.pw_uid, account.pw_gid)
-        for folder in tmp_path.parents:
-            if folder.owner() == "root" and folder != Path("/") and not folder.stat().st_mode & 0o001:
-                folder.chmod(folder.stat().st_mode | 0o001)
-        as_user = {"user": account.pw_uid, "group": account.pw_gid}
-    with subprocess.Popen([command, "-q", config], stderr=subprocess.PIPE, text=True, **as_user) as process:
-        url = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{name}"
-        _wait_until_up(url, process)
-        database = Database(url, pool_size=20)
+    with through_pooler(database_url, tmp_path, SERVER_CONNECTIONS) as database:
         yield database
-        database.close()
-        process.terminate()
-
-
-def _wait_until_up(url: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + START_SEC
-    while True:
-        try:
-            psycopg.connect(url).close()
-            return
-        except psycopg.OperationalError:
-            if process.poll() is not None:
-                pytest.fail(f"pgbouncer ended: {process.stderr and process.stderr.read()}")
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 def test_the_whole_life_of_a_job_through_a_pooler(pooled: Database, settings: Settings) -> None:
