@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import psycopg
 import pytest
 
-from backend.db.embedded import SUPERUSER
 from backend.db.engine import Database
 from backend.errors import ClaimLost
 from backend.jobs.fleet import pause_fleet, resume_fleet
@@ -24,7 +15,6 @@ from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
-from tests.integration.queue.pooler import through_pooler
 from tests.integration.queue.helpers import (
     BROKEN,
     STALE_ACTS,
@@ -38,6 +28,7 @@ from tests.integration.queue.helpers import (
     planned_job,
     together,
 )
+from tests.integration.queue.pooler import through_pooler
 
 # Fewer than workers: their transactions take turns on these.
 SERVER_CONNECTIONS = 3
