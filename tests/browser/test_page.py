@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,16 +24,6 @@ from tests.conftest import MODEL, shared_file
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
 expect = playwright_api.expect
 
-BROWSER_ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-BROWSERS = ("/usr/bin/chromium", "chromium", "google-chrome")
 PHONE_PX = 360
 START_SEC, STOP_SEC = 60, 30
 WORK_MS = 60_000
@@ -68,18 +57,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Each launch has a profile folder of its own, which goes with it."""
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser on this machine: looked for {', '.join(BROWSERS)}")
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

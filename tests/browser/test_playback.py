@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from tests.browser.test_page import BROWSER_ARGS, BROWSERS
 from tests.conftest import SHARED, shared_file
 from tests.integration.rendering import Rendered, Row, centred, probe, render
-
-playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
 
 LONG = "media3_long_1080p_lowbitrate.mp4"
 LARGE_PX = 500
@@ -37,17 +32,6 @@ PLAY = """(video, from) => new Promise(resolve => {
     const start = () => { video.currentTime = from; video.playbackRate = 16; video.play(); };
     if (video.readyState) start(); else video.addEventListener("loadedmetadata", start);
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser on this machine: looked for {', '.join(BROWSERS)}")
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
-        yield browser
-        browser.close()
 
 
 def window_and_size(source: Path) -> tuple[Row, tuple[int, int]]:
