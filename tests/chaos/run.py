@@ -40,6 +40,7 @@ WORKER_SETTINGS = {
     "RETRY_CAP_SECONDS": "0.5",
     "MAX_ATTEMPTS": "100",
     "OVERLAP_SAMPLES": "3",
+    "REUSE_CHUNKS": "false",  # the films are alike: whoever adopts decodes nothing and cannot be struck there
     "FRAMEFLEET_THREADS": "1",
     "S3_ADDRESSING_STYLE": "path",
     "S3_REGION": "us-east-1",
