@@ -46,9 +46,14 @@ def _reason() -> str | None:
     reason = body.get("reason") if isinstance(body, dict) else body
     if not isinstance(body, dict) or set(body) - {"reason"} or not isinstance(reason, str | None):
         raise InvalidRequest('Send nothing, or a JSON object as in {"reason": "store is away"}.')
-    if reason is not None and (len(reason) > MAX_REASON_CHARACTERS or "\0" in reason):
+    if reason is not None and (len(reason) > MAX_REASON_CHARACTERS or not _is_storable(reason)):
         raise InvalidRequest(f"reason: at most {MAX_REASON_CHARACTERS} characters of text")
     return reason
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL's text holds neither NUL nor half of a surrogate pair."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 def _answer(state: FleetState) -> Response:

@@ -298,12 +298,19 @@ def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
 def _check_prefix(uri: str, field: str) -> None:
     """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
     settings = context().settings
-    if uri.partition("://")[0].lower() not in OUTPUT_SCHEMES:
+    place = _with_small_scheme(uri)
+    if place.partition("://")[0] not in OUTPUT_SCHEMES:
         return
-    own = settings.storage_root_url.rstrip("/") + "/"
-    allowed = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
-    if uri.startswith(own) or (allowed and not uri.startswith(tuple(allowed))):
+    own = _with_small_scheme(settings.storage_root_url.rstrip("/") + "/")
+    named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
+    allowed = tuple(map(_with_small_scheme, named))
+    if place.startswith(own) or (allowed and not place.startswith(allowed)):
         raise UnsupportedInput(f"{field}: this place is not open to clients.")
+
+
+def _with_small_scheme(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return scheme.lower() + separator + rest
 
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:

@@ -196,8 +196,10 @@ class Queue:
             rows = connection.execute(statement("earlier_artifacts"), where).all()
         return [(row.artifact_s3_key, row.artifact_sha256) for row in rows]
 
-    def has_queued(self, deep_mode: DeepMode) -> bool:
-        """Whether any chunk of that mode waits, due or not."""
+    def has_queued(self, deep_mode: DeepMode, job_id: UUID | None = None) -> bool:
+        """Whether any chunk of that mode, or of that job, waits, due or not."""
+        if job_id is not None:
+            return self._database.ask("any_queued+of_job", deep_mode=deep_mode, job_id=job_id) is not None
         return self._database.ask("any_queued", deep_mode=deep_mode) is not None
 
     # Jobs: planning and aggregation
@@ -271,6 +273,7 @@ class Queue:
             lanes.lower_floors(connection, [row for row in chunks if row.status == "queued"])
         with self._database.transaction() as connection:
             stranded = connection.execute(statement("advance_finished")).scalars().all()
+            connection.execute(statement("stop_stranded_chunks"))
         while lanes.raise_floor(self._database):
             continue
         for row in chunks:

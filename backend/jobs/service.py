@@ -87,8 +87,8 @@ class JobService:
             return session.execute(select(Job).where(*same_key)).scalar_one_or_none()
 
     def list(self, *, limit: int = 50, before: UUID | None = None, status: str | None = None) -> Sequence[Job]:
-        """Newest first; `before` continues after that job."""
-        query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(min(limit, MAX_LIST))
+        """Newest first; `before` continues after that job. One more than a page tells whether there is another."""
+        query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(min(limit, MAX_LIST + 1))
         if status is not None:
             query = query.where(Job.status == status)
         if before is not None:
@@ -115,6 +115,8 @@ class JobService:
             # Chunks before the job's row, in the claim's order of locking. A job that is over has none queued.
             connection.execute(statement("stop_queued_chunks"), {"job_id": job_id, **stopped})
             moved = connection.execute(statement("cancel_job"), {"job_id": job_id}).rowcount == 1
+            # And those of a plan that was made while this waited for the job.
+            connection.execute(statement("stop_queued_chunks"), {"job_id": job_id, **stopped})
         job = self.get(job_id)
         if moved:
             emit(Event.JOB_CANCELLED, job_id=str(job_id))

@@ -26,7 +26,7 @@ _MIN_SIDE_PX = 1.0
 def smoothed(tracks: Sequence[Track], time_base: Fraction, frame_size: tuple[int, int]) -> list[Track]:
     """The tracks with their boxes smoothed over time, inside the picture; sure detections count for more.
 
-    Tracks of fewer than five samples come back as they are.
+    Tracks of fewer than five samples, or of times that cannot be told apart, come back as they are.
     """
     return [_smoothed(track, float(time_base), frame_size) for track in tracks]
 
@@ -35,7 +35,10 @@ def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Tra
     if len(track.pts) < _MIN_SAMPLES:
         return track
     times_sec = (track.pts - track.pts[0]) * tick_sec
-    rate_hz = 1.0 / float(np.median(np.diff(times_sec)))
+    steps_sec = np.diff(times_sec)
+    if not (steps_sec > 0).all():  # years apart, floats cannot tell neighbouring samples from one another
+        return track
+    rate_hz = 1.0 / float(np.median(steps_sec))
     # The spline answers a swing of f Hz, sampled r times a second, by 1 / (1 + penalty (2 pi f)^4 / r).
     penalty = rate_hz / (2.0 * np.pi * CUTOFF_HZ) ** 4
     trust = np.clip(track.confidence, _WEAKEST, 1.0)

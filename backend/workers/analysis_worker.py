@@ -169,10 +169,12 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
             return True
         if aggregator.work_once(loop, options.job):
             return True
-        if cpu_worker is None and time.monotonic() >= load_at and queue.has_queued(DeepMode.CPU):
+        if cpu_worker is None and time.monotonic() >= load_at and queue.has_queued(DeepMode.CPU, options.job):
             # Loaded only when needed: most aggregators never detect anything.
             try:
-                cpu_worker = ChunkWorker(queue, store, open_detector(settings), settings, deep_mode=DeepMode.CPU)
+                cpu_worker = ChunkWorker(
+                    queue, store, open_detector(settings), settings, deep_mode=DeepMode.CPU, only_job=options.job
+                )
             except ModelMissing as missing:
                 if options.job is not None:  # whoever started this worker waits for that job alone
                     raise

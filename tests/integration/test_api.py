@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from backend.api.app import create_app
 from backend.db.engine import Database
-from backend.jobs.service import JobService
+from backend.jobs.service import JobService, NewJob
 from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.storage import open_store
@@ -226,8 +226,31 @@ def test_a_json_body_as_large_as_an_upload_is_refused(client: FlaskClient) -> No
 def test_places_that_are_not_open_to_clients_are_refused(settings: Settings) -> None:
     changed = {"storage_url": "s3://films/store", "allowed_prefixes": "s3://open/in/, gs://other/"}
     client = create_app(settings.model_copy(update=changed)).test_client()
-    for uri in ("s3://films/store/jobs/x/source", "s3://secret/a.mp4", "s3://open/inner/a.mp4"):
+    closed = (
+        "s3://films/store/jobs/x/source",
+        "S3://films/store/jobs/x/source",
+        "s3://secret/a.mp4",
+        "s3://open/inner/a.mp4",
+    )
+    for uri in closed:
         answer = client.post(JOBS, json={"input": uri})
         assert (answer.status_code, answer.get_json()["code"]) == (400, "unsupported_input"), uri
         answer = client.post(JOBS, json={"input": "https://example.com/a.mp4", "output_uri": uri})
         assert answer.status_code == 400, uri
+
+
+def test_our_own_store_is_closed_however_its_scheme_is_spelt(settings: Settings) -> None:
+    client = create_app(settings.model_copy(update={"storage_url": "s3://films/store"})).test_client()
+    for uri in ("s3://films/store/jobs/x/source", "S3://films/store/jobs/x/source"):
+        assert client.post(JOBS, json={"input": uri}).status_code == 400, uri
+        answer = client.post(JOBS, json={"input": "https://example.com/a.mp4", "output_uri": uri})
+        assert answer.status_code == 400, uri
+
+
+def test_the_longest_page_says_that_there_is_another(client: FlaskClient, database: Database) -> None:
+    service = JobService(database)
+    for number in range(201):
+        service.create(NewJob("crop", f"https://h/{number}.mp4", f"{number}.mp4"))
+    first = client.get(f"{JOBS}?limit=200").get_json()
+    assert (len(first["jobs"]), first["next"]) == (200, first["jobs"][-1]["id"])
+    assert len(client.get(f"{JOBS}?limit=200&before={first['next']}").get_json()["jobs"]) == 1

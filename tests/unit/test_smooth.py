@@ -64,3 +64,9 @@ def test_gaps_and_uneven_samples_are_taken_by_their_times() -> None:
     pts = np.cumsum(np.random.default_rng(1).integers(1, 30, 50))
     walk = 100 + 1.0 * pts
     assert np.abs(smooth(track_of(walk, pts=pts)).boxes[:, 0] - walk).max() < 0.01
+
+
+def test_times_that_floats_cannot_tell_apart_leave_the_track_alone() -> None:
+    far = 2**60
+    track = track_of(np.arange(6) * 3.0, pts=np.array([0, far, far + 1, far + 2, far + 3, far + 4]))
+    assert np.array_equal(smooth(track).boxes, track.boxes)

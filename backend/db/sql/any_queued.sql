@@ -4,6 +4,7 @@ CROSS JOIN LATERAL (
     SELECT c.id FROM video_analysis_chunks c
     WHERE c.deep_mode = l.deep_mode AND c.tenant = l.tenant AND c.status = 'queued' AND NOT c.on_hold
       AND c.claim_rank >= l.floor_rank
+      -- +of_job AND c.job_id = :job_id
       AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
            FROM video_analysis_jobs j WHERE j.id = c.job_id)
     LIMIT 1

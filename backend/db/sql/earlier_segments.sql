@@ -7,6 +7,7 @@ WHERE c.job_id = (
     FROM video_analysis_jobs own
     JOIN video_analysis_jobs j ON j.tenant = own.tenant AND j.id <> own.id AND j.deep_mode = own.deep_mode
     WHERE own.id = :job_id
+      AND CAST(:source_etag AS text) NOT LIKE 'size-%'
       AND j.source_etag = :source_etag AND j.source_size = :source_size AND j.completed_chunks > 0
       AND (j.input_uri = own.input_uri OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
     ORDER BY j.created_at DESC

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,7 @@ def test_many_workers_share_few_server_connections_and_no_chunk(pooled: Database
     assert_consistent(pooled, job_id)
 
 
+@pytest.mark.skipif(bool(os.environ.get("QUEUE_THROUGH_PGBOUNCER")), reason="nothing is direct then")
 def test_a_pooled_connection_prepares_nothing_and_a_direct_one_does(pooled: Database, database: Database) -> None:
     for database_, prepares in ((pooled, False), (database, True)):
         with database_.transaction() as connection:
