@@ -120,7 +120,6 @@ class ClaimLost(FramefleetError):
 
 class ArtifactCorrupt(FramefleetError):
     code = "artifact_corrupt"
-    retryable = True
 
 
 class FrameMismatch(FramefleetError):

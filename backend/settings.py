@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -146,6 +147,11 @@ class Settings(BaseSettings):
         if not low <= self.chunk_seconds <= high:
             raise ValueError("CHUNK_SECONDS must be from CHUNK_SECONDS_MIN to CHUNK_SECONDS_MAX")
         return self
+
+    def with_param_defaults(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A job's parameters, with SAMPLE_FPS, CONF and IOU of the environment where the request names no others."""
+        named = {name: getattr(self, name) for name in ("sample_fps", "conf", "iou") if name in self.model_fields_set}
+        return named | dict(params)
 
     @property
     def adapts_chunks(self) -> bool:

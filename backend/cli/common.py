@@ -33,7 +33,11 @@ data_dir_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 param_option = click.option(
-    "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the job kind."
+    "--param",
+    "params",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="As in aspect=9:16; repeatable. See docs/kinds/crop.md",
 )
 
 
@@ -58,7 +62,11 @@ def reported(as_json: bool) -> Iterator[None]:
 
 @contextmanager
 def connected(data_dir: Path | None) -> Iterator[tuple[JobService, Settings]]:
-    with database_of(settings_of(data_dir)) as (database, settings):
+    wanted = settings_of(data_dir)
+    if wanted.database_url is None:
+        folder = plain(wanted.data_dir)
+        err.print(f"[yellow]note[/]: DATABASE_URL is not set; this is the database in {folder}", soft_wrap=True)
+    with database_of(wanted) as (database, settings):
         yield JobService(database), settings
 
 
@@ -99,7 +107,8 @@ def print_outcome(report: dict[str, Any], as_json: bool) -> None:
     elif report["error"]:
         err.print(f"[red]{plain(report['error']['code'])}[/]: {plain(report['error']['message'])}")
     else:
-        out.print(f"{plain(report['id'])} {plain(report['status'])} {report['progress_pct']} %")
+        paused = ", paused" if report["paused"] else ""
+        out.print(f"{plain(report['id'])} {plain(report['status'])} {report['progress_pct']} %{paused}")
     for warning in report["warnings"]:
         err.print(f"[yellow]note[/]: {plain(warning)}")
     detector = report.get("detector") or {}

@@ -53,6 +53,8 @@ def workers(data_dir: Path | None, as_json: bool) -> None:
 @json_option
 def pause(job: UUID | None, reason: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Claim nothing more of JOB, or nothing at all; work in hand goes on."""
+    if job is not None and reason is not None:
+        raise click.UsageError("--reason is for the fleet: leave JOB or --reason out.")
     with reported(as_json), connected(data_dir) as (service, _):
         if job is None:
             _print_fleet(pause_fleet(service.database, reason), as_json)

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from backend.cli.common import (
     connected,
@@ -49,7 +49,7 @@ def list_(limit: int, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"jobs": rows}))
         return
-    table = Table("job", "kind", "status", "%", "chunks", "input", "created")
+    table = Table(Column("job", no_wrap=True, min_width=36), "kind", "status", "%", "chunks", "input", "created")
     for row in rows:
         done = f"{row['completed_chunks']}/{row['total_chunks'] or '?'}"
         cells = (row["id"], row["kind"], row["status"], str(row["progress_pct"]), done, row["input"]["name"])
@@ -68,10 +68,13 @@ def chunks(job: UUID, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"chunks": rows}))
         return
-    table = Table("#", "from s", "to s", "status", "attempts", "failures", "ms", "worker", "error")
+    table = Table(
+        "#", "from s", "to s", "status", "attempts", "failures", "ms", Column("worker", overflow="fold"), "error"
+    )
     for row in rows:
         names = ("chunk_index", "start_sec", "end_sec", "status", "attempts", "failures", "runtime_ms", "claimed_by")
-        table.add_row(*(plain(row[name]) for name in names), plain(row["error_message"]))
+        said = f"{row['error_code']}: {row['error_message']}" if row["error_code"] else ""
+        table.add_row(*(plain(row[name]) for name in names), plain(said))
     out.print(table)
 
 

@@ -77,7 +77,8 @@ def submit(
     """Put INPUT into the queue; workers that run elsewhere take it from there."""
     with reported(as_json), connected(data_dir) as (service, settings):
         store = open_store(settings)
-        request = NewJob(kind, "", Path(input_).name, parse_params(params), priority=priority, output_uri=output_uri)
+        asked = settings.with_param_defaults(parse_params(params))
+        request = NewJob(kind, "", Path(input_).name, asked, priority=priority, output_uri=output_uri)
         job = service.create(place_input(input_, request, settings, store))
         plan_now(job.id, service.database, store, settings)
         report = resource_of(service, job.id)

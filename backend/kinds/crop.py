@@ -37,9 +37,7 @@ class Crop:
         try:
             parsed = CropParams.model_validate(dict(params))
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "params"
-            raise InvalidParams(f"{name:.60}: {first['msg']}") from error
+            raise InvalidParams(_complaint(error)) from error
         parsed.spec()
         return parsed
 
@@ -67,6 +65,16 @@ class Crop:
         warnings += _broken(outcome)
         seconds = {"stitch_and_path": solved - began, "render": time.monotonic() - solved}
         return Result(work.folder / "output.mp4", files, warnings, seconds)
+
+
+def _complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "params"
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        return f"There is no parameter {name!r:.60}; there are: {', '.join(CropParams.model_fields)}."
+    if first["type"] == "string_pattern_mismatch":
+        return f"{name:.60}: must be main, all, track:<id>, or several as in track:1,track:4"
+    return f"{name:.60}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _shortfall(work: AggregateWork, frames: int) -> list[str]:

@@ -57,6 +57,7 @@ class Run:
 
         Raises FramefleetError for bad arguments, before anything is started.
         """
+        params = self._settings.with_param_defaults(params)
         kind_named(kind).parse_params(params)
         check_given(given)
         began = time.monotonic()

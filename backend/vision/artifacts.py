@@ -160,16 +160,16 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
     Raises ArtifactCorrupt on another checksum, bytes that are no JSON, or content that breaks the schema.
     """
     if expected_sha256 is not None and sha256_hex(data) != expected_sha256.lower():
-        raise ArtifactCorrupt("The chunk artifact's bytes differ from the recorded SHA-256; run the chunk again.")
+        raise ArtifactCorrupt("The chunk artifact's bytes differ from the recorded SHA-256; submit the video again.")
     try:
         return ChunkArtifact.model_validate_json(data)
     except ValidationError as error:
         raise ArtifactCorrupt(
-            f"The chunk artifact is not valid ({_first_defect(error)}); run the chunk again."
+            f"The chunk artifact is not valid ({_first_defect(error)}); submit the video again."
         ) from None
     except (RecursionError, ValueError) as error:
         raise ArtifactCorrupt(
-            f"The chunk artifact is not readable JSON ({type(error).__name__}); run the chunk again."
+            f"The chunk artifact is not readable JSON ({type(error).__name__}); submit the video again."
         ) from None
 
 

@@ -112,7 +112,7 @@ def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 def _require_one_video(ordered: Sequence[ChunkArtifact]) -> None:
     for index, artifact in enumerate(ordered):
         if artifact.chunk_index != index:
-            raise ArtifactCorrupt(f"Chunk {index} has no artifact; run that chunk again.")
+            raise ArtifactCorrupt(f"Chunk {index} has no artifact; submit the video again.")
         if index == 0:
             continue
         before = ordered[index - 1]
@@ -120,7 +120,7 @@ def _require_one_video(ordered: Sequence[ChunkArtifact]) -> None:
             raise ArtifactCorrupt(f"Chunk {index} starts at {artifact.start_pts}, not where the one before ends.")
         for name in ("source", "params_sha256", "time_base", "frame_size"):
             if getattr(artifact, name) != getattr(before, name):
-                raise ArtifactCorrupt(f"Chunks {index - 1} and {index} disagree in {name}; run the job again.")
+                raise ArtifactCorrupt(f"Chunks {index - 1} and {index} disagree in {name}; submit the video again.")
 
 
 def _shared_pts(earlier: ChunkArtifact, later: ChunkArtifact) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ def _track(**changes: Any) -> list[dict[str, Any]]:
     ids=lambda changes: json.dumps(changes)[:60],
 )
 def test_a_defect_is_a_typed_error(changes: dict[str, Any]) -> None:
-    with pytest.raises(ArtifactCorrupt, match="run the chunk again"):
+    with pytest.raises(ArtifactCorrupt, match="submit the video again"):
         load({**artifact_fields(), **changes})
 
 
