@@ -38,11 +38,12 @@ def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Tra
     steps_sec = np.diff(times_sec)
     if not (steps_sec > 0).all():  # years apart, floats cannot tell neighbouring samples from one another
         return track
-    rate_hz = 1.0 / float(np.median(steps_sec))
-    # The spline answers a swing of f Hz, sampled r times a second, by 1 / (1 + penalty (2 pi f)^4 / r).
-    penalty = rate_hz / (2.0 * np.pi * CUTOFF_HZ) ** 4
-    trust = np.clip(track.confidence, _WEAKEST, 1.0)
-    sides = [make_smoothing_spline(times_sec, side, w=trust, lam=penalty)(times_sec) for side in track.boxes.T]
+    # Weighed by the time each sample stands for, the sum over samples is an integral over time: a swing of f Hz comes
+    # back as 1 / (1 + penalty (2 pi f)^4) of itself at any rate, and a sample more at a chunk's start changes nothing.
+    penalty = 1.0 / (2.0 * np.pi * CUTOFF_HZ) ** 4
+    sampled_for_sec = (np.append(steps_sec, steps_sec[-1]) + np.append(steps_sec[0], steps_sec)) / 2.0
+    weights = np.clip(track.confidence, _WEAKEST, 1.0) * sampled_for_sec
+    sides = [make_smoothing_spline(times_sec, side, w=weights, lam=penalty)(times_sec) for side in track.boxes.T]
     return Track(track.id, track.pts, _inside(np.stack(sides, axis=1), frame_size), track.confidence)
 
 

@@ -70,3 +70,18 @@ def test_times_that_floats_cannot_tell_apart_leave_the_track_alone() -> None:
     far = 2**60
     track = track_of(np.arange(6) * 3.0, pts=np.array([0, far, far + 1, far + 2, far + 3, far + 4]))
     assert np.array_equal(smooth(track).boxes, track.boxes)
+
+
+def test_a_sample_more_at_a_chunks_start_moves_nothing() -> None:
+    # 25 frames a second sampled at 10: steps of two frames and of three. A chunk's first frame is always sampled.
+    apart = np.cumsum(np.tile([2, 3], 60))
+    times = {"one chunk": apart, "two": np.sort(np.append(apart, apart[60] + 1))}
+    noise = np.random.default_rng(3).normal(0, 4, 400)
+    found = {}
+    for name, pts in times.items():
+        left = 800 + 50 * np.sin(2 * np.pi * pts / 50) + noise[apart[np.searchsorted(apart, pts, side="right") - 1]]
+        [track] = smoothed([track_of(left, pts=pts)], Fraction(1, 25), SIZE)
+        found[name] = dict(zip(track.pts.tolist(), track.boxes[:, 0].tolist(), strict=True))
+    shared = [abs(found["one chunk"][pts] - found["two"][pts]) for pts in found["one chunk"]]
+    assert max(shared) < 2.0  # at the sample itself
+    assert float(np.percentile(shared, 95)) < 0.1
