@@ -171,8 +171,8 @@ class Chunk(Base):
     completed_at: Mapped[datetime | None]
 
     __table_args__ = (
+        # Every check is parsed anew in every update. The mode is known because the lane's is (the foreign key).
         one_of("status", ChunkStatus),
-        one_of("deep_mode", DeepMode),
         CheckConstraint("end_pts > start_pts", name="interval_not_empty"),
         UniqueConstraint("job_id", "phase", "chunk_index", name="uq_chunks_position"),
         ForeignKeyConstraint(["deep_mode", "tenant"], ["queue_lanes.deep_mode", "queue_lanes.tenant"]),

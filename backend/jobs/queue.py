@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
 
 LOST = "The claim was lost: rescued from this worker, cancelled or finished."
+# Jobs interleave: a worker meets a chunk of each, again and again. What is known of one is some kilobytes.
+JOBS_REMEMBERED = 128
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Queue:
         self._worker_id = settings.worker_id
         self._lease = {"lease_seconds": settings.lease_seconds}
         self._tenant_cap = settings.tenant_max_chunks_in_work
+        self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
         self._backoff = {
             "max_attempts": settings.max_attempts,
             "base_seconds": settings.retry_base_seconds,
@@ -96,10 +100,18 @@ class Queue:
             if row["is_stale"]:
                 self._raise_floor(deep_mode, row["tenant"])
             if row["max_in_work"] is None or lanes.keep_within_cap(self._database, row):
-                fields = {name: row[name] for name in ChunkClaim.__dataclass_fields__ if name != "facts"}
-                return ChunkClaim(**fields, facts=VideoFacts.model_validate(row["probe"]))
+                of_chunk = {name: row[name] for name in ("chunk_id", "attempts", "chunk_index", "start_pts", "end_pts")}
+                return ChunkClaim(**of_chunk, job_id=row["job_id"], **self._job_of_chunks(row["job_id"]))
             full.append(row["tenant"])
         return None
+
+    def _ask_job_of_chunks(self, job_id: UUID) -> dict[str, Any]:
+        """The fields of ChunkClaim that all chunks of a job share."""
+        row = self._database.ask("job_of_chunks", job_id=job_id)
+        if row is None:
+            raise ClaimLost("The job was deleted.")
+        probe = row.pop("probe")
+        return row | {"facts": VideoFacts.model_validate(probe)}
 
     def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> dict[str, Any] | None:
         return self._database.ask(
@@ -153,6 +165,8 @@ class Queue:
         try:
             if row["detector_unknown"]:
                 self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
+            if row["more_queued"]:
+                return JobStatus.PROCESSING
             # After the commit, not before: see advance_job.sql.
             advanced = self._database.ask("advance_job", job_id=claim.job_id)
         except DatabaseUnavailable as failure:  # the chunk is completed all the same; the sweep moves its job on

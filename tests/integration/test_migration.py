@@ -23,7 +23,7 @@ from backend.db.models import Base
 from backend.jobs.queue import Queue
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
-from tests.integration.queue.helpers import FACTS
+from tests.integration.queue.helpers import FACTS, planned_job
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
@@ -152,7 +152,6 @@ def test_alembic_commands_that_run_at_once_all_succeed(empty: Database, empty_ur
         (JOBS, "stage", Stage),
         (JOBS, "deep_mode", DeepMode),
         (CHUNKS, "status", ChunkStatus),
-        (CHUNKS, "deep_mode", DeepMode),
         (LANES, "deep_mode", DeepMode),
     ],
 )
@@ -167,6 +166,12 @@ def test_a_row_with_an_unknown_state_is_refused(database: Database) -> None:
     with pytest.raises(IntegrityError, match="status_known"):
         rows(database, f"INSERT INTO {JOBS} (id, kind, status, input_uri, input_name)"
                        " VALUES (gen_random_uuid(), 'crop', 'finished', 'a', 'a')")  # fmt: skip
+
+
+def test_a_chunk_is_in_a_lane_and_so_of_a_known_mode(database: Database) -> None:
+    job_id = planned_job(database, 1)
+    with pytest.raises(IntegrityError, match="deep_mode_tenant_fkey"):
+        rows(database, f"UPDATE {CHUNKS} SET deep_mode = 'abacus' WHERE job_id = :job_id", job_id=job_id)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 -- row before. A cancel that commits in between leaves the job out of 'processing', which the first heartbeat notices.
 -- The lanes stand in order of their first claimable chunk, found by one index probe each and without a lock; the first
 -- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
--- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago
+-- vacuum could remove yet. What a cancel or a pause has not yet taken out of the queue is passed over when a row is locked,
+-- not when the lanes are put in order. The full lanes are those that this claim found at their cap a moment ago
 -- (keep_within_cap in jobs/lanes.py).
 WITH candidate AS (
     SELECT c.id, heads.max_in_work, heads.is_stale
@@ -18,8 +19,6 @@ WITH candidate AS (
               AND c.claim_rank >= l.floor_rank
               AND c.available_at <= now()
               -- +of_job AND c.job_id = :job_id
-              AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
-                   FROM video_analysis_jobs j WHERE j.id = c.job_id)
             ORDER BY c.claim_rank, c.id
             LIMIT 1
         ) head
@@ -56,15 +55,12 @@ WITH candidate AS (
         last_event = 'chunk_claimed'
     FROM candidate
     WHERE c.id = candidate.id
-    RETURNING c.*, candidate.max_in_work, candidate.is_stale
+    RETURNING c.id, c.job_id, c.attempts, c.chunk_index, c.start_pts, c.end_pts, c.tenant,
+              candidate.max_in_work, candidate.is_stale
 ), begun AS (
     UPDATE video_analysis_jobs j
     SET status = 'processing', stage = 'PROCESSING', started_at = coalesce(j.started_at, now()), updated_at = now()
     WHERE j.id = (SELECT job_id FROM claimed)
       AND coalesce(j.status, '') = 'queued' -- in words that keep the planner from the index of all live jobs
 )
-SELECT claimed.id AS chunk_id, claimed.job_id, claimed.attempts, claimed.chunk_index, claimed.start_pts, claimed.end_pts,
-       claimed.failures, claimed.tenant, claimed.max_in_work, claimed.is_stale, j.total_chunks, j.kind, j.params,
-       j.input_uri, j.source_etag, j.source_size, j.probe, j.trace_context
-FROM claimed
-JOIN video_analysis_jobs j ON j.id = claimed.job_id
+SELECT id AS chunk_id, job_id, attempts, chunk_index, start_pts, end_pts, tenant, max_in_work, is_stale FROM claimed

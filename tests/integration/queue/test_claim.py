@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
+
 from backend.db.engine import Database
 from backend.jobs.queue import ChunkClaim, Queue
 from backend.settings import Settings
@@ -79,6 +81,19 @@ def test_a_claim_names_its_worker_its_lease_and_the_work(database: Database, que
     job = job_row(database, job_id)
     assert (job["status"], job["stage"]) == ("processing", "PROCESSING")
     assert job["started_at"] is not None
+
+
+def test_what_a_jobs_chunks_share_is_asked_once(
+    database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned_job(database, 3)
+    planned_job(database, 1, tenant="other")
+    asked: list[str] = []
+    ask = Database.ask
+    monkeypatch.setattr(Database, "ask", lambda self, name, **params: asked.append(name) or ask(self, name, **params))
+    claims = [claim_of(queue) for _ in range(4)]
+    assert asked.count("job_of_chunks") == len({claim.job_id for claim in claims}) == 2
+    assert {claim.facts.time_base for claim in claims} == {FACTS.time_base}
 
 
 def test_every_claim_raises_attempts_and_nothing_lowers_them(database: Database, queue: Queue) -> None:

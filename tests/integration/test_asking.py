@@ -1,0 +1,75 @@
+"""Database.ask: one statement, past SQLAlchemy, on a connection that lives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from backend.db import engine
+from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
+from tests.integration.rows import sql
+
+
+@pytest.fixture
+def asked(database_url: str) -> Iterator[Database]:
+    database = Database(database_url, pool_size=1)
+    yield database
+    database.close()
+
+
+def backend_pid(database: Database) -> int:
+    asker = database._asker()
+    database._askers.append((asker, 0.0))  # idle for long
+    row = asker.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def kill(database: Database, pid: int) -> None:
+    sql(database, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+
+
+def test_a_connection_that_died_while_idle_is_replaced(asked: Database, database: Database) -> None:
+    died = backend_pid(asked)
+    kill(database, died)
+    assert asked.ask("any_queued", deep_mode="gpu") is None
+    assert backend_pid(asked) != died
+
+
+def test_a_connection_that_dies_at_work_is_said_and_not_used_again(
+    asked: Database, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "PING_AFTER_IDLE_SEC", float("inf"))
+    kill(database, backend_pid(asked))
+    with pytest.raises(DatabaseUnavailable):
+        asked.ask("any_queued", deep_mode="gpu")
+    assert asked.ask("any_queued", deep_mode="gpu") is None
+
+
+def test_an_error_of_ours_is_raised_with_its_trace_and_the_connection_stays(asked: Database) -> None:
+    pid = backend_pid(asked)
+    with pytest.raises(engine.psycopg.ProgrammingError):
+        asked.ask("any_queued")  # without its parameter
+    assert backend_pid(asked) == pid
+
+
+def test_threads_that_ask_at_once_have_a_connection_each(asked: Database) -> None:
+    held = threading.Barrier(4)
+    found = []
+
+    def hold() -> None:
+        asker = asked._asker()
+        held.wait(timeout=10)
+        row = asker.execute("SELECT pg_backend_pid()").fetchone()
+        asked._askers.append((asker, 0.0))
+        found.append(row)
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 4
