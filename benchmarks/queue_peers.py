@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import multiprocessing
 import sys
 import time
@@ -25,6 +26,7 @@ class Procrastinate:
     async def open(self, url: str) -> None:
         import procrastinate
 
+        logging.disable(logging.WARNING)  # that the app is made here, once for each worker
         self.app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=1))
         await self.app.open_async()
         self.worker = None

@@ -13,6 +13,8 @@ CHUNKS = "video_analysis_chunks"
 
 
 def upgrade() -> None:
+    # Where somebody reads the table for long, claims would wait behind this: better to fail, and be run again.
+    op.execute("SET LOCAL lock_timeout = '10s'")
     op.drop_constraint("deep_mode_known", CHUNKS, type_="check")
 
 

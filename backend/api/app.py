@@ -12,6 +12,7 @@ from werkzeug.exceptions import Forbidden
 from backend import __version__, counters, events, tracing
 from backend.api import errors, fleet, jobs, pages, system
 from backend.api.context import EXTENSION, Context
+from backend.api.new_job import CREATE_BODY
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.resource import API
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.before_request(_refuse_other_sites)
     app.after_request(_guard_browser)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
-    app.spec_json["paths"][f"{API}/jobs"]["post"].update(jobs.CREATE_BODY)
+    app.spec_json["paths"][f"{API}/jobs"]["post"].update(CREATE_BODY)
     return app
 
 

@@ -5,34 +5,27 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, BinaryIO, TypeVar, cast
-from urllib.parse import urlsplit
-from uuid import uuid4
+from typing import Any
 
 from flask import Response, jsonify, redirect, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel, ValidationError
-from werkzeug.datastructures import FileStorage
 
 from backend import tracing
 from backend.api import schemas
 from backend.api.conditional import polled
 from backend.api.context import context
 from backend.api.files import send_object
+from backend.api.new_job import asked_job, asked_key
 from backend.db.models import Job
-from backend.errors import InvalidRequest, InvalidState, ObjectNotFound, StorageError, UnsupportedInput
+from backend.errors import InvalidState, ObjectNotFound, StorageError
 from backend.jobs.manifest import manifest_key
-from backend.jobs.outputs import output_name
+from backend.jobs.outputs import output_name, source_key
 from backend.jobs.progress import progress_of
 from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
 
-REMOTE_SCHEMES = ("http", "https", "s3", "gs")
-OUTPUT_SCHEMES = ("s3", "gs")
-MAX_NAME_CHARACTERS = 255
-MAX_JSON_BYTES = 1024 * 1024
 LINK_SECONDS = 3600
 VIDEO_TYPE = "video/mp4"
 TRACK_FILES = {
@@ -41,30 +34,6 @@ TRACK_FILES = {
     "mot": ("tracks.mot.txt", "text/plain; charset=utf-8"),
 }
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
-# One operation takes two kinds of body, which the library's decorator cannot say.
-CREATE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": schemas.JobRequest.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "kind": {"type": "string", "default": "crop"},
-                        "params": {"type": "string", "description": "a JSON object", "default": "{}"},
-                        "deep_mode": {"type": "string", "enum": ["gpu", "cpu"], "default": "gpu"},
-                        "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
-                    },
-                }
-            },
-        },
-    }
-}
-
-Model = TypeVar("Model", bound=BaseModel)
 
 blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="jobs")], abp_responses=PROBLEMS)
 
@@ -77,13 +46,11 @@ def create_job() -> Response:
 
 
 def _create_job() -> Response:
-    key = request.headers.get("Idempotency-Key") or None
-    if key is not None and len(key) > MAX_NAME_CHARACTERS:
-        raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
     app = context()
+    key = asked_key()
     job = app.jobs.find(key) if key else None
     if job is None:  # an upload that is repeated is not stored a second time
-        new = _from_upload(key) if request.mimetype == "multipart/form-data" else _from_json(key)
+        new = asked_job(key)
         job = _created(replace(new, trace_context=tracing.current()))
         tracing.note(job_id=str(job.id))
         if job.id == new.job_id:
@@ -92,6 +59,24 @@ def _create_job() -> Response:
     response.status_code = 202
     response.headers["Location"] = f"{API}/jobs/{job.id}"
     return response
+
+
+def _created(new: NewJob) -> Job:
+    """An upload whose job was not made, or was made before by a request that ran beside this one, does not stay."""
+    app = context()
+    try:
+        job = app.jobs.create(new)
+    except BaseException:
+        _drop_upload(new)
+        raise
+    if job.id != new.job_id:
+        _drop_upload(new)
+    return job
+
+
+def _drop_upload(new: NewJob) -> None:
+    with suppress(StorageError):
+        context().store.delete(source_key(new.job_id))
 
 
 @blueprint.get("/jobs", summary="List jobs, newest first", responses={200: schemas.JobList})
@@ -208,116 +193,3 @@ def _job_object(path: schemas.JobPath, name: str, content_type: str) -> Response
     app = context()
     app.jobs.get(path.job_id)
     return send_object(app.store, f"jobs/{path.job_id}/{name}", content_type)
-
-
-def _from_json(idempotency_key: str | None) -> NewJob:
-    request.max_content_length = MAX_JSON_BYTES  # else one body may take as much memory as an upload may take disk
-    body = request.get_json(silent=True, force=True)
-    if not isinstance(body, dict):
-        raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
-    asked = _parsed(schemas.JobRequest, body)
-    _check_scheme(asked.input, REMOTE_SCHEMES, "input")
-    _check_prefix(asked.input, "input")
-    if asked.output_uri is not None:
-        _check_scheme(asked.output_uri, OUTPUT_SCHEMES, "output_uri")
-        _check_prefix(asked.output_uri, "output_uri")
-    name = urlsplit(asked.input).path.rstrip("/").rsplit("/", 1)[-1]
-    return NewJob(
-        kind=asked.kind,
-        input_uri=asked.input,
-        input_name=name[:MAX_NAME_CHARACTERS] or "video",
-        params=context().settings.with_param_defaults(asked.params),
-        deep_mode=asked.deep_mode,
-        priority=asked.priority,
-        output_uri=asked.output_uri,
-        idempotency_key=idempotency_key,
-    )
-
-
-def _from_upload(idempotency_key: str | None) -> NewJob:
-    """Checks the fields before a byte of the file is stored."""
-    fields: dict[str, Any] = dict(request.form.items())
-    if "params" in fields:
-        fields["params"] = _json_text(fields["params"])
-    form = _parsed(schemas.UploadForm, fields)
-    kind_named(form.kind).parse_params(form.params)
-    file = request.files.get("file")
-    if not isinstance(file, FileStorage) or not file.filename:
-        raise InvalidRequest("The form has no file: send it in a field named `file`.")
-    app = context()
-    job_id = uuid4()
-    key = f"jobs/{job_id}/source"
-    app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
-    return NewJob(
-        kind=form.kind,
-        input_uri=app.store.uri(key),
-        input_name=file.filename.replace("\0", "")[:MAX_NAME_CHARACTERS] or "video",
-        params=app.settings.with_param_defaults(form.params),
-        deep_mode=form.deep_mode,
-        priority=form.priority,
-        idempotency_key=idempotency_key,
-        job_id=job_id,
-    )
-
-
-def _created(new: NewJob) -> Job:
-    """An upload whose job was not made, or was made before by a request that ran beside this one, does not stay."""
-    app = context()
-    try:
-        job = app.jobs.create(new)
-    except BaseException:
-        _drop_upload(new)
-        raise
-    if job.id != new.job_id:
-        _drop_upload(new)
-    return job
-
-
-def _drop_upload(new: NewJob) -> None:
-    with suppress(StorageError):
-        context().store.delete(f"jobs/{new.job_id}/source")
-
-
-def _json_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest('params: must be a JSON object, as in {"aspect": "9:16"}') from error
-
-
-def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
-    """Raises InvalidRequest that names the field."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as invalid:
-        first = invalid.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "request"
-        raise InvalidRequest(f"{name:.60}: {first['msg']}") from invalid
-
-
-def _check_prefix(uri: str, field: str) -> None:
-    """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
-    settings = context().settings
-    place = _with_small_scheme(uri)
-    if place.partition("://")[0] not in OUTPUT_SCHEMES:
-        return
-    own = _with_small_scheme(settings.storage_root_url.rstrip("/") + "/")
-    named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
-    allowed = tuple(map(_with_small_scheme, named))
-    if place.startswith(own) or (allowed and not place.startswith(allowed)):
-        raise UnsupportedInput(f"{field}: this place is not open to clients.")
-
-
-def _with_small_scheme(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return scheme.lower() + separator + rest
-
-
-def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:
-    """A file:// URI from outside would read this machine's own files."""
-    if any(char < " " for char in uri):
-        raise UnsupportedInput(f"{field}: must not have control characters")
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme.lower() not in schemes or not rest:
-        allowed = ", ".join(f"{name}://" for name in schemes)
-        raise UnsupportedInput(f"{field}: must be a URI that begins with {allowed}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from backend.db.sql import statement
@@ -32,7 +33,10 @@ Asker = psycopg.Cursor[tuple[Any, ...]]
 
 
 class Database:
-    """A pool of connections. Every method opens a short transaction; none may be open during work."""
+    """Connections: a pool of at most twice `pool_size`, and one more for each thread that asks at the same time.
+
+    Every method opens a short transaction; none may be open during work.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = _with_driver(url)
@@ -76,7 +80,7 @@ class Database:
                     self._askers.append((asker, time.monotonic()))
                 else:  # broken, or interrupted while it waited for an answer
                     asker.connection.close()
-        except (*_FROM_DRIVER, OperationalError, InterfaceError) as error:
+        except _FROM_DRIVER as error:
             raise _unavailable(error) from error
         return None if row is None else dict(zip(self._columns[name], row, strict=True))
 
@@ -90,7 +94,10 @@ class Database:
             if time.monotonic() - used_at < PING_AFTER_IDLE_SEC or _answers(asker.connection):
                 return asker
             asker.connection.close()
-        pooled = self._engine.raw_connection()
+        try:
+            pooled = self._engine.raw_connection()
+        except (psycopg.Error, OperationalError, InterfaceError, PoolTimeout) as error:
+            raise _unavailable(error) from error
         connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
         pooled.detach()  # ours from here on
         connection.autocommit = True
@@ -110,8 +117,9 @@ class Database:
             raise _unavailable(error) from error
 
     def close(self) -> None:
-        while self._askers:
-            self._askers.pop()[0].connection.close()
+        with suppress(IndexError):  # empty
+            while True:
+                self._askers.pop()[0].connection.close()
         self._engine.dispose()
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from backend.db.engine import Database
 from backend.db.sql import statement
+from backend.jobs.claims import JobClaim
 from backend.jobs.figures import GPU_WORKER, SILENT_SECONDS
-from backend.jobs.queue import JobClaim
 from backend.jobs.segments import Segment, cut
 from backend.media.facts import VideoFacts
 from backend.settings import Settings

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from backend.errors import ClaimLost, FramefleetError, unexpected
 from backend.events import Event, emit, error, warn
-from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.claims import JobClaim
+from backend.jobs.queue import Queue
 
 
 class Drain(Exception):

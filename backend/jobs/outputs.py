@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from uuid import UUID
 
 from backend.errors import UnsupportedInput
-from backend.jobs.queue import JobClaim
+from backend.jobs.claims import JobClaim
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
@@ -25,13 +26,14 @@ class OutputPlace:
 
 
 def output_place(claim: JobClaim, suffix: str, own: ObjectStore, settings: Settings) -> OutputPlace:
-    """`output_uri` of the request; else beside an s3:// or gs:// input; else OUTPUT_BUCKET for http(s) inputs; else in
-    the job's own folder."""
+    """`output_uri` of the request; else beside an s3:// or gs:// input; else OUTPUT_BUCKET for http(s) inputs; else,
+    and for an upload, in the job's own folder."""
     name = output_name(claim.input_name, suffix)
     if claim.output_uri:
         return _at(claim.output_uri, settings)
+    is_upload = claim.input_uri == own.uri(source_key(claim.job_id))
     scheme = claim.input_uri.partition("://")[0].lower()
-    if scheme in ("s3", "gs"):
+    if scheme in ("s3", "gs") and not is_upload:
         folder = claim.input_uri.rpartition("/")[0]
         try:
             return _at(f"{folder}/{name}", settings)
@@ -41,6 +43,11 @@ def output_place(claim: JobClaim, suffix: str, own: ObjectStore, settings: Setti
         bucket = settings.output_bucket
         return _at(f"{bucket if '://' in bucket else 's3://' + bucket}/{name}", settings)
     return OutputPlace(own, f"jobs/{claim.job_id}/output/{name}", is_own=True)
+
+
+def source_key(job_id: UUID) -> str:
+    """Where an upload lies."""
+    return f"jobs/{job_id}/source"
 
 
 def output_name(input_name: str, suffix: str) -> str:

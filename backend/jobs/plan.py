@@ -16,9 +16,10 @@ from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
 from backend.events import Event, emit
 from backend.jobs import lanes, manifest
 from backend.jobs.chunk_length import Cutting, cutting
+from backend.jobs.claims import JobClaim
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import job_outcome
-from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.queue import Queue
 from backend.jobs.segments import Segment
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess

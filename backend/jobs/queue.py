@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
 from backend.events import Event, emit, warn
 from backend.jobs import lanes
+from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
@@ -22,60 +23,7 @@ from backend.states import DeepMode, JobStatus, Stage
 LOST = "The claim was lost: rescued from this worker, cancelled or finished."
 # Jobs interleave: a worker meets a chunk of each, again and again. What is known of one is some kilobytes.
 JOBS_REMEMBERED = 128
-
-
-@dataclass(frozen=True)
-class ChunkClaim:
-    """A claimed chunk and what is needed to work on it. (chunk_id, attempts) is the claim."""
-
-    chunk_id: int
-    attempts: int
-    job_id: UUID
-    chunk_index: int
-    total_chunks: int
-    start_pts: int
-    end_pts: int
-    kind: str
-    params: dict[str, Any]
-    input_uri: str
-    source_etag: str
-    source_size: int
-    trace_context: str | None
-    facts: VideoFacts
-
-    @property
-    def is_first(self) -> bool:
-        return self.chunk_index == 0
-
-    @property
-    def is_last(self) -> bool:
-        return self.chunk_index == self.total_chunks - 1
-
-
-@dataclass(frozen=True)
-class JobClaim:
-    """A job claimed for planning (status queued) or aggregation. (job_id, attempts) is the claim."""
-
-    job_id: UUID
-    attempts: int
-    status: JobStatus
-    kind: str
-    params: dict[str, Any]
-    input_uri: str
-    input_name: str
-    deep_mode: DeepMode
-    tenant: str
-    priority: int
-    source_etag: str | None
-    source_size: int | None
-    probe: dict[str, Any] | None
-    output_uri: str | None
-    total_chunks: int | None
-    trace_context: str | None
-
-    @property
-    def facts(self) -> VideoFacts:
-        return VideoFacts.model_validate(self.probe)
+OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
 
 
 class Queue:
@@ -94,16 +42,28 @@ class Queue:
     # Chunks
 
     def claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None = None) -> ChunkClaim | None:
-        """The next chunk, or None when nothing is due. The claim is committed when this returns."""
+        """The next chunk, or None when nothing is due. The claim is committed when this returns.
+
+        Raises DatabaseUnavailable; ClaimLost when the job is deleted meanwhile.
+        """
         full: list[str] = []
         while (row := self._claim_chunk(deep_mode, job_id, full)) is not None:
             if row["is_stale"]:
                 self._raise_floor(deep_mode, row["tenant"])
             if row["max_in_work"] is None or lanes.keep_within_cap(self._database, row):
-                of_chunk = {name: row[name] for name in ("chunk_id", "attempts", "chunk_index", "start_pts", "end_pts")}
-                return ChunkClaim(**of_chunk, job_id=row["job_id"], **self._job_of_chunks(row["job_id"]))
+                of_chunk = {name: row[name] for name in OF_CHUNK}
+                return ChunkClaim(**of_chunk, **self._known_of_job(row))
             full.append(row["tenant"])
         return None
+
+    def _known_of_job(self, claimed: dict[str, Any]) -> dict[str, Any]:
+        """Gives the chunk back where the answer does not come: nobody else knows yet that it is claimed."""
+        try:
+            return self._job_of_chunks(claimed["job_id"])
+        except DatabaseUnavailable:
+            with suppress(DatabaseUnavailable, ClaimLost):
+                self._release_chunk(claimed["chunk_id"], claimed["attempts"])
+            raise
 
     def _ask_job_of_chunks(self, job_id: UUID) -> dict[str, Any]:
         """The fields of ChunkClaim that all chunks of a job share."""
@@ -195,8 +155,11 @@ class Queue:
                 lanes.lower_floors(connection, [row])
 
     def release_chunk(self, claim: ChunkClaim) -> None:
+        self._release_chunk(claim.chunk_id, claim.attempts)
+
+    def _release_chunk(self, chunk_id: int, attempts: int) -> None:
         with self._database.transaction() as connection:
-            guard = {"chunk_id": claim.chunk_id, "attempts": claim.attempts}
+            guard = {"chunk_id": chunk_id, "attempts": attempts}
             row = connection.execute(statement("release_chunk"), guard).one_or_none()
             if row is None:
                 raise ClaimLost("The chunk was rescued from this worker.")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidState, SourceNotFound, UnsupportedInput
+from backend.jobs.outputs import source_key
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
@@ -137,9 +138,9 @@ def place_input(given: str, request: NewJob, settings: Settings, store: ObjectSt
     path = Path(given.removeprefix("file://")).resolve()
     if settings.storage_root_url.startswith("file://"):
         return replace(request, input_uri=path.as_uri())
-    key = f"jobs/{request.job_id}/source"
+    key = source_key(request.job_id)
     store.put_file(key, path)
-    return replace(request, input_uri=store.uri(key), output_uri=None)
+    return replace(request, input_uri=store.uri(key))
 
 
 def plan_now(job_id: UUID, database: Database, store: ObjectStore, settings: Settings) -> None:

@@ -18,11 +18,12 @@ from backend.db.sql import statement
 from backend.errors import ModelMissing
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
+from backend.jobs.claims import JobClaim
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import give_back_job, job_outcome
 from backend.jobs.outputs import output_place
 from backend.jobs.plan import Planner
-from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.kinds import kind_named
 from backend.kinds.base import AggregateWork, Result

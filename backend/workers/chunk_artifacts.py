@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from backend.errors import ArtifactCorrupt, ObjectExists, ObjectNotFound
 from backend.events import Event, emit, warn
+from backend.jobs.claims import ChunkClaim
 from backend.jobs.manifest import artifact_key
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.jobs.queue import Queue
 from backend.kinds import kind_named
 from backend.settings import Settings
 from backend.storage.base import ObjectStore

@@ -10,10 +10,11 @@ from backend import telemetry
 from backend.db.engine import Database
 from backend.errors import ModelMissing
 from backend.events import Event, emit
+from backend.jobs.claims import ChunkClaim
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.manifest import artifact_key
 from backend.jobs.outcome import give_back, outcome
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.jobs.queue import Queue
 from backend.kinds import kind_named
 from backend.kinds.base import ChunkWork
 from backend.settings import Settings

@@ -29,7 +29,8 @@ from sqlalchemy import text
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost, InvalidState
-from backend.jobs.queue import ChunkClaim, JobClaim, Queue
+from backend.jobs.claims import ChunkClaim, JobClaim
+from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.outputs import MAX_STEM_CHARACTERS, OutputPlace, output_name, output_place
-from backend.jobs.queue import JobClaim
+from backend.jobs.claims import JobClaim
+from backend.jobs.outputs import MAX_STEM_CHARACTERS, OutputPlace, output_name, output_place, source_key
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store
@@ -86,6 +86,16 @@ def place(tmp_path: Path, wanted: JobClaim, **changes: Any) -> OutputPlace:
 def test_an_upload_goes_to_the_jobs_own_folder(tmp_path: Path) -> None:
     found = place(tmp_path, claim((tmp_path / "in.mp4").as_uri()))
     assert (found.key, found.is_own) == (f"jobs/{JOB}/output/test_cropped.mp4", True)
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_an_upload_into_a_bucket_stays_in_the_jobs_own_folder(scheme: str) -> None:
+    keys = {"s3_access_key_id": "k", "s3_secret_access_key": "s", "s3_region": "us-east-1"}
+    settings = Settings(storage_url=f"{scheme}://ours/prefix", **keys)
+    own = open_store(settings)
+    found = output_place(claim(own.uri(source_key(JOB))), "_cropped", own, settings)
+    assert (found.key, found.is_own) == (f"jobs/{JOB}/output/test_cropped.mp4", True)
+    assert found.store is own
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])

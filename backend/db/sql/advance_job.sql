@@ -1,7 +1,8 @@
 -- Hands a job to the aggregator when its last chunk has completed.
 -- Race: the last two chunks complete at once. Each looks after its own commit, so the later one sees both; if both see
--- both, the guard on the status lets one through. A worker that dies between its commit and this look leaves a job
--- without an aggregation: advance_finished.sql starts that.
+-- both, the guard on the status lets one through. A worker that dies between its commit and this look, or that did not
+-- look because a chunk was still queued that others claimed and completed before this one's commit, leaves a job without
+-- an aggregation: advance_finished.sql starts that.
 UPDATE video_analysis_jobs j
 SET completed_chunks = (SELECT count(*) FROM video_analysis_chunks WHERE job_id = :job_id AND status = 'completed'),
     status = 'aggregating',

@@ -3,8 +3,7 @@
 -- row before. A cancel that commits in between leaves the job out of 'processing', which the first heartbeat notices.
 -- The lanes stand in order of their first claimable chunk, found by one index probe each and without a lock; the first
 -- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
--- vacuum could remove yet. What a cancel or a pause has not yet taken out of the queue is passed over when a row is locked,
--- not when the lanes are put in order. The full lanes are those that this claim found at their cap a moment ago
+-- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago
 -- (keep_within_cap in jobs/lanes.py).
 WITH candidate AS (
     SELECT c.id, heads.max_in_work, heads.is_stale
@@ -19,6 +18,8 @@ WITH candidate AS (
               AND c.claim_rank >= l.floor_rank
               AND c.available_at <= now()
               -- +of_job AND c.job_id = :job_id
+              AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+                   FROM video_analysis_jobs j WHERE j.id = c.job_id)
             ORDER BY c.claim_rank, c.id
             LIMIT 1
         ) head

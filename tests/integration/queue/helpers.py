@@ -14,8 +14,9 @@ from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.errors import FramefleetError, MediaUndecodable, StorageError
 from backend.jobs import lanes
+from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.progress import progress_of
-from backend.jobs.queue import ChunkClaim, JobClaim, Queue
+from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService
 from backend.media.facts import VideoFacts

@@ -8,7 +8,9 @@ from uuid import uuid4
 import pytest
 
 from backend.db.engine import Database
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.errors import DatabaseUnavailable
+from backend.jobs.claims import ChunkClaim
+from backend.jobs.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
 from tests.integration.queue.helpers import (
@@ -94,6 +96,25 @@ def test_what_a_jobs_chunks_share_is_asked_once(
     claims = [claim_of(queue) for _ in range(4)]
     assert asked.count("job_of_chunks") == len({claim.job_id for claim in claims}) == 2
     assert {claim.facts.time_base for claim in claims} == {FACTS.time_base}
+
+
+def test_a_claim_whose_job_cannot_be_asked_for_is_given_back(
+    database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = planned_job(database, 1)
+    ask = Database.ask
+
+    def no_answer(self: Database, name: str, **params: object) -> object:
+        if name == "job_of_chunks":
+            raise DatabaseUnavailable("gone")
+        return ask(self, name, **params)
+
+    with monkeypatch.context() as patched, pytest.raises(DatabaseUnavailable):
+        patched.setattr(Database, "ask", no_answer)
+        queue.claim_chunk(DeepMode.GPU)
+    (row,) = chunk_rows(database, job_id)
+    assert (row["status"], row["failures"], row["attempts"]) == ("queued", 0, 1)
+    assert claim_of(queue).facts.time_base == FACTS.time_base
 
 
 def test_every_claim_raises_attempts_and_nothing_lowers_them(database: Database, queue: Queue) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from backend.db.engine import Database
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.jobs.claims import ChunkClaim
+from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.states import DeepMode

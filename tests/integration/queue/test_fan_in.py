@@ -6,8 +6,12 @@ import json
 from collections import Counter
 from uuid import UUID
 
+import pytest
+
 from backend.db.engine import Database
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.db.sql import statement
+from backend.jobs.claims import ChunkClaim
+from backend.jobs.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
@@ -50,11 +54,45 @@ def test_many_workers_finish_a_job_with_exactly_one_aggregation(database: Databa
         return seen
 
     results = [status for seen in together(*(lambda w=w: work(w) for w in workers)) for status in seen]
-    assert sorted(results) == [JobStatus.AGGREGATING] + [JobStatus.PROCESSING] * 59
+    assert Counter(results) in ({JobStatus.PROCESSING: 59, JobStatus.AGGREGATING: 1}, {JobStatus.PROCESSING: 60})
+    workers[0].rescue_expired()  # for the second: the next test shows how it comes about
     claims = together(*(lambda w=w: w.claim_job(JobStatus.AGGREGATING) for w in workers))
     assert sum(claim is not None for claim in claims) == 1
     assert_consistent(database, job_id)
     assert json.loads(json.dumps(job_row(database, job_id)["detector"])) == {"name": "hog"}
+
+
+def test_a_job_whose_last_chunk_was_quicker_than_anothers_commit_is_started_by_the_sweep(
+    database: Database, queue: Queue, other: Queue
+) -> None:
+    job_id = planned_job(database, 2)
+    slow = claim_of(queue)
+    written = {"artifact_key": "k", "artifact_sha256": "0" * 64, "bytes_read": 0}
+    with database.transaction() as connection:
+        guard = {"chunk_id": slow.chunk_id, "attempts": slow.attempts}
+        row = connection.execute(statement("complete_chunk"), guard | written).mappings().one()
+        assert row["more_queued"]
+        assert complete(other, claim_of(other)) == JobStatus.PROCESSING
+    assert job_row(database, job_id)["status"] == JobStatus.PROCESSING
+    queue.rescue_expired()
+    assert job_row(database, job_id)["status"] == JobStatus.AGGREGATING
+    assert_consistent(database, job_id)
+
+
+def test_only_who_may_be_the_last_looks_whether_the_job_is_complete(
+    database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned_job(database, 3)
+    asked: list[str] = []
+    ask = Database.ask
+    monkeypatch.setattr(Database, "ask", lambda self, name, **params: asked.append(name) or ask(self, name, **params))
+    first, second = claim_of(queue), claim_of(queue)
+    complete(queue, first)
+    assert "advance_job" not in asked
+    third = claim_of(queue)
+    complete(queue, second)
+    assert asked.count("advance_job") == 1
+    assert complete(queue, third) == JobStatus.AGGREGATING
 
 
 def test_a_thousand_chunks_finishing_at_once_start_one_aggregation(database: Database, settings: Settings) -> None:

@@ -12,10 +12,12 @@ from sqlalchemy import Connection, text
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.jobs import lanes
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.jobs.claims import ChunkClaim
+from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
+from benchmarks.queue_load import load_finished, load_queued
 from tests.integration.queue.helpers import (
     BROKEN,
     TRY_AGAIN,
@@ -197,6 +199,25 @@ def test_a_claim_is_planned_once_and_not_each_time(database: Database, database_
     for _ in range(20):
         complete(queue, claim_of(queue))
     query = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%WITH candidate%'"
-    plans = own._asker().execute(query.encode()).fetchone()  # known to the connection that claimed
+    asker = own._asker()  # only the connection that claimed knows
+    plans = asker.execute(query.encode()).fetchone()
+    asker.connection.close()
     own.close()
     assert plans is not None and plans[0] >= 10, plans
+
+
+@pytest.mark.parametrize("name", ["rescue_chunks", "rescue_jobs", "advance_finished", "stop_stranded_chunks"])
+def test_a_sweep_does_not_walk_over_the_queue(
+    database: Database, database_url: str, queue: Queue, service: JobService, settings: Settings, name: str
+) -> None:
+    """Every worker sweeps every five seconds. The statistics know of no queued chunk: a queue fills quickly."""
+    load_finished(database_url, 20_000)  # and a VACUUM (ANALYZE)
+    load_queued(database_url, 20_000)
+    service.cancel(planned_job(database, 1))
+    claim_of(queue)
+    backoff = {"max_attempts": 5, "base_seconds": 2, "cap_seconds": 300, "lease_seconds": settings.lease_seconds}
+    explain = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+    with database.transaction() as connection:
+        (answer,) = connection.execute(text(explain + statement(name).text), backoff).scalar_one()
+        connection.rollback()
+    assert answer["Plan"]["Shared Hit Blocks"] + answer["Plan"]["Shared Read Blocks"] < 200, answer

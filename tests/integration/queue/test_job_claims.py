@@ -9,7 +9,8 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost
-from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.claims import JobClaim
+from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.settings import Settings
 from backend.states import JobStatus

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost
-from backend.jobs.queue import JobClaim, Queue
+from backend.jobs.claims import JobClaim
+from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.states import DeepMode, JobStatus, Stage
 from tests.integration.queue.helpers import (

@@ -8,8 +8,9 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import InvalidState
+from backend.jobs.claims import ChunkClaim
 from backend.jobs.fleet import fleet_state, pause_fleet, resume_fleet
-from backend.jobs.queue import ChunkClaim, Queue
+from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.states import DeepMode, JobStatus
@@ -68,6 +69,20 @@ def test_a_chunk_that_goes_back_to_a_paused_job_waits_for_its_resume(
     assert not queue.has_queued(DeepMode.GPU)
     service.resume(job_id)
     assert {claim_of(queue).chunk_index for _ in range(2)} == {0, 1}
+
+
+def test_a_chunk_that_went_back_to_a_paused_job_does_not_let_its_tenant_go_first(
+    database: Database, queue: Queue, service: JobService
+) -> None:
+    paused = planned_job(database, 1, tenant="a", priority=1)
+    claim = claim_of(queue)
+    planned_job(database, 3, tenant="a")
+    theirs = planned_job(database, 3, tenant="b")
+    service.pause(paused)
+    queue.release_chunk(claim)
+    assert {claim_of(queue).job_id == theirs for _ in range(2)} == {True, False}
+    service.resume(paused)
+    assert claim_of(queue).job_id == paused
 
 
 def test_planning_and_aggregation_of_a_paused_job_wait(database: Database, queue: Queue, service: JobService) -> None:

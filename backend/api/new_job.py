@@ -1,0 +1,158 @@
+"""What a client asks for when it creates a job: a URI in JSON, or a form with a file. Everything here is hostile."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import FileStorage
+
+from backend.api import schemas
+from backend.api.context import context
+from backend.errors import InvalidRequest, UnsupportedInput
+from backend.jobs.outputs import source_key
+from backend.jobs.service import NewJob
+from backend.kinds import kind_named
+
+REMOTE_SCHEMES = ("http", "https", "s3", "gs")
+OUTPUT_SCHEMES = ("s3", "gs")
+MAX_NAME_CHARACTERS = 255
+MAX_JSON_BYTES = 1024 * 1024
+# One operation takes two kinds of body, which the library's decorator cannot say.
+CREATE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schemas.JobRequest.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "kind": {"type": "string", "default": "crop"},
+                        "params": {"type": "string", "description": "a JSON object", "default": "{}"},
+                        "deep_mode": {"type": "string", "enum": ["gpu", "cpu"], "default": "gpu"},
+                        "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
+                    },
+                }
+            },
+        },
+    }
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def asked_key() -> str | None:
+    """The Idempotency-Key, if any. Raises InvalidRequest for one that is too long."""
+    key = request.headers.get("Idempotency-Key") or None
+    if key is not None and len(key) > MAX_NAME_CHARACTERS:
+        raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
+    return key
+
+
+def asked_job(idempotency_key: str | None) -> NewJob:
+    """The job of this request; an uploaded file is in the store then. Raises InvalidRequest, UnsupportedInput."""
+    if request.mimetype == "multipart/form-data":
+        return _from_upload(idempotency_key)
+    return _from_json(idempotency_key)
+
+
+def _from_json(idempotency_key: str | None) -> NewJob:
+    request.max_content_length = MAX_JSON_BYTES  # else one body may take as much memory as an upload may take disk
+    body = request.get_json(silent=True, force=True)
+    if not isinstance(body, dict):
+        raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
+    asked = _parsed(schemas.JobRequest, body)
+    _check_scheme(asked.input, REMOTE_SCHEMES, "input")
+    _check_prefix(asked.input, "input")
+    if asked.output_uri is not None:
+        _check_scheme(asked.output_uri, OUTPUT_SCHEMES, "output_uri")
+        _check_prefix(asked.output_uri, "output_uri")
+    name = urlsplit(asked.input).path.rstrip("/").rsplit("/", 1)[-1]
+    return NewJob(
+        kind=asked.kind,
+        input_uri=asked.input,
+        input_name=name[:MAX_NAME_CHARACTERS] or "video",
+        params=context().settings.with_param_defaults(asked.params),
+        deep_mode=asked.deep_mode,
+        priority=asked.priority,
+        output_uri=asked.output_uri,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _from_upload(idempotency_key: str | None) -> NewJob:
+    """Checks the fields before a byte of the file is stored."""
+    fields: dict[str, Any] = dict(request.form.items())
+    if "params" in fields:
+        fields["params"] = _json_text(fields["params"])
+    form = _parsed(schemas.UploadForm, fields)
+    kind_named(form.kind).parse_params(form.params)
+    file = request.files.get("file")
+    if not isinstance(file, FileStorage) or not file.filename:
+        raise InvalidRequest("The form has no file: send it in a field named `file`.")
+    app = context()
+    job_id = uuid4()
+    key = source_key(job_id)
+    app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
+    return NewJob(
+        kind=form.kind,
+        input_uri=app.store.uri(key),
+        input_name=file.filename.replace("\0", "")[:MAX_NAME_CHARACTERS] or "video",
+        params=app.settings.with_param_defaults(form.params),
+        deep_mode=form.deep_mode,
+        priority=form.priority,
+        idempotency_key=idempotency_key,
+        job_id=job_id,
+    )
+
+
+def _json_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest('params: must be a JSON object, as in {"aspect": "9:16"}') from error
+
+
+def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
+    """Raises InvalidRequest that names the field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as invalid:
+        first = invalid.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "request"
+        raise InvalidRequest(f"{name:.60}: {first['msg']}") from invalid
+
+
+def _check_prefix(uri: str, field: str) -> None:
+    """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
+    settings = context().settings
+    place = _with_small_scheme(uri)
+    if place.partition("://")[0] not in OUTPUT_SCHEMES:
+        return
+    own = _with_small_scheme(settings.storage_root_url.rstrip("/") + "/")
+    named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
+    allowed = tuple(map(_with_small_scheme, named))
+    if place.startswith(own) or (allowed and not place.startswith(allowed)):
+        raise UnsupportedInput(f"{field}: this place is not open to clients.")
+
+
+def _with_small_scheme(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return scheme.lower() + separator + rest
+
+
+def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:
+    """A file:// URI from outside would read this machine's own files."""
+    if any(char < " " for char in uri):
+        raise UnsupportedInput(f"{field}: must not have control characters")
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme.lower() not in schemes or not rest:
+        allowed = ", ".join(f"{name}://" for name in schemes)
+        raise UnsupportedInput(f"{field}: must be a URI that begins with {allowed}")

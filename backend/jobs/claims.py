@@ -1,0 +1,64 @@
+"""What a worker holds: a claimed chunk or job, and what it needs to know to do the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from backend.media.facts import VideoFacts
+from backend.states import DeepMode, JobStatus
+
+
+@dataclass(frozen=True)
+class ChunkClaim:
+    """A claimed chunk and what is needed to work on it. (chunk_id, attempts) is the claim."""
+
+    chunk_id: int
+    attempts: int
+    job_id: UUID
+    chunk_index: int
+    total_chunks: int
+    start_pts: int
+    end_pts: int
+    kind: str
+    params: dict[str, Any]
+    input_uri: str
+    source_etag: str
+    source_size: int
+    trace_context: str | None
+    facts: VideoFacts
+
+    @property
+    def is_first(self) -> bool:
+        return self.chunk_index == 0
+
+    @property
+    def is_last(self) -> bool:
+        return self.chunk_index == self.total_chunks - 1
+
+
+@dataclass(frozen=True)
+class JobClaim:
+    """A job claimed for planning (status queued) or aggregation. (job_id, attempts) is the claim."""
+
+    job_id: UUID
+    attempts: int
+    status: JobStatus
+    kind: str
+    params: dict[str, Any]
+    input_uri: str
+    input_name: str
+    deep_mode: DeepMode
+    tenant: str
+    priority: int
+    source_etag: str | None
+    source_size: int | None
+    probe: dict[str, Any] | None
+    output_uri: str | None
+    total_chunks: int | None
+    trace_context: str | None
+
+    @property
+    def facts(self) -> VideoFacts:
+        return VideoFacts.model_validate(self.probe)
