@@ -181,6 +181,8 @@ def test_interrupting_a_run_cancels_the_job_and_leaves_no_process(tmp_path: Path
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # A shell that starts the tests in the background has them ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     log = tmp_path / ".framefleet" / "logs" / "gpu_chunk_worker-0.log"
     deadline = time.monotonic() + 60
