@@ -55,8 +55,7 @@ def _create_job() -> Response:
         tracing.note(job_id=str(job.id))
         if job.id == new.job_id:
             app.plan_soon(job.id)
-    response = jsonify(job_resources(app.database, [job])[0])
-    response.status_code = 202
+    response = _shown(job, 202)
     response.headers["Location"] = f"{API}/jobs/{job.id}"
     return response
 
@@ -99,8 +98,7 @@ def get_job(path: schemas.JobPath) -> Response:
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel", summary="Cancel a job", responses={200: schemas.JobResource})
 def cancel_job(path: schemas.JobPath) -> Response:
-    app = context()
-    return jsonify(job_resources(app.database, [app.jobs.cancel(path.job_id)])[0])
+    return _shown(context().jobs.cancel(path.job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/retry", summary="Retry a failed job", responses={202: schemas.JobResource})
@@ -108,16 +106,13 @@ def retry_job(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.retry(path.job_id)
     app.plan_soon(job.id)
-    response = jsonify(job_resources(app.database, [job])[0])
-    response.status_code = 202
-    return response
+    return _shown(job, 202)
 
 
 @blueprint.post("/jobs/<uuid:job_id>/pause", summary="Pause a job", responses={200: schemas.JobResource})
 def pause_job(path: schemas.JobPath) -> Response:
     """Nothing more of it is claimed until it is resumed; work in hand goes on."""
-    app = context()
-    return jsonify(job_resources(app.database, [app.jobs.pause(path.job_id)])[0])
+    return _shown(context().jobs.pause(path.job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/resume", summary="Resume a paused job", responses={200: schemas.JobResource})
@@ -125,7 +120,7 @@ def resume_job(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.resume(path.job_id)
     app.plan_soon(job.id)
-    return jsonify(job_resources(app.database, [job])[0])
+    return _shown(job)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
@@ -182,6 +177,12 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, manifest_key(path.job_id).rsplit("/", 1)[-1], "application/json")
+
+
+def _shown(job: Job, status: int = 200) -> Response:
+    response = jsonify(job_resources(context().database, [job])[0])
+    response.status_code = status
+    return response
 
 
 def _require_done(job: Job) -> None:
