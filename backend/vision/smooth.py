@@ -43,8 +43,8 @@ def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Tra
     penalty = 1.0 / (2.0 * np.pi * CUTOFF_HZ) ** 4
     sampled_for_sec = (np.append(steps_sec, steps_sec[-1]) + np.append(steps_sec[0], steps_sec)) / 2.0
     weights = np.clip(track.confidence, _WEAKEST, 1.0) * sampled_for_sec
-    sides = [make_smoothing_spline(times_sec, side, w=weights, lam=penalty)(times_sec) for side in track.boxes.T]
-    return Track(track.id, track.pts, _inside(np.stack(sides, axis=1), frame_size), track.confidence)
+    boxes = make_smoothing_spline(times_sec, track.boxes, w=weights, lam=penalty)(times_sec)  # all four sides at once
+    return Track(track.id, track.pts, _inside(boxes, frame_size), track.confidence)
 
 
 def _inside(boxes: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[np.float64]:
