@@ -1,4 +1,4 @@
-"""Where a job's film goes, and what it is called."""
+"""Where a job's upload lies; where its film goes, and what it is called."""
 
 from __future__ import annotations
 

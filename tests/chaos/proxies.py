@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import StrEnum
 from typing import Any
@@ -102,7 +103,7 @@ class Proxies:
         return asyncio.run_coroutine_threadsafe(start(), self._loop).result()
 
 
-class Link:
+class Link(ABC):
     """One connection through a proxy."""
 
     def __init__(self, slot: str, gate: Gate, proxies: Proxies) -> None:
@@ -136,11 +137,13 @@ class Link:
                 await look(data, writer)
                 await writer.drain()
 
+    @abstractmethod
     async def from_client(self, data: bytes, server: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """Passes on, or does not, what the client said."""
 
+    @abstractmethod
     async def from_server(self, data: bytes, client: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """Passes on, or does not, what the server answered."""
 
     async def pass_gate(self, point: Point) -> None:
         if not await self._gate(self._slot, point):

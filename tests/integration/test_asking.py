@@ -39,7 +39,7 @@ def test_a_connection_that_died_while_idle_is_replaced(asked: Database, database
     assert backend_pid(asked) != died
 
 
-def test_a_connection_that_dies_at_work_is_said_and_not_used_again(
+def test_a_connection_that_died_since_its_last_use_is_said_and_not_used_again(
     asked: Database, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "PING_AFTER_IDLE_SEC", float("inf"))

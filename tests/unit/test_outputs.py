@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from backend.jobs.claims import JobClaim
 from backend.jobs.outputs import MAX_STEM_CHARACTERS, OutputPlace, output_name, output_place, source_key
+from backend.jobs.service import NewJob
+from backend.local.run import place_input
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store
@@ -96,6 +98,28 @@ def test_an_upload_into_a_bucket_stays_in_the_jobs_own_folder(scheme: str) -> No
     found = output_place(claim(own.uri(source_key(JOB))), "_cropped", own, settings)
     assert (found.key, found.is_own) == (f"jobs/{JOB}/output/test_cropped.mp4", True)
     assert found.store is own
+
+
+class Uploads:
+    """As much of a store as an upload needs."""
+
+    def __init__(self) -> None:
+        self.put: list[tuple[str, Path]] = []
+
+    def put_file(self, key: str, path: Path) -> None:
+        self.put.append((key, path))
+
+    def uri(self, key: str) -> str:
+        return f"s3://ours/{key}"
+
+
+def test_a_local_file_sent_to_a_bucket_keeps_the_output_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    asked = NewJob("crop", "", "clip.mp4", {}, output_uri="s3://theirs/film.mp4")
+    store: Any = Uploads()
+    placed = place_input(str(tmp_path / "clip.mp4"), asked, Settings(storage_url="s3://ours"), store)
+    assert store.put == [(source_key(asked.job_id), tmp_path / "clip.mp4")]
+    assert (placed.input_uri, placed.output_uri) == (f"s3://ours/jobs/{asked.job_id}/source", "s3://theirs/film.mp4")
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
