@@ -1,10 +1,12 @@
 """The queue under load, beside its peers: `python -m benchmarks.queue [--quick] [--peers PYTHON]`.
 
-Every figure is of one PostgreSQL server with fsync and synchronous_commit on, in this run. A worker is a process with
-one connection that claims and finishes; a claim's latency is the whole call, in Python. `offered` is 200 claims/s by 32
-workers at fixed times; `hot` is as fast as they can. The states: an empty table, a million finished rows, a transaction
-held open from the start of a minute's load, and after churn. PYTHON is an interpreter that has procrastinate and
-pgqueuer (pip install procrastinate 'pgqueuer[psycopg]'); without one the peers are left out. Asserts nothing.
+Every figure is of one PostgreSQL server with fsync and synchronous_commit on, in this run, the systems in short bouts
+in turn. A worker is a process with one connection that claims and finishes; a claim's latency is the whole call, in
+Python. `offered` is 200 claims/s by 32 workers at fixed times. `hot` is as fast as they can: ours then finishes a chunk
+and claims the next with one call, and that is its latency. The states: an empty table, a million finished rows, a
+transaction held open from the start of a minute's load, and after churn. PYTHON is an interpreter that has
+procrastinate and pgqueuer (pip install procrastinate 'pgqueuer[psycopg]'); without one the peers are left out. Asserts
+nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import operator
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from rich.console import Console
@@ -29,6 +33,7 @@ from rich.console import Console
 from backend.db.embedded import EmbeddedPostgres
 from backend.db.engine import Database
 from backend.db.migrate import upgrade
+from backend.jobs.claims import ChunkClaim
 from backend.jobs.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
@@ -39,7 +44,6 @@ WORKERS = 32
 HOT_WORKERS = (1, 8, 32)
 OFFERED = f"{OFFERED_PER_SEC}/s, {WORKERS}"
 WARM_UP = 10  # claims before the clock runs: connections are open then, and statements planned
-TEND_EVERY_SEC = 5.0  # as the workers' loop does
 PEERS = ("procrastinate", "pgqueuer")
 PEER_SCRIPT = Path(__file__).with_name("queue_peers.py")
 console = Console(width=120)
@@ -55,10 +59,11 @@ class Sizes:
     offered_sec: float = 20.0
     held_sec: float = 60.0
     hot_sec: float = 10.0
+    bouts: int = 4
     peers_churn_sec: float = 120.0  # what a peer does not get through by then is not waited for
 
 
-QUICK = Sizes(finished=20_000, churn=4_000, offered_sec=4.0, held_sec=6.0, hot_sec=3.0)
+QUICK = Sizes(finished=20_000, churn=4_000, offered_sec=4.0, held_sec=6.0, hot_sec=3.0, bouts=2)
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,65 @@ class Measured:
     seconds: float
     latencies_ms: list[float]
 
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(
+            self.claims + other.claims, self.seconds + other.seconds, self.latencies_ms + other.latencies_ms
+        )
+
     def quantile(self, share: float) -> float:
         ordered = sorted(self.latencies_ms)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+class System(Protocol):
+    """A queue in a database of its own."""
+
+    name: str
+    url: str
+    table: str
+
+    def offered(self, seconds: float) -> Measured: ...
+
+    def hot(self, workers: int, seconds: float) -> Measured: ...
+
+
+class Ours:
+    name, table = "framefleet", "video_analysis_chunks"
+
+    def __init__(self, server_url: str) -> None:
+        self.url = new_database(server_url, "ours")
+
+    def offered(self, seconds: float) -> Measured:
+        load_queued(self.url, int(OFFERED_PER_SEC * seconds) + 2000)
+        return fan_out(self.url, WORKERS, seconds, OFFERED_PER_SEC / WORKERS)
+
+    def hot(self, workers: int, seconds: float) -> Measured:
+        load_queued(self.url, int(seconds * 6000))
+        return fan_out(self.url, workers, seconds, None)
+
+
+class Peer:
+    def __init__(self, server_url: str, name: str, python: str) -> None:
+        self.name, self.table = name, {"procrastinate": "procrastinate_jobs", "pgqueuer": "pgqueuer"}[name]
+        self.url = new_database(server_url, name, with_schema=False)
+        self._python = python
+        self._run("install", self.url)
+
+    def offered(self, seconds: float) -> Measured:
+        return self._work(int(OFFERED_PER_SEC * seconds) + 2000, WORKERS, seconds, OFFERED_PER_SEC / WORKERS)
+
+    def hot(self, workers: int, seconds: float) -> Measured:
+        return self._work(int(seconds * 6000), workers, seconds, 0)
+
+    def _work(self, jobs: int, workers: int, seconds: float, per_sec: float) -> Measured:
+        self._run("fill", self.url, str(jobs))
+        latencies = json.loads(self._run("work", self.url, *map(str, (workers, seconds, per_sec))))
+        return Measured(len(latencies), seconds, latencies)
+
+    def _run(self, verb: str, *arguments: str) -> str:
+        # -P: this folder's queue.py must not stand in for the standard library's.
+        command = [self._python, "-P", PEER_SCRIPT, self.name, verb, *arguments]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
@@ -80,64 +141,51 @@ def main() -> None:
             shown = connection.execute("SELECT version(), current_setting('synchronous_commit')").fetchone()
         console.print(f"{shown} {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         console.print(f"{'system':15}{'state':24}{'load, workers':16}{'claims/s':>9}{'p50 ms':>9}{'p95':>9}{'p99':>9}")
-        for row in run_ours(server.url, sizes):
+        ours = Ours(server.url)
+        peers = [Peer(server.url, peer, options.peers) for peer in PEERS] if options.peers else []
+        for row in rows(ours, peers, sizes):
             show(*row)
-        for peer in PEERS if options.peers else ():
-            for row in run_peer(server.url, peer, options.peers, sizes):
-                show(*row)
         ratio = heartbeat_hot_ratio(new_database(server.url, "hot_ratio"))
         console.print(f"heartbeats that rewrote their row in place (HOT): {ratio:.1%}")
 
 
-def run_ours(server_url: str, sizes: Sizes) -> Iterator[Row]:
+def rows(ours: Ours, peers: list[Peer], sizes: Sizes) -> Iterator[Row]:
     """(system, state, load, what was measured), in the order in which the states follow one another."""
-    url = new_database(server_url, "ours")
-
-    def offered(seconds: float) -> Measured:
-        load_queued(url, int(OFFERED_PER_SEC * seconds) + 2000)
-        return fan_out(url, WORKERS, seconds, OFFERED_PER_SEC / WORKERS)
-
-    def hot(workers: int, seconds: float) -> Measured:
-        load_queued(url, int(seconds * 6000))
-        return fan_out(url, workers, seconds, None)
-
-    yield "framefleet", "empty", OFFERED, offered(sizes.offered_sec)
+    systems = [ours, *peers]
+    yield from bouts(systems, sizes.bouts, "empty", OFFERED, lambda system, n: system.offered(sizes.offered_sec / n))
     for workers in HOT_WORKERS:
-        yield "framefleet", "empty", f"hot, {workers}", hot(workers, sizes.hot_sec)
-    load_finished(url, sizes.finished)
+        yield from _hot(systems, "empty", workers, sizes)
+    load_finished(ours.url, sizes.finished)
     state = f"{sizes.finished:,} finished"
-    yield "framefleet", state, OFFERED, offered(sizes.offered_sec)
+    yield ours.name, state, OFFERED, ours.offered(sizes.offered_sec)
     for workers in HOT_WORKERS:
-        yield "framefleet", state, f"hot, {workers}", hot(workers, sizes.hot_sec)
-    with held_open(url, "video_analysis_chunks"):
-        yield "framefleet", f"held open {sizes.held_sec:.0f} s", OFFERED, offered(sizes.held_sec)
-    churned = 0
-    while churned < sizes.churn:
-        churned += hot(8, sizes.hot_sec).claims
-    yield "framefleet", f"after {churned:,} claims", OFFERED, offered(sizes.offered_sec)
+        yield from _hot([ours], state, workers, sizes)
+    with ExitStack() as held:
+        for system in systems:
+            held.enter_context(held_open(system.url, system.table))
+        state = f"held open {sizes.held_sec:.0f} s"
+        yield from bouts(systems, sizes.bouts, state, OFFERED, lambda system, n: system.offered(sizes.held_sec / n))
+    for system in systems:
+        churned, until = 0, time.monotonic() + sizes.peers_churn_sec
+        while churned < sizes.churn and (system is ours or time.monotonic() < until):
+            churned += system.hot(8, sizes.hot_sec).claims
+        console.print(f"{system.name}: {churned:,} claims of churn")
+    state = f"after {sizes.churn:,} claims"
+    yield from bouts(systems, sizes.bouts, state, OFFERED, lambda system, n: system.offered(sizes.offered_sec / n))
 
 
-def run_peer(server_url: str, peer: str, python: str, sizes: Sizes) -> Iterator[Row]:
-    """The states in which the peers are compared: empty, held open, after churn; the same workers, the same server."""
-    url = new_database(server_url, peer, with_schema=False)
+def _hot(systems: Sequence[System], state: str, workers: int, sizes: Sizes) -> Iterator[Row]:
+    load = f"hot, {workers}"
+    return bouts(systems, sizes.bouts, state, load, lambda system, n: system.hot(workers, sizes.hot_sec / n))
 
-    def peers_worker(seconds: float, workers: int, per_sec: float | None) -> Measured:
-        count = int(seconds * 6000) if per_sec is None else int(OFFERED_PER_SEC * seconds) + 2000
-        _peer(python, peer, "fill", url, str(count))
-        latencies = json.loads(_peer(python, peer, "work", url, *map(str, (workers, seconds, per_sec or 0))))
-        return Measured(len(latencies), seconds, latencies)
 
-    _peer(python, peer, "install", url)
-    each = OFFERED_PER_SEC / WORKERS
-    yield peer, "empty", OFFERED, peers_worker(sizes.offered_sec, WORKERS, each)
-    for workers in HOT_WORKERS:
-        yield peer, "empty", f"hot, {workers}", peers_worker(sizes.hot_sec, workers, None)
-    with held_open(url, {"procrastinate": "procrastinate_jobs", "pgqueuer": "pgqueuer"}[peer]):
-        yield peer, f"held open {sizes.held_sec:.0f} s", OFFERED, peers_worker(sizes.held_sec, WORKERS, each)
-    churned, until = 0, time.monotonic() + sizes.peers_churn_sec
-    while churned < sizes.churn and time.monotonic() < until:
-        churned += peers_worker(sizes.hot_sec, 8, None).claims
-    yield peer, f"after {churned:,} claims", OFFERED, peers_worker(sizes.offered_sec, WORKERS, each)
+def bouts(
+    systems: Sequence[System], count: int, state: str, load: str, bout: Callable[[System, int], Measured]
+) -> Iterator[Row]:
+    """The systems in turn, `count` times: a machine that is slow for a minute is so for all of them."""
+    measured = [[bout(system, count) for system in systems] for _ in range(count)]
+    for system, parts in zip(systems, zip(*measured, strict=True), strict=True):
+        yield system.name, state, load, reduce(operator.add, parts)
 
 
 def fan_out(url: str, workers: int, seconds: float, per_sec: float | None) -> Measured:
@@ -158,37 +206,42 @@ def fan_out(url: str, workers: int, seconds: float, per_sec: float | None) -> Me
 
 
 def _worker(answers: Any, ready: Any, url: str, number: int, seconds: float, per_sec: float | None) -> None:
+    """As the workers' loop: a claim when the last chunk is finished, or both at once while there is no wait between."""
     database = Database(url, pool_size=1)
     queue = Queue(database, Settings.model_validate({"database_url": url, "worker_id": f"w{number}"}))
     latencies: list[float] = []
     for _ in range(WARM_UP):
-        _claim_and_finish(queue)
+        _finish(queue, _claimed(queue.claim_chunk(DeepMode.GPU)))
+    in_hand = _claimed(queue.claim_chunk(DeepMode.GPU)) if per_sec is None else None
     ready.wait()
-    begin_at = time.time()
-    tended = begin_at + TEND_EVERY_SEC * (number / WORKERS)
-    for _ in schedule(begin_at, seconds, per_sec, number):
-        latencies.append(_claim_and_finish(queue))
-        if time.time() - tended > TEND_EVERY_SEC:
-            queue.rescue_expired()
-            tended = time.time()
+    for _ in schedule(time.time(), seconds, per_sec, number):
+        began = time.perf_counter()
+        if in_hand is not None:
+            in_hand = _claimed(_finish_and_claim(queue, in_hand))
+            latencies.append((time.perf_counter() - began) * 1000)
+        else:
+            claim = _claimed(queue.claim_chunk(DeepMode.GPU))
+            latencies.append((time.perf_counter() - began) * 1000)
+            _finish(queue, claim)
+        queue.tend()
+    if in_hand is not None:
+        _finish(queue, in_hand)
     answers.put(latencies)
 
 
-def _claim_and_finish(queue: Queue) -> float:
-    """Milliseconds of the claim."""
-    began = time.perf_counter()
-    claim = queue.claim_chunk(DeepMode.GPU)
-    took_ms = (time.perf_counter() - began) * 1000
+def _claimed(claim: ChunkClaim | None) -> ChunkClaim:
     if claim is None:
         raise RuntimeError("The queue ran dry: give it more chunks.")
+    return claim
+
+
+def _finish(queue: Queue, claim: ChunkClaim) -> None:
     queue.complete_chunk(claim, f"chunks/{claim.chunk_id}", "0" * 64, {"name": "bench"})
-    return took_ms
 
 
-def _peer(python: str, peer: str, verb: str, *arguments: str) -> str:
-    # -P: this folder's queue.py must not stand in for the standard library's.
-    command = [python, "-P", PEER_SCRIPT, peer, verb, *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+def _finish_and_claim(queue: Queue, claim: ChunkClaim) -> ChunkClaim | None:
+    finished = (claim, f"chunks/{claim.chunk_id}", "0" * 64, {"name": "bench"})
+    return queue.complete_and_claim(*finished, deep_mode=DeepMode.GPU)[1]
 
 
 def schedule(begin_at: float, seconds: float, per_sec: float | None, number: int) -> Iterator[int]:

@@ -252,3 +252,15 @@ class MetricsTurn(Base):
     sink: Mapped[str] = mapped_column(primary_key=True)
     sent_at: Mapped[datetime]
     sent_by: Mapped[str]
+
+
+class Sweep(Base):
+    """One row: when what dead workers held was last taken back, so that one worker does it for all."""
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
+    swept_at: Mapped[datetime]
+    swept_by: Mapped[str]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)

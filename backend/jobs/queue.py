@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -13,16 +14,21 @@ from sqlalchemy import Connection
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
-from backend.events import Event, emit, warn
-from backend.jobs import lanes
+from backend.events import Event, warn
+from backend.jobs import lanes, sweep
 from backend.jobs.claims import ChunkClaim, JobClaim
+from backend.jobs.failure import fail_job_of_chunk
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
 
 LOST = "The claim was lost: rescued from this worker, cancelled or finished."
-# Jobs interleave: a worker meets a chunk of each, again and again. What is known of one is some kilobytes.
-JOBS_REMEMBERED = 128
+# Jobs interleave: a worker meets a chunk of each, in turn, and a memory smaller than their number would always miss.
+# What is known of a job is some kilobytes, 65 for an hour with a keyframe every two seconds.
+JOBS_REMEMBERED = 1024
+SWEEP_EVERY_SEC = 5.0
+# Who asks for the turn a moment too early would otherwise come back a whole turn later.
+TURN_SLACK = 0.8
 OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
 
 
@@ -32,6 +38,9 @@ class Queue:
         self._worker_id = settings.worker_id
         self._lease = {"lease_seconds": settings.lease_seconds}
         self._tenant_cap = settings.tenant_max_chunks_in_work
+        self._stale_lanes: set[tuple[str, str]] = set()  # claims found their floors so; see `tend`
+        self._sweep_every_sec = min(SWEEP_EVERY_SEC, settings.lease_seconds / 2)
+        self._sweep_at = 0.0  # of the monotonic clock
         self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
         self._backoff = {
             "max_attempts": settings.max_attempts,
@@ -47,14 +56,33 @@ class Queue:
         Raises DatabaseUnavailable; ClaimLost when the job is deleted meanwhile.
         """
         full: list[str] = []
-        while (row := self._claim_chunk(deep_mode, job_id, full)) is not None:
-            if row["is_stale"]:
-                self._raise_floor(deep_mode, row["tenant"])
-            if row["max_in_work"] is None or lanes.keep_within_cap(self._database, row):
-                of_chunk = {name: row[name] for name in OF_CHUNK}
-                return ChunkClaim(**of_chunk, **self._known_of_job(row))
+        name = "claim_chunk" if job_id is None else "claim_chunk+of_job"
+        while (row := self._database.ask(name, **self._claiming(deep_mode, job_id, full))) is not None:
+            if self._keeps(row):
+                return self._chunk_claim(row)
             full.append(row["tenant"])
         return None
+
+    def _claiming(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> dict[str, Any]:
+        """What claiming.sql asks for."""
+        return {
+            "deep_mode": deep_mode,
+            "job_id": job_id,
+            "tenant_cap": self._tenant_cap,
+            "full": full,
+            "worker_id": self._worker_id,
+            **self._lease,
+        }
+
+    def _keeps(self, claimed: dict[str, Any]) -> bool:
+        """Whether the chunk's lane had room for it; else it was given back."""
+        if claimed["is_stale"]:
+            self._stale_lanes.add((claimed["deep_mode"], claimed["tenant"]))
+        return claimed["max_in_work"] is None or lanes.keep_within_cap(self._database, claimed)
+
+    def _chunk_claim(self, claimed: dict[str, Any]) -> ChunkClaim:
+        of_chunk = {name: claimed[name] for name in OF_CHUNK}
+        return ChunkClaim(**of_chunk, **self._known_of_job(claimed))
 
     def _known_of_job(self, claimed: dict[str, Any]) -> dict[str, Any]:
         """Gives the chunk back where the answer does not come: nobody else knows yet that it is claimed."""
@@ -72,23 +100,6 @@ class Queue:
             raise ClaimLost("The job was deleted.")
         probe = row.pop("probe")
         return row | {"facts": VideoFacts.model_validate(probe)}
-
-    def _claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None, full: list[str]) -> dict[str, Any] | None:
-        return self._database.ask(
-            "claim_chunk" if job_id is None else "claim_chunk+of_job",
-            deep_mode=deep_mode,
-            job_id=job_id,
-            tenant_cap=self._tenant_cap,
-            full=full,
-            worker_id=self._worker_id,
-            **self._lease,
-        )
-
-    def _raise_floor(self, deep_mode: DeepMode, tenant: str) -> None:
-        try:
-            lanes.raise_floor(self._database, deep_mode, tenant)
-        except DatabaseUnavailable as failure:  # the claim is committed: it is worked on, the next one raises the floor
-            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
 
     def heartbeat_chunk(self, claim: ChunkClaim, progress: float, last_event: Event | None = None) -> None:
         """`last_event` is what would be known of the chunk, should this worker die. Raises ClaimLost."""
@@ -111,21 +122,50 @@ class Queue:
         detector: dict[str, Any],
         bytes_read: int | None = None,
     ) -> JobStatus:
-        """Completes under the claim; returns AGGREGATING to the one who hands the job to the aggregator."""
-        row = self._database.ask(
-            "complete_chunk",
-            chunk_id=claim.chunk_id,
-            attempts=claim.attempts,
-            artifact_key=artifact_key,
-            artifact_sha256=sha256,
-            bytes_read=bytes_read,
-        )
+        """Completes under the claim; returns AGGREGATING to the one who hands the job to the aggregator.
+
+        Raises ClaimLost, DatabaseUnavailable.
+        """
+        row = self._database.ask("complete_chunk", **_finishing(claim, artifact_key, sha256, bytes_read))
         if row is None:
             raise ClaimLost(LOST)
+        return self._advance(claim, row, detector)
+
+    def complete_and_claim(
+        self,
+        claim: ChunkClaim,
+        artifact_key: str,
+        sha256: str,
+        detector: dict[str, Any],
+        bytes_read: int | None = None,
+        *,
+        deep_mode: DeepMode,
+        job_id: UUID | None = None,
+    ) -> tuple[JobStatus, ChunkClaim | None]:
+        """`complete_chunk` and `claim_chunk` in one statement, for a worker that goes on. Raises what the first does.
+
+        None for the next chunk says less than from `claim_chunk`: its tenant may only have been at its cap, or the
+        database gone in between.
+        """
+        name = "complete_and_claim" if job_id is None else "complete_and_claim+of_job"
+        finishing = _finishing(claim, artifact_key, sha256, bytes_read)
+        row = self._database.ask(name, **finishing, **self._claiming(deep_mode, job_id, []))
+        if row is None:
+            raise ClaimLost(LOST)
+        status = self._advance(claim, row, detector)
+        if row["chunk_id"] is None:
+            return status, None
         try:
-            if row["detector_unknown"]:
+            return status, self._chunk_claim(row) if self._keeps(row) else None
+        except (DatabaseUnavailable, ClaimLost) as failure:  # of the next chunk: the one in hand is completed
+            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+            return status, None
+
+    def _advance(self, claim: ChunkClaim, completed: dict[str, Any], detector: dict[str, Any]) -> JobStatus:
+        try:
+            if completed["detector_unknown"]:
                 self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
-            if row["more_queued"]:
+            if completed["more_queued"]:
                 return JobStatus.PROCESSING
             # After the commit, not before: see advance_job.sql.
             advanced = self._database.ask("advance_job", job_id=claim.job_id)
@@ -150,7 +190,7 @@ class Queue:
             if row is None:
                 raise ClaimLost("The chunk was rescued from this worker.")
             if row.status == "failed":
-                _fail_job(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
+                fail_job_of_chunk(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
             else:
                 lanes.lower_floors(connection, [row])
 
@@ -235,36 +275,34 @@ class Queue:
         with self._database.transaction() as connection:
             _guarded(connection, "release_job", **_job_guard(claim))
 
-    # Rescue
+    # Sweep
+
+    def tend(self) -> None:
+        """What every worker does between two pieces of work: raises the floors that its claims found stale, so that no
+        claim waits for that; and sweeps, when it is its turn among all workers. Raises DatabaseUnavailable."""
+        while self._stale_lanes:
+            lanes.raise_floor(self._database, *self._stale_lanes.pop())
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + self._sweep_every_sec
+        turn = {"worker_id": self._worker_id, "every_seconds": self._sweep_every_sec * TURN_SLACK}
+        if self._database.ask("take_sweep_turn", **turn) is not None:
+            self.rescue_expired()
 
     def rescue_expired(self) -> int:
-        """What every worker does now and then: takes back what dead workers held, starts aggregations that were lost,
-        and raises the floors of the claim's search. Returns how many claims were taken back."""
-        with self._database.transaction() as connection:
-            chunks = connection.execute(statement("rescue_chunks"), {**self._backoff, **self._lease}).all()
-            # In the jobs' order, so that two rescuers do not wait for each other.
-            for row in sorted(chunks, key=lambda row: str(row.job_id)):
-                if row.status == "failed" and row.job_status in (JobStatus.QUEUED, JobStatus.PROCESSING):
-                    _fail_job(connection, row.job_id, row.chunk_index, row.error_code, row.error_message, True)
-            jobs = connection.execute(statement("rescue_jobs"), self._backoff).all()
-            lanes.lower_floors(connection, [row for row in chunks if row.status == "queued"])
-        with self._database.transaction() as connection:
-            stranded = connection.execute(statement("advance_finished")).scalars().all()
-            connection.execute(statement("stop_stranded_chunks"))
-        while lanes.raise_floor(self._database):
-            continue
-        for row in chunks:
-            _warn_rescued(row, chunk_index=row.chunk_index)
-        for row in jobs:
-            _warn_rescued(row)
-        for job_id in stranded:
-            warn(Event.AGGREGATION_RETRIGGERED, job_id=str(job_id))
-        return len(chunks) + len(jobs)
+        """Sweeps now, whoever's turn it is. Returns how many claims were taken back."""
+        return sweep.rescue_expired(self._database, self._backoff, self._lease)
 
 
-def _warn_rescued(row: Any, **ids: object) -> None:
-    known = {"attempts": row.attempts, "failures": row.failures, "status": row.status}
-    warn(Event.LEASE_RESCUED, job_id=str(row.job_id), **ids, **known)
+def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: int | None) -> dict[str, Any]:
+    """What complete_chunk.sql asks for."""
+    return {
+        "chunk_id": claim.chunk_id,
+        "attempts": claim.attempts,
+        "artifact_key": artifact_key,
+        "artifact_sha256": sha256,
+        "bytes_read": bytes_read,
+    }
 
 
 def _job_guard(claim: JobClaim) -> dict[str, Any]:
@@ -275,17 +313,3 @@ def _guarded(connection: Connection, name: str, **params: Any) -> None:
     """Raises ClaimLost when the statement matched no row."""
     if connection.execute(statement(name), params).rowcount != 1:
         raise ClaimLost(LOST)
-
-
-def _fail_job(connection: Connection, job_id: UUID, chunk_index: int, code: str, message: str, retryable: bool) -> None:
-    # Queued chunks first, then the job's row: the claim locks in that order too, so neither waits for the other.
-    connection.execute(
-        statement("stop_queued_chunks"),
-        {"job_id": job_id, "error_code": "job_failed", "error_message": f"Chunk {chunk_index} failed."},
-    )
-    failed = connection.execute(
-        statement("fail_job"),
-        {"job_id": job_id, "error_code": code, "error_message": message, "error_retryable": retryable},
-    )
-    if failed.rowcount == 1:  # else it was cancelled, or another chunk was first
-        emit(Event.JOB_FAILED, job_id=str(job_id), chunk_index=chunk_index, error_code=code)

@@ -174,7 +174,13 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
             # Loaded only when needed: most aggregators never detect anything.
             try:
                 cpu_worker = ChunkWorker(
-                    queue, store, open_detector(settings), settings, deep_mode=DeepMode.CPU, only_job=options.job
+                    queue,
+                    store,
+                    open_detector(settings),
+                    settings,
+                    deep_mode=DeepMode.CPU,
+                    only_job=options.job,
+                    takes_next=False,  # planning and joining go first
                 )
             except ModelMissing as missing:
                 if options.job is not None:  # whoever started this worker waits for that job alone
@@ -190,7 +196,7 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
 
     # Whoever works for one job alone leaves the others as they are. What else is due every so often is added here.
     duties = Duties(*Janitor(database, queue, store, settings).duties()) if options.job is None else None
-    loop = WorkerLoop("analysis_worker", work_once, queue.rescue_expired, settings, has_work=has_work, duties=duties)
+    loop = WorkerLoop("analysis_worker", work_once, queue.tend, settings, has_work=has_work, duties=duties)
     try:
         return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
     except ModelMissing as missing:

@@ -30,7 +30,10 @@ from backend.workers.loop import WorkerLoop
 
 
 class ChunkWorker:
-    """Works on one chunk at a time. Bytes that several chunks of a video share are read once a process."""
+    """Works on one chunk at a time. Bytes that several chunks of a video share are read once a process.
+
+    `takes_next`: whoever finishes a chunk claims the next with the same statement, while the loop goes on.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class ChunkWorker:
         *,
         deep_mode: DeepMode = DeepMode.GPU,
         only_job: UUID | None = None,
+        takes_next: bool = True,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -48,14 +52,25 @@ class ChunkWorker:
         self._settings = settings
         self._deep_mode = deep_mode
         self._only_job = only_job
+        self._takes_next = takes_next
         self._artifacts = ChunkArtifacts(queue, store, detector, settings)
         self._cache = BlockCache()
 
     def work_once(self, loop: WorkerLoop) -> bool:
-        """Claims and works on one chunk. False when none was due. Raises Drain after giving the chunk back."""
+        """Claims and works on a chunk, and on those it gets by finishing one. False when none was due.
+
+        Raises Drain after giving the chunk in hand back.
+        """
         claim = self._queue.claim_chunk(self._deep_mode, self._only_job)
         if claim is None:
             return False
+        while claim is not None:
+            claim = self._work_on(claim, loop)
+        return True
+
+    def _work_on(self, claim: ChunkClaim, loop: WorkerLoop) -> ChunkClaim | None:
+        """The next chunk, when finishing this one brought one. What goes wrong is written under the claim."""
+        following: ChunkClaim | None = None
         ids: dict[str, object] = {
             "job_id": str(claim.job_id),
             "chunk_index": claim.chunk_index,
@@ -80,10 +95,10 @@ class ChunkWorker:
                 lambda progress: self._queue.heartbeat_chunk(claim, progress), self._settings.lease_seconds
             ) as lease,
         ):
-            self._work(claim, lease, loop)
-        return True
+            following = self._work(claim, lease, loop)
+        return following
 
-    def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
+    def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkClaim | None:
         key = artifact_key(claim.job_id, claim.chunk_index)
         sha256 = self._artifacts.adopted(claim)
         bytes_read = 0
@@ -94,10 +109,19 @@ class ChunkWorker:
             lease.check()
             sha256 = self._artifacts.store(claim, artifact)
             bytes_read = reader.bytes_fetched
+        goes_on = self._takes_next and loop.goes_on()
         lease.check()
-        status = self._queue.complete_chunk(claim, key, sha256, self._detector.describe(), bytes_read=bytes_read)
+        finished = (claim, key, sha256, self._detector.describe(), bytes_read)
+        following: ChunkClaim | None = None
+        if goes_on:
+            status, following = self._queue.complete_and_claim(
+                *finished, deep_mode=self._deep_mode, job_id=self._only_job
+            )
+        else:
+            status = self._queue.complete_chunk(*finished)
         ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts}
         emit(Event.CHUNK_COMPLETED, **ids, bytes_read=bytes_read, job_status=status)
+        return following
 
     def _analyse(self, claim: ChunkClaim, reader: RangeReader, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkArtifact:
         kind = kind_named(claim.kind)
@@ -137,7 +161,7 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
     loop = WorkerLoop(
         "gpu_chunk_worker",
         lambda: worker.work_once(loop),
-        queue.rescue_expired,
+        queue.tend,
         settings,
         has_work=lambda: queue.has_queued(DeepMode.GPU),
     )

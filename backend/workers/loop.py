@@ -1,4 +1,4 @@
-"""The loop every worker runs: protect, claim, work under a lease, finish; drain when told to stop."""
+"""The loop every worker runs: tend, protect, claim, work under a lease, finish; drain when told to stop."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from backend.workers.duties import Duties
 from backend.workers.scale_in import Unprotected, protection_of
 from backend.workers.spot import spot_watch
 
-RESCUE_EVERY_SEC = 5.0
-
 
 class WorkerLoop:
     """Calls `work_once` until told to stop. `work_once` returns whether there was anything to do.
 
-    `has_work` looks without claiming; where tasks are protected from scale-in an idle worker asks it first.
+    `tend` is called between two pieces of work, and must be quick where nothing is due. `has_work` looks without
+    claiming; where tasks are protected from scale-in an idle worker asks it first.
     `duties` run in a thread of their own. A worker that never claims needs no protection from scale-in.
     """
 
@@ -33,7 +32,7 @@ class WorkerLoop:
         self,
         name: str,
         work_once: Callable[[], bool],
-        rescue: Callable[[], int],
+        tend: Callable[[], None],
         settings: Settings,
         *,
         has_work: Callable[[], bool] = lambda: True,
@@ -42,18 +41,31 @@ class WorkerLoop:
     ) -> None:
         self._name = name
         self._work_once = work_once
-        self._rescue = rescue
+        self._tend = tend
         self._settings = settings
         self._has_work = has_work
         self._duties = duties
         self._stopper = Stopper(name, settings.drain_seconds)
         self._protection = protection_of(settings) if claims else Unprotected()
-        self._rescued_at = 0.0
+        self._once = False
 
     @property
     def is_stopping(self) -> bool:
         """No more claims; what is in hand may go on until `check_drain` says otherwise."""
         return self._stopper.is_asked
+
+    def goes_on(self) -> bool:
+        """Asked by work that is about to finish: whether it may claim the next piece with the same statement."""
+        if self._once or self.is_stopping:
+            return False
+        try:
+            self._tend()
+            return self._protection.ready(self._has_work)
+        except DatabaseUnavailable as failure:
+            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+        except Exception as failure:  # noqa: BLE001 - a fault in what all workers share must not fail this one's chunk
+            error(Event.WORKER_POLL_FAILED, exc_info=failure)
+        return False
 
     def check_drain(self) -> None:
         """Raises Drain when the work in hand must be given back. Called from within the work."""
@@ -66,6 +78,7 @@ class WorkerLoop:
 
     def run(self, *, once: bool = False, idle_exit_sec: float | None = None) -> int:
         """Returns the exit code. `once`: one piece of work, or none when none is due."""
+        self._once = once
         with self._around():
             idle_since = time.monotonic()
             while not self.is_stopping:
@@ -95,7 +108,7 @@ class WorkerLoop:
 
     def _step(self) -> bool:
         try:
-            self._rescue_sometimes()
+            self._tend()
             return self._protected_work()
         except DatabaseUnavailable as failure:
             warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
@@ -114,11 +127,6 @@ class WorkerLoop:
         worked = self._work_once()
         self._protection.note(worked)
         return worked
-
-    def _rescue_sometimes(self) -> None:
-        if time.monotonic() - self._rescued_at >= min(RESCUE_EVERY_SEC, self._settings.lease_seconds / 2):
-            self._rescue()
-            self._rescued_at = time.monotonic()
 
 
 def exit_with_parent(parent_pid: int, poll_sec: float = 1.0) -> None:

@@ -38,7 +38,7 @@ class Verb(StrEnum):
 
 _VERBS = (
     (Verb.CLAIM, re.compile(r"attempts\s*=\s*\w+\.attempts\s*\+\s*1")),
-    (Verb.HEARTBEAT, re.compile(r"lease_expires_at\s*=\s*now\(\)\s*\+")),
+    (Verb.HEARTBEAT, re.compile(r"lease_expires_at\s*=\s*now\(\)\s*\+")),  # so says a claim too
     (Verb.COMPLETE, re.compile(r"SET\s+status\s*=\s*'completed'")),
     (Verb.FINISH, re.compile(r"SET\s+status\s*=\s*'done'")),
 )
@@ -56,9 +56,11 @@ AFTER_COMMIT = {
 }
 
 
-def verb_of(sql: str) -> Verb | None:
+def verbs_of(sql: str) -> frozenset[Verb]:
+    """More than one where a worker completes a chunk and claims the next."""
     statement = _COMMENT.sub("", sql)
-    return next((verb for verb, sign in _VERBS if sign.search(statement)), None)
+    found = {verb for verb, sign in _VERBS if sign.search(statement)}
+    return frozenset(found - {Verb.HEARTBEAT} if Verb.CLAIM in found else found)
 
 
 class Messages:

@@ -23,7 +23,7 @@ from tests.chaos.points import (
     request_of,
     sql_of,
     statement_of,
-    verb_of,
+    verbs_of,
 )
 
 BLOCK_BYTES = 2**16
@@ -161,8 +161,8 @@ class PostgresLink(Link):
         super().__init__(slot, gate, proxies)
         self._sent = Messages(from_client=True)
         self._answered = Messages(from_client=False)
-        self._prepared: dict[bytes, Verb | None] = {}
-        self._verb: Verb | None = None
+        self._prepared: dict[bytes, frozenset[Verb]] = {}
+        self._verbs: frozenset[Verb] = frozenset()
         self._hits: set[Verb] = set()
         self._in_block = False
         self._executed = asyncio.Event()
@@ -173,27 +173,27 @@ class PostgresLink(Link):
                 case b"Q":
                     await self._query(sql_of(kind, message))
                 case b"P":
-                    self._prepared[statement_of(kind, message)] = verb_of(sql_of(kind, message))
+                    self._prepared[statement_of(kind, message)] = verbs_of(sql_of(kind, message))
                 case b"B":
                     await self._bind(statement_of(kind, message))
-                case b"S" if self._verb is not None and not self._in_block:
+                case b"S" if self._verbs and not self._in_block:
                     server.write(FLUSH)
                     await self._executed.wait()
                     await self._pass_gates(BEFORE_COMMIT)
             server.write(message)
 
     async def _query(self, sql: str) -> None:
-        self._verb = None
+        self._verbs = frozenset()
         if sql.startswith("COMMIT"):
             await self._pass_gates(BEFORE_COMMIT)
         elif sql.startswith("ROLLBACK"):
             self._hits.clear()
 
     async def _bind(self, statement: bytes) -> None:
-        self._verb = self._prepared.get(statement)
+        self._verbs = self._prepared.get(statement, frozenset())
         self._executed.clear()
-        if self._verb in AT_STATEMENT:
-            await self.pass_gate(AT_STATEMENT[self._verb])
+        for verb in self._verbs & set(AT_STATEMENT):
+            await self.pass_gate(AT_STATEMENT[verb])
 
     async def from_server(self, data: bytes, client: asyncio.StreamWriter) -> None:
         for kind, message in self._answered.feed(data):
@@ -212,8 +212,7 @@ class PostgresLink(Link):
             client.write(message)
 
     def _hit(self) -> None:
-        if self._verb is not None:
-            self._hits.add(self._verb)
+        self._hits |= self._verbs
 
     async def _ready(self, *, in_block: bool) -> None:
         """The client's command is over, and what it wrote is committed unless a block is open."""
@@ -223,7 +222,7 @@ class PostgresLink(Link):
             self._hits.clear()
 
     async def _pass_gates(self, points: Mapping[Verb, Point]) -> None:
-        for verb in self._hits & set(points):
+        for verb in sorted(self._hits & set(points)):  # in order, so that a seed can be replayed
             await self.pass_gate(points[verb])
 
 

@@ -36,7 +36,7 @@ class Shop:
         self.store = open_store(settings)
         self.queue = Queue(database, settings)
         self.worker = ChunkWorker(self.queue, self.store, HogDetector(), settings)
-        self.loop = WorkerLoop("test", lambda: False, self.queue.rescue_expired, settings)
+        self.loop = WorkerLoop("test", lambda: False, self.queue.tend, settings)
 
     def plan(self, source: Path, tenant: str = "default", **params: Any) -> UUID:
         job = JobService(self.database).create(

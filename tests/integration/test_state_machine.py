@@ -39,6 +39,7 @@ from tests.integration.queue.helpers import (
     TRY_AGAIN,
     assert_floor,
     complete,
+    complete_and_claim,
     finish,
     planned_job,
 )
@@ -128,19 +129,38 @@ class QueueMachine(RuleBasedStateMachine):
         if claim is None:
             assert not waiting
             return None
-        chunk = self.chunks[claim.chunk_id]
-        assert chunk in waiting
-        chunk.claimed()
-        self._hand_out(claim.chunk_id, claim.attempts)
+        self._taken(claim, waiting)
         if claim.attempts > 1:
             self._refused(ClaimLost, *self._chunk_acts(worker, replace(claim, attempts=claim.attempts - 1)).values())
         if act != "keep":
             self.use_chunk_claim(worker, claim, act)
         return claim
 
+    def _taken(self, claim: ChunkClaim, waiting: list[ChunkModel]) -> None:
+        chunk = self.chunks[claim.chunk_id]
+        assert chunk in waiting
+        chunk.claimed()
+        self._hand_out(claim.chunk_id, claim.attempts)
+
     @rule(worker=WORKERS, claim=chunk_claims, act=sampled_from(["complete", *CHUNK_ACTS]))
     def a_worker_comes_back_to_its_chunk(self, worker: int, claim: ChunkClaim, act: str) -> None:
         self.use_chunk_claim(worker, claim, act)
+
+    @rule(target=chunk_claims, worker=WORKERS, claim=chunk_claims)
+    def a_worker_goes_on_from_its_chunk(self, worker: int, claim: ChunkClaim) -> Any:
+        """It completes one and claims the next with one statement; a stale one claims nothing."""
+        chunk, queue = self.chunks[claim.chunk_id], self.queues[worker]
+        if not chunk.may("complete", claim.attempts):
+            self._refused(ClaimLost, lambda: complete_and_claim(queue, claim))
+            return multiple()
+        waiting = [other for other in self.chunks.values() if other.is_claimable]
+        _, following = complete_and_claim(queue, claim)
+        chunk.acted("complete", MAX_ATTEMPTS)
+        if following is None:
+            assert not waiting
+            return multiple()
+        self._taken(following, waiting)
+        return following
 
     def use_chunk_claim(self, worker: int, claim: ChunkClaim, act: str) -> None:
         chunk, acts = self.chunks[claim.chunk_id], self._chunk_acts(worker, claim)

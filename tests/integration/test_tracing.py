@@ -53,7 +53,7 @@ def make_film(client: object, database: Database, settings: Settings, clip: byte
     jobs, queue, store = JobService(database), Queue(database, settings), open_store(settings)
     wait_until(lambda: jobs.get(job_id).total_chunks, 30, "the plan")
     worker = ChunkWorker(queue, store, HogDetector(), settings)
-    loop = WorkerLoop("test", lambda: worker.work_once(loop), queue.rescue_expired, settings)
+    loop = WorkerLoop("test", lambda: worker.work_once(loop), queue.tend, settings)
     while worker.work_once(loop):
         pass
     assert Aggregator(database, queue, store, settings).work_once(loop)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 
 from sqlalchemy import TextClause, text
 
 VARIANT = "-- +"
+_PART = re.compile(r"-- @(\S+)")
 
 
 @cache
@@ -15,9 +17,22 @@ def statement(name: str) -> TextClause:
     """`name` is a file's; `name+variant` is with the lines that the file has behind `-- +variant`.
 
     A variant is a text of its own: a condition that is mostly off (`:x IS NULL OR …`) would spoil the prepared plan.
+    A line `-- @other` stands for the file other.sql, which two statements share; variants hold in it too. Comments are
+    left out: the driver analyses a text anew each time when it is longer than 4,096 characters.
     """
-    base, _, variant = name.partition("+")
-    lines = files(__package__).joinpath(f"{base}.sql").read_text().splitlines()
-    if variant:
-        lines = [line.replace(f"{VARIANT}{variant} ", "") for line in lines]
-    return text("\n".join(line for line in lines if VARIANT not in line))
+    base, *variants = name.split("+")
+    return text("\n".join(_lines(base, frozenset(variants))))
+
+
+def _lines(base: str, variants: frozenset[str]) -> list[str]:
+    found: list[str] = []
+    for line in files(__package__).joinpath(f"{base}.sql").read_text().splitlines():
+        for variant in variants:
+            line = line.replace(f"{VARIANT}{variant} ", "")
+        part = _PART.fullmatch(line.strip())
+        if part is not None:
+            other, *more = part[1].split("+")
+            found += _lines(other, variants | set(more))
+        elif not line.lstrip().startswith("--"):
+            found.append(line)
+    return found

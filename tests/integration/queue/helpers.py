@@ -49,6 +49,7 @@ StaleAct = Callable[[Queue, ChunkClaim], object]
 STALE_ACTS: dict[str, StaleAct] = {
     "heartbeat": lambda queue, claim: queue.heartbeat_chunk(claim, 0.9),
     "complete": lambda queue, claim: queue.complete_chunk(claim, "stale/key", "0" * 64, {"name": "stale"}),
+    "complete and claim": lambda queue, claim: complete_and_claim(queue, claim),
     "fail": lambda queue, claim: queue.fail_chunk(claim, TRY_AGAIN),
     "fail for good": lambda queue, claim: queue.fail_chunk(claim, BROKEN),
     "release": lambda queue, claim: queue.release_chunk(claim),
@@ -133,6 +134,13 @@ def job_claim_of(queue: Queue, status: JobStatus = JobStatus.AGGREGATING) -> Job
 
 def complete(queue: Queue, claim: ChunkClaim) -> JobStatus:
     return queue.complete_chunk(claim, f"chunks/{claim.chunk_index}", "a" * 64, {"name": "hog"})
+
+
+def complete_and_claim(
+    queue: Queue, claim: ChunkClaim, job_id: UUID | None = None
+) -> tuple[JobStatus, ChunkClaim | None]:
+    finished = (claim, f"chunks/{claim.chunk_index}", "a" * 64, {"name": "hog"})
+    return queue.complete_and_claim(*finished, deep_mode=DeepMode.GPU, job_id=job_id)
 
 
 def finish(queue: Queue, claim: JobClaim) -> None:

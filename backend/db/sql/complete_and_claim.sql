@@ -1,0 +1,11 @@
+-- Completes the chunk in hand and claims the next: one commit and one round trip where a busy worker would take two.
+-- Nothing is claimed by who lost the chunk in hand. Both parts see the state from before: the chunk in hand still counts
+-- against its tenant's cap, so a lane that was full by it is left to the claim that follows.
+WITH finished AS (
+-- @complete_chunk
+),
+-- @claiming+finishing
+SELECT finished.detector_unknown, finished.more_queued, claimed.id AS chunk_id, claimed.job_id, claimed.attempts,
+       claimed.chunk_index, claimed.start_pts, claimed.end_pts, claimed.deep_mode, claimed.tenant,
+       claimed.max_in_work, claimed.is_stale
+FROM finished LEFT JOIN claimed ON true
