@@ -3,10 +3,10 @@
 Every figure is of one PostgreSQL server with fsync and synchronous_commit on, in this run, the systems in short bouts
 in turn. A worker is a process with one connection that claims and finishes; a claim's latency is the whole call, in
 Python. `offered` is 200 claims/s by 32 workers at fixed times. `hot` is as fast as they can: ours then finishes a chunk
-and claims the next with one call, and that is its latency. The states: an empty table, a million finished rows, a
-transaction held open from the start of a minute's load, and after churn. PYTHON is an interpreter that has
-procrastinate and pgqueuer (pip install procrastinate 'pgqueuer[psycopg]'); without one the peers are left out. Asserts
-nothing.
+and claims the next with one call, and that is its latency. The states: an empty table, a million finished rows (in a
+database of its own), a transaction held open from the start of a minute's load, and after churn. PYTHON is an
+interpreter that has procrastinate and pgqueuer (pip install procrastinate 'pgqueuer[psycopg]'); without one the peers
+are left out. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class System(Protocol):
 class Ours:
     name, table = "framefleet", "video_analysis_chunks"
 
-    def __init__(self, server_url: str) -> None:
-        self.url = new_database(server_url, "ours")
+    def __init__(self, server_url: str, database: str = "ours") -> None:
+        self.url = new_database(server_url, database)
 
     def offered(self, seconds: float) -> Measured:
         load_queued(self.url, int(OFFERED_PER_SEC * seconds) + 2000)
@@ -141,25 +141,26 @@ def main() -> None:
             shown = connection.execute("SELECT version(), current_setting('synchronous_commit')").fetchone()
         console.print(f"{shown} {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         console.print(f"{'system':15}{'state':24}{'load, workers':16}{'claims/s':>9}{'p50 ms':>9}{'p95':>9}{'p99':>9}")
-        ours = Ours(server.url)
         peers = [Peer(server.url, peer, options.peers) for peer in PEERS] if options.peers else []
-        for row in rows(ours, peers, sizes):
+        for row in rows(server.url, peers, sizes):
             show(*row)
         ratio = heartbeat_hot_ratio(new_database(server.url, "hot_ratio"))
         console.print(f"heartbeats that rewrote their row in place (HOT): {ratio:.1%}")
 
 
-def rows(ours: Ours, peers: list[Peer], sizes: Sizes) -> Iterator[Row]:
+def rows(server_url: str, peers: list[Peer], sizes: Sizes) -> Iterator[Row]:
     """(system, state, load, what was measured), in the order in which the states follow one another."""
+    ours = Ours(server_url)
     systems = [ours, *peers]
     yield from bouts(systems, sizes.bouts, "empty", OFFERED, lambda system, n: system.offered(sizes.offered_sec / n))
     for workers in HOT_WORKERS:
         yield from _hot(systems, "empty", workers, sizes)
-    load_finished(ours.url, sizes.finished)
+    full = Ours(server_url, "ours_full")
+    load_finished(full.url, sizes.finished)
     state = f"{sizes.finished:,} finished"
-    yield ours.name, state, OFFERED, ours.offered(sizes.offered_sec)
+    yield full.name, state, OFFERED, full.offered(sizes.offered_sec)
     for workers in HOT_WORKERS:
-        yield from _hot([ours], state, workers, sizes)
+        yield from _hot([full], state, workers, sizes)
     with ExitStack() as held:
         for system in systems:
             held.enter_context(held_open(system.url, system.table))
@@ -212,6 +213,7 @@ def _worker(answers: Any, ready: Any, url: str, number: int, seconds: float, per
     latencies: list[float] = []
     for _ in range(WARM_UP):
         _finish(queue, _claimed(queue.claim_chunk(DeepMode.GPU)))
+    queue.rescue_expired()
     in_hand = _claimed(queue.claim_chunk(DeepMode.GPU)) if per_sec is None else None
     ready.wait()
     for _ in schedule(time.time(), seconds, per_sec, number):
@@ -226,6 +228,7 @@ def _worker(answers: Any, ready: Any, url: str, number: int, seconds: float, per
         queue.tend()
     if in_hand is not None:
         _finish(queue, in_hand)
+    ready.wait()  # 32 processes that end would be in the last claims' way
     answers.put(latencies)
 
 

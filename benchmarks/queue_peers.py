@@ -102,7 +102,9 @@ async def one_worker(ready: Any, peer: str, url: str, number: int, seconds: floa
     for _ in range(WARM_UP):
         await queue.step()
     ready.wait()
-    return await work(queue.step, number, time.time(), seconds, per_sec)
+    latencies = await work(queue.step, number, time.time(), seconds, per_sec)
+    ready.wait()
+    return latencies
 
 
 def answer(answers: Any, *arguments: Any) -> None:

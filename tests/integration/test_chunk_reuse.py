@@ -98,6 +98,19 @@ def test_a_second_job_on_the_same_source_reads_nothing_of_it(
     assert adopted(said) == 2
 
 
+def test_a_worker_claims_the_next_chunk_with_the_completion_of_the_last(
+    shop: Shop, clip: Path, said: list[Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = Database.ask
+    monkeypatch.setattr(Database, "ask", lambda self, name, **params: asked.append(name) or ask(self, name, **params))
+    shop.detect(shop.plan(clip))
+    claims = [name for name in asked if "claim" in name or name == "complete_chunk"]
+    assert claims == ["claim_job", "claim_chunk", "complete_and_claim", "complete_and_claim", "claim_chunk"]
+    events = [each.event for each in said if each.event in ("chunk_claimed", "chunk_completed")]
+    assert events == ["chunk_claimed", "chunk_completed"] * 2
+
+
 @pytest.mark.parametrize(
     ("params", "tenant"), [({"conf": 0.4}, "default"), ({}, "somebody else")], ids=["other detection", "another tenant"]
 )
