@@ -173,5 +173,5 @@ def _unavailable(error: Any) -> DatabaseUnavailable:
     if isinstance(cause, psycopg.ProgrammingError):
         if cause.sqlstate != UNDEFINED_TABLE:
             raise error  # a fault of ours, with its trace
-        return DatabaseUnavailable("The database has no tables of framefleet yet: run `alembic upgrade head`.")
+        return DatabaseUnavailable("The database lacks a table of this version: run `alembic upgrade head`.")
     return DatabaseUnavailable(f"The database does not answer ({type(cause).__name__}). Check DATABASE_URL.")

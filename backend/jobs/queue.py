@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
-from backend.events import Event, warn
+from backend.events import Event, error, warn
 from backend.jobs import lanes, sweep
 from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.failure import fail_job_of_chunk
@@ -24,11 +25,13 @@ from backend.states import DeepMode, JobStatus, Stage
 
 LOST = "The claim was lost: rescued from this worker, cancelled or finished."
 # Jobs interleave: a worker meets a chunk of each, in turn, and a memory smaller than their number would always miss.
-# What is known of a job is some kilobytes, 65 for an hour with a keyframe every two seconds.
+# What is known of a job is a kilobyte or two.
 JOBS_REMEMBERED = 1024
 SWEEP_EVERY_SEC = 5.0
 # Who asks for the turn a moment too early would otherwise come back a whole turn later.
 TURN_SLACK = 0.8
+# A worker whose sweep failed leaves this many turns to the others, or it would take each as it comes.
+TURNS_LEFT_TO_OTHERS = (2.0, 6.0)
 OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
 
 
@@ -144,8 +147,8 @@ class Queue:
     ) -> tuple[JobStatus, ChunkClaim | None]:
         """`complete_chunk` and `claim_chunk` in one statement, for a worker that goes on. Raises what the first does.
 
-        None for the next chunk says less than from `claim_chunk`: its tenant may only have been at its cap, or the
-        database gone in between.
+        None for the next chunk says less than from `claim_chunk`: others may have taken the tenant's last free place,
+        or the database be gone in between.
         """
         name = "complete_and_claim" if job_id is None else "complete_and_claim+of_job"
         finishing = _finishing(claim, artifact_key, sha256, bytes_read)
@@ -157,9 +160,11 @@ class Queue:
             return status, None
         try:
             return status, self._chunk_claim(row) if self._keeps(row) else None
-        except (DatabaseUnavailable, ClaimLost) as failure:  # of the next chunk: the one in hand is completed
+        except FramefleetError as failure:  # of the next chunk: the one in hand is completed
             warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
-            return status, None
+        except Exception as failure:  # noqa: BLE001 - as above; the next one is left to its lease, which counts
+            error(Event.WORKER_POLL_FAILED, exc_info=failure)
+        return status, None
 
     def _advance(self, claim: ChunkClaim, completed: dict[str, Any], detector: dict[str, Any]) -> JobStatus:
         try:
@@ -278,16 +283,21 @@ class Queue:
     # Sweep
 
     def tend(self) -> None:
-        """What every worker does between two pieces of work: raises the floors that its claims found stale, so that no
-        claim waits for that; and sweeps, when it is its turn among all workers. Raises DatabaseUnavailable."""
+        """What every worker does beside its work: raises the floors that its claims found stale, so that no claim waits
+        for that; and sweeps, when it is its turn among all workers. Raises DatabaseUnavailable."""
         while self._stale_lanes:
             lanes.raise_floor(self._database, *self._stale_lanes.pop())
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + self._sweep_every_sec
         turn = {"worker_id": self._worker_id, "every_seconds": self._sweep_every_sec * TURN_SLACK}
-        if self._database.ask("take_sweep_turn", **turn) is not None:
+        if self._database.ask("take_sweep_turn", **turn) is None:
+            return
+        try:
             self.rescue_expired()
+        except Exception:
+            self._sweep_at += self._sweep_every_sec * random.uniform(*TURNS_LEFT_TO_OTHERS)
+            raise
 
     def rescue_expired(self) -> int:
         """Sweeps now, whoever's turn it is. Returns how many claims were taken back."""

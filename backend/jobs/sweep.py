@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from backend.events import Event, warn
 from backend.jobs import lanes
 from backend.jobs.failure import fail_job_of_chunk
 from backend.states import JobStatus
+
+# For thousands of lanes the looks of one sweep could take longer than until the first lane is due again.
+FLOORS_SEC = 1.0
 
 
 def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mapping[str, Any]) -> int:
@@ -28,7 +32,8 @@ def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mappin
     with database.transaction() as connection:
         stranded = connection.execute(statement("advance_finished")).scalars().all()
         connection.execute(statement("stop_stranded_chunks"))
-    while lanes.raise_floor(database):
+    until = time.monotonic() + FLOORS_SEC
+    while lanes.raise_floor(database) and time.monotonic() < until:
         continue
     for row in chunks:
         _warn_rescued(row, chunk_index=row.chunk_index)

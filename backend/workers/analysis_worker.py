@@ -36,7 +36,6 @@ from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.chunk_artifacts import JSON_TYPE
-from backend.workers.duties import Duties
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.janitor import Janitor
 from backend.workers.leftovers import work_folder
@@ -195,7 +194,7 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
         return waiting is not None or queue.has_queued(DeepMode.CPU)
 
     # Whoever works for one job alone leaves the others as they are. What else is due every so often is added here.
-    duties = Duties(*Janitor(database, queue, store, settings).duties()) if options.job is None else None
+    duties = Janitor(database, queue, store, settings).duties() if options.job is None else []
     loop = WorkerLoop("analysis_worker", work_once, queue.tend, settings, has_work=has_work, duties=duties)
     try:
         return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)

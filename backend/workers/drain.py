@@ -86,6 +86,12 @@ class Stopper:
             with self._lock:
                 self._release = None
 
+    def let_go(self) -> None:
+        """What is held is about to be finished by a statement that may bring the next piece: a forced end in between
+        would give back the finished one, and leave the next to its lease. It waits for the next `holding` instead."""
+        with self._lock:
+            self._release = None
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """SIGTERM and SIGINT ask. Main thread only.

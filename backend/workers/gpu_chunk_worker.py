@@ -114,6 +114,7 @@ class ChunkWorker:
         finished = (claim, key, sha256, self._detector.describe(), bytes_read)
         following: ChunkClaim | None = None
         if goes_on:
+            loop.let_go()
             status, following = self._queue.complete_and_claim(
                 *finished, deep_mode=self._deep_mode, job_id=self._only_job
             )

@@ -18,11 +18,10 @@ from backend.jobs.retention import Retention
 from backend.settings import Settings
 from backend.storage.base import ObjectStore
 from backend.workers import command
-from backend.workers.duties import Duties, Duty
+from backend.workers.duties import Duty
 from backend.workers.leftovers import remove_leftovers
 from backend.workers.loop import WorkerLoop
 
-TEND_EVERY_SEC = 1.0
 REPORT_EVERY_SEC = 60.0
 RETENTION_EVERY_SEC = 600.0
 LEFTOVERS_EVERY_SEC = 3600.0
@@ -60,7 +59,6 @@ class Janitor:
         lists_bucket = Duty("orphans", _spread(ORPHANS_EVERY_SEC), retention.delete_orphans)
         lists_bucket.delay(random.uniform(0.1, 1.0) * ORPHANS_EVERY_SEC)
         return [
-            Duty("tend", TEND_EVERY_SEC, self._queue.tend),
             Duty("oldest_transaction", REPORT_EVERY_SEC, self.report_oldest_transaction),
             Duty("uploads", _spread(RETENTION_EVERY_SEC), retention.expire_uploads),
             Duty("retention", _spread(RETENTION_EVERY_SEC), retention.delete_expired),
@@ -104,8 +102,7 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
     if options.once:
         janitor.sweep()
         return 0
-    duties = Duties(*janitor.duties())
-    loop = WorkerLoop("janitor", lambda: False, queue.tend, settings, claims=False, duties=duties)
+    loop = WorkerLoop("janitor", lambda: False, queue.tend, settings, claims=False, duties=janitor.duties())
     return loop.run(idle_exit_sec=options.idle_exit_sec)
 
 

@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from backend.errors import DatabaseUnavailable, ModelMissing
@@ -15,17 +15,19 @@ from backend.events import Event, emit, error, warn
 from backend.jobs.outcome import Drain
 from backend.settings import Settings
 from backend.workers.drain import Stopper
-from backend.workers.duties import Duties
+from backend.workers.duties import Duties, Duty
 from backend.workers.scale_in import Unprotected, protection_of
 from backend.workers.spot import spot_watch
+
+TEND_EVERY_SEC = 1.0
 
 
 class WorkerLoop:
     """Calls `work_once` until told to stop. `work_once` returns whether there was anything to do.
 
-    `tend` is called between two pieces of work, and must be quick where nothing is due. `has_work` looks without
-    claiming; where tasks are protected from scale-in an idle worker asks it first.
-    `duties` run in a thread of their own. A worker that never claims needs no protection from scale-in.
+    `tend` is called before every claim, and in a thread of its own while the work goes on; it must be quick where
+    nothing is due. So are `duties`, in that thread. `has_work` looks without claiming; where tasks are protected from
+    scale-in an idle worker asks it first. A worker that never claims needs no protection from scale-in.
     """
 
     def __init__(
@@ -37,17 +39,18 @@ class WorkerLoop:
         *,
         has_work: Callable[[], bool] = lambda: True,
         claims: bool = True,
-        duties: Duties | None = None,
+        duties: Sequence[Duty] = (),
     ) -> None:
         self._name = name
         self._work_once = work_once
         self._tend = tend
         self._settings = settings
         self._has_work = has_work
-        self._duties = duties
+        self._duties = Duties(Duty("tend", TEND_EVERY_SEC, tend), *duties)
         self._stopper = Stopper(name, settings.drain_seconds)
         self._protection = protection_of(settings) if claims else Unprotected()
         self._once = False
+        self._idle_since = time.monotonic()
 
     @property
     def is_stopping(self) -> bool:
@@ -56,16 +59,15 @@ class WorkerLoop:
 
     def goes_on(self) -> bool:
         """Asked by work that is about to finish: whether it may claim the next piece with the same statement."""
+        self._idle_since = time.monotonic()
         if self._once or self.is_stopping:
             return False
         try:
-            self._tend()
-            return self._protection.ready(self._has_work)
+            is_ready = self._protection.ready(self._has_work)
         except DatabaseUnavailable as failure:
             warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
-        except Exception as failure:  # noqa: BLE001 - a fault in what all workers share must not fail this one's chunk
-            error(Event.WORKER_POLL_FAILED, exc_info=failure)
-        return False
+            return False
+        return is_ready and not self.is_stopping  # the agent may have taken its time
 
     def check_drain(self) -> None:
         """Raises Drain when the work in hand must be given back. Called from within the work."""
@@ -76,18 +78,22 @@ class WorkerLoop:
         """Around the work of a claim: `release` gives it back when the work itself does not get to do so."""
         return self._stopper.holding(release)
 
+    def let_go(self) -> None:
+        """Just before a statement that finishes the work in hand and claims the next."""
+        self._stopper.let_go()
+
     def run(self, *, once: bool = False, idle_exit_sec: float | None = None) -> int:
         """Returns the exit code. `once`: one piece of work, or none when none is due."""
         self._once = once
         with self._around():
-            idle_since = time.monotonic()
+            self._idle_since = time.monotonic()
             while not self.is_stopping:
                 worked = self._step()
                 if worked:
-                    idle_since = time.monotonic()
+                    self._idle_since = time.monotonic()
                 if once:
                     break
-                if idle_exit_sec is not None and time.monotonic() - idle_since >= idle_exit_sec:
+                if idle_exit_sec is not None and time.monotonic() - self._idle_since >= idle_exit_sec:
                     break
                 if not worked:
                     # Spread, so that a fleet does not ask in step.
@@ -99,8 +105,7 @@ class WorkerLoop:
         with ExitStack() as stack:
             stack.enter_context(self._stopper.listening())
             stack.enter_context(spot_watch(self._settings, self._stopper.ask))
-            if self._duties is not None:
-                stack.enter_context(self._duties.in_background())
+            stack.enter_context(self._duties.in_background())
             stack.callback(self._protection.drop)
             emit(Event.WORKER_STARTED, worker=self._name, worker_id=self._settings.worker_id, pid=os.getpid())
             yield

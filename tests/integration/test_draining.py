@@ -52,6 +52,36 @@ loop.run()
 """
 
 
+GOING_ON_WORKER = """
+import threading
+import time
+from backend.settings import get_settings
+from backend.workers.loop import WorkerLoop
+
+def work_once():
+    with loop.holding(lambda: print("released the finished one", flush=True)):
+        loop.let_go()
+        print("finishing", flush=True)
+        time.sleep(2.5)  # as a statement that waits for a lock
+    with loop.holding(lambda: print("released the next one", flush=True)):
+        threading.Event().wait()
+
+loop = WorkerLoop("going on", work_once, lambda: None, get_settings())
+loop.run()
+"""
+
+
+def test_a_second_sigterm_in_the_middle_of_finish_and_claim_releases_what_it_brings() -> None:
+    with subprocess.Popen([sys.executable, "-c", GOING_ON_WORKER], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "finishing\n"
+        worker.terminate()
+        time.sleep(0.1)  # two signals at once are one
+        worker.terminate()
+        assert worker.wait(timeout=20) == 0
+        assert worker.stdout.read() == "released the next one\n"
+
+
 def test_a_second_sigterm_releases_the_claim_of_work_that_never_looks_up(
     database: Database, settings: Settings, tmp_path: Path
 ) -> None:

@@ -1,10 +1,9 @@
-"""Whether work that is about to finish may claim the next piece with the same statement."""
+"""Whether work that is about to finish may claim the next piece with the same statement, and what goes on beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
+import threading
+import time
 
 from backend.errors import DatabaseUnavailable
 from backend.settings import Settings
@@ -15,49 +14,23 @@ from tests.loopback import Agent, loopback, refusal
 QUICK = Settings(poll_seconds=0.01)
 
 
-def asked_in_work(tend: Callable[[], object], *, once: bool = False) -> tuple[bool, int]:
-    """What the loop said to its first piece of work, and how often it had tended by then."""
-    tended: list[bool] = []
+def answer_to_first_work(*, once: bool = False) -> bool:
     answers: list[bool] = []
 
-    def count() -> None:
-        tended.append(True)
-        if len(tended) > 1:  # the first is before the claim
-            tend()
-
     def work_once() -> bool:
-        if not answers:
-            answers.append(loop.goes_on())
-            return True
-        return False
+        if answers:
+            return False
+        answers.append(loop.goes_on())
+        return True
 
-    loop = WorkerLoop("test", work_once, count, QUICK)
+    loop = WorkerLoop("test", work_once, lambda: None, QUICK)
     loop.run(once=once, idle_exit_sec=0.05)
-    return answers[0], len(tended)
+    return answers[0]
 
 
-def test_a_worker_goes_on_and_tends_in_between() -> None:
-    goes_on, tended = asked_in_work(lambda: None)
-    assert goes_on
-    assert tended >= 2
-
-
-def test_a_worker_that_is_to_do_one_piece_does_not_go_on() -> None:
-    assert asked_in_work(lambda: None, once=True) == (False, 1)
-
-
-@pytest.mark.parametrize("failure", [DatabaseUnavailable("gone"), RuntimeError("a bug")], ids=["database", "bug"])
-def test_what_goes_wrong_in_tending_does_not_touch_the_work_in_hand(failure: Exception, said: list[Said]) -> None:
-    raised: list[bool] = []
-
-    def fail_once() -> None:
-        if not raised:
-            raised.append(True)
-            raise failure
-
-    goes_on, _ = asked_in_work(fail_once)
-    assert not goes_on
-    assert "worker_poll_failed" in [each.event for each in said]
+def test_a_worker_goes_on_unless_it_is_to_do_one_piece() -> None:
+    assert answer_to_first_work()
+    assert not answer_to_first_work(once=True)
 
 
 def test_a_worker_that_is_asked_to_stop_does_not_go_on() -> None:
@@ -73,6 +46,14 @@ def test_a_worker_that_is_asked_to_stop_does_not_go_on() -> None:
     assert answers == [False]
 
 
+def test_a_worker_that_is_asked_to_stop_while_it_asks_for_protection_does_not_go_on() -> None:
+    agent = Agent()
+    with loopback(agent) as address:
+        loop = WorkerLoop("test", lambda: True, lambda: None, Settings(ecs_agent_uri=f"{address}/api"))
+        agent.note = lambda: loop._stopper.ask("test")
+        assert not loop.goes_on()
+
+
 def test_a_worker_without_protection_from_scale_in_does_not_go_on() -> None:
     agent = Agent()
     with loopback(agent) as address:
@@ -81,3 +62,49 @@ def test_a_worker_without_protection_from_scale_in_does_not_go_on() -> None:
         loop._protection.drop()
         agent.reply = refusal("DEPLOYMENT_BLOCKED")
         assert not loop.goes_on()
+
+
+def test_a_database_that_is_away_does_not_touch_the_work_in_hand(said: list[Said]) -> None:
+    agent = Agent()
+
+    def has_work() -> bool:
+        raise DatabaseUnavailable("gone")
+
+    with loopback(agent) as address:
+        settings = Settings(ecs_agent_uri=f"{address}/api")
+        assert not WorkerLoop("test", lambda: True, lambda: None, settings, has_work=has_work).goes_on()
+    assert [each.event for each in said] == ["worker_poll_failed"]
+
+
+def test_a_worker_tends_while_its_work_goes_on_for_long() -> None:
+    tended_in_work = threading.Event()
+    in_work = threading.Event()
+
+    def tend() -> None:
+        if in_work.is_set():
+            tended_in_work.set()
+
+    def work_once() -> bool:
+        in_work.set()
+        assert tended_in_work.wait(timeout=10)
+        return True
+
+    WorkerLoop("test", work_once, tend, QUICK).run(once=True)
+    assert tended_in_work.is_set()
+
+
+def test_work_that_went_on_for_long_is_not_idleness() -> None:
+    """A chain of pieces that ends in trouble: the worker has just worked."""
+    calls: list[float] = []
+
+    def work_once() -> bool:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            time.sleep(0.3)
+            loop.goes_on()
+            raise DatabaseUnavailable("gone")
+        return False
+
+    loop = WorkerLoop("test", work_once, lambda: None, QUICK)
+    loop.run(idle_exit_sec=0.2)
+    assert len(calls) > 1

@@ -17,8 +17,8 @@ def statement(name: str) -> TextClause:
     """`name` is a file's; `name+variant` is with the lines that the file has behind `-- +variant`.
 
     A variant is a text of its own: a condition that is mostly off (`:x IS NULL OR …`) would spoil the prepared plan.
-    A line `-- @other` stands for the file other.sql, which two statements share; variants hold in it too. Comments are
-    left out: the driver analyses a text anew each time when it is longer than 4,096 characters.
+    A line `-- @other` stands for the file other.sql, which two statements share; variants hold in it too. Comments and
+    indents are left out: the driver analyses a text anew each time when it is longer than 4,096 characters.
     """
     base, *variants = name.split("+")
     return text("\n".join(_lines(base, frozenset(variants))))
@@ -26,7 +26,8 @@ def statement(name: str) -> TextClause:
 
 def _lines(base: str, variants: frozenset[str]) -> list[str]:
     found: list[str] = []
-    for line in files(__package__).joinpath(f"{base}.sql").read_text().splitlines():
+    for whole in files(__package__).joinpath(f"{base}.sql").read_text().splitlines():
+        line = whole
         for variant in variants:
             line = line.replace(f"{VARIANT}{variant} ", "")
         part = _PART.fullmatch(line.strip())
@@ -34,5 +35,5 @@ def _lines(base: str, variants: frozenset[str]) -> list[str]:
             other, *more = part[1].split("+")
             found += _lines(other, variants | set(more))
         elif not line.lstrip().startswith("--"):
-            found.append(line)
+            found.append(line.strip())
     return found

@@ -41,7 +41,9 @@ candidate AS (
                FROM video_analysis_jobs j WHERE j.id = c.job_id)
           AND (heads.max_in_work IS NULL OR heads.max_in_work > (
                SELECT count(*) FROM video_analysis_chunks w
-               WHERE w.deep_mode = heads.deep_mode AND w.tenant = heads.tenant AND w.status = 'processing'))
+               WHERE w.deep_mode = heads.deep_mode AND w.tenant = heads.tenant AND w.status = 'processing'
+               -- +finishing AND w.id <> :chunk_id
+              ))
         ORDER BY c.claim_rank, c.id
         LIMIT 1
         FOR UPDATE SKIP LOCKED

@@ -1,6 +1,6 @@
 -- Completes the chunk in hand and claims the next: one commit and one round trip where a busy worker would take two.
--- Nothing is claimed by who lost the chunk in hand. Both parts see the state from before: the chunk in hand still counts
--- against its tenant's cap, so a lane that was full by it is left to the claim that follows.
+-- Nothing is claimed by who lost the chunk in hand. Both parts see the state from before, in which the chunk in hand is
+-- still in work: it does not count against its tenant's cap.
 WITH finished AS (
 -- @complete_chunk
 ),

@@ -17,6 +17,7 @@ from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
+from tests.conftest import Said
 from tests.integration.queue.helpers import (
     assert_consistent,
     chunk_row,
@@ -117,6 +118,17 @@ def test_a_next_chunk_whose_job_cannot_be_asked_for_is_given_back_and_the_comple
     assert claim_of(queue).job_id == second
 
 
+def test_a_fault_in_what_is_known_of_the_next_job_is_not_the_finished_chunks(
+    database: Database, queue: Queue, said: list[Said]
+) -> None:
+    """As in a rolling deployment whose newer planner writes what this worker does not know."""
+    first, second = planned_job(database, 1), planned_job(database, 1)
+    sql(database, "UPDATE video_analysis_jobs SET probe = probe || '{\"new\": 1}' WHERE id = :id", id=second)
+    assert complete_and_claim(queue, claim_of(queue)) == (JobStatus.AGGREGATING, None)
+    assert (statuses(database, first), statuses(database, second)) == (["completed"], ["processing"])
+    assert "worker_poll_failed" in [each.event for each in said]
+
+
 @pytest.fixture
 def capped(database: Database, settings: Settings) -> Callable[[str, int], Queue]:
     return lambda name, cap: Queue(
@@ -124,16 +136,28 @@ def capped(database: Database, settings: Settings) -> Callable[[str, int], Queue
     )
 
 
-def test_a_lane_that_is_full_by_the_chunk_in_hand_is_left_to_the_next_claim(
+def test_the_chunk_in_hand_does_not_fill_its_lane_for_the_next(
     database: Database, capped: Callable[[str, int], Queue]
 ) -> None:
+    """Else a worker would pass over an urgent lane that is full only because of what it holds itself."""
     queue = capped("w", 1)
-    planned_job(database, 2, tenant="a")
-    assert complete_and_claim(queue, claim_of(queue)) == (JobStatus.PROCESSING, None)
-    in_hand = claim_of(queue)
-    planned_job(database, 1, tenant="b")
-    _, following = complete_and_claim(queue, in_hand)
-    assert following is not None and chunk_row(database, following)["tenant"] == "b"
+    urgent = planned_job(database, 4, tenant="a", priority=9)
+    planned_job(database, 4, tenant="b")
+    claim: ChunkClaim | None = claim_of(queue)
+    order = []
+    while claim is not None:
+        order.append(claim.job_id == urgent)
+        _, claim = complete_and_claim(queue, claim)
+    assert order == [True] * 4 + [False] * 4
+
+
+def test_a_lane_that_others_fill_is_left_alone(database: Database, capped: Callable[[str, int], Queue]) -> None:
+    queue, other = capped("w", 2), capped("x", 2)
+    planned_job(database, 9, tenant="a")
+    claim_of(other), claim_of(other)
+    b = planned_job(database, 1, tenant="b")
+    _, following = complete_and_claim(queue, claim_of(queue, b))
+    assert following is None
 
 
 def test_workers_that_go_on_at_once_never_hold_more_than_the_cap(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
 from backend.jobs.queue import Queue
 from backend.settings import Settings
 from tests.integration.queue.helpers import chunk_row, claim_of, expire_chunk, planned_job, sql, together
@@ -75,3 +77,25 @@ def test_a_worker_alone_sweeps_at_every_turn_of_its_own(
     alone._sweep_at = 0.0  # as after five seconds
     alone.tend()
     assert chunk_row(database, claim)["status"] == "queued"
+
+
+def test_a_worker_whose_sweep_fails_leaves_the_next_turns_to_others(
+    database: Database, worker: Callable[[str], Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick, healthy = worker("sick"), worker("healthy")
+    planned_job(database, 1)
+    claim = claim_of(healthy)
+    expire_chunk(database, claim)
+    with monkeypatch.context() as patched, pytest.raises(DatabaseUnavailable):
+        patched.setattr(Queue, "rescue_expired", fails)
+        sick.tend()
+    assert sick._sweep_at - time.monotonic() > 2 * sick._sweep_every_sec
+    shift_clock(database, "-5 seconds")
+    sick.tend()
+    assert chunk_row(database, claim)["status"] == "processing"
+    healthy.tend()
+    assert chunk_row(database, claim)["status"] == "queued"
+
+
+def fails(queue: Queue) -> int:
+    raise DatabaseUnavailable("gone")
