@@ -55,8 +55,11 @@ loop.run()
 GOING_ON_WORKER = """
 import threading
 import time
+from backend import events
 from backend.settings import get_settings
 from backend.workers.loop import WorkerLoop
+
+events.configure()
 
 def work_once():
     with loop.holding(lambda: print("released the finished one", flush=True)):
