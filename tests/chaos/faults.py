@@ -83,6 +83,7 @@ class Traps:
         self._slots = {slot.name: slot for slot in slots}
         self._armed: dict[str, Strike] = {}
         self._striking: set[str] = set()
+        self._frozen: set[str] = set()  # modules of which a worker is frozen
         self._world = world
         self._rng = rng
         self._turn = threading.Lock()
@@ -117,6 +118,10 @@ class Traps:
             strike = self._armed.get(name)
             if strike is None or strike.point is not point:
                 return None
+            if strike.deed is Deed.FREEZE and strike.module in self._frozen:
+                return None  # somebody must be left who takes over: at its next chance
+            if strike.deed is Deed.FREEZE:
+                self._frozen.add(strike.module)
             self._striking.add(name)
             return self._armed.pop(name)
 
@@ -124,6 +129,8 @@ class Traps:
         try:
             return self._deed(slot, strike)
         finally:
+            if strike.deed is Deed.FREEZE:
+                self._frozen.discard(strike.module)
             self._striking.discard(slot.name)
 
     def _deed(self, slot: Slot, strike: Strike) -> bool:
