@@ -285,8 +285,9 @@ class Queue:
     def tend(self) -> None:
         """What every worker does beside its work: raises the floors that its claims found stale, so that no claim waits
         for that; and sweeps, when it is its turn among all workers. Raises DatabaseUnavailable."""
-        while self._stale_lanes:
-            lanes.raise_floor(self._database, *self._stale_lanes.pop())
+        for lane in tuple(self._stale_lanes):  # another thread may tend or claim meanwhile
+            self._stale_lanes.discard(lane)
+            lanes.raise_floor(self._database, *lane)
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + self._sweep_every_sec
