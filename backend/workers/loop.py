@@ -25,9 +25,9 @@ TEND_EVERY_SEC = 1.0
 class WorkerLoop:
     """Calls `work_once` until told to stop. `work_once` returns whether there was anything to do.
 
-    `tend` is called before every claim, and in a thread of its own while the work goes on; it must be quick where
-    nothing is due. So are `duties`, in that thread. `has_work` looks without claiming; where tasks are protected from
-    scale-in an idle worker asks it first. A worker that never claims needs no protection from scale-in.
+    `tend` is called before every claim, and in a thread beside the work; it must be quick where nothing is due.
+    `duties` run in that thread too. `has_work` looks without claiming; where tasks are protected from scale-in an idle
+    worker asks it first. A worker that never claims needs no protection from scale-in.
     """
 
     def __init__(
