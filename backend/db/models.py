@@ -24,15 +24,22 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import DOMAIN, JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    return CheckConstraint(_is_one_of(column, values), name=f"{column}_known")
+
+
+def _is_one_of(column: str, values: type[StrEnum]) -> str:
     allowed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
+    return f"{column} IN ({allowed})"
+
+
+CHUNK_STATUS = DOMAIN("chunk_status", Text(), constraint_name="status_known", check=_is_one_of("VALUE", ChunkStatus))
 
 
 class Base(DeclarativeBase):
@@ -152,7 +159,7 @@ class Chunk(Base):
     end_sec: Mapped[float]
     start_pts: Mapped[int] = mapped_column(BigInteger)
     end_pts: Mapped[int] = mapped_column(BigInteger)  # exclusive
-    status: Mapped[str] = mapped_column(server_default=ChunkStatus.QUEUED.value)
+    status: Mapped[str] = mapped_column(CHUNK_STATUS, server_default=ChunkStatus.QUEUED.value)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # the fence: rises on every claim, never falls
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
@@ -171,9 +178,8 @@ class Chunk(Base):
     completed_at: Mapped[datetime | None]
 
     __table_args__ = (
-        # Every check is parsed anew in every update. The mode is known because the lane's is (the foreign key).
-        one_of("status", ChunkStatus),
-        CheckConstraint("end_pts > start_pts", name="interval_not_empty"),
+        # No checks: each is parsed and planned anew in every update, a domain's are not. The mode is known because the
+        # lane's is (the foreign key).
         UniqueConstraint("job_id", "phase", "chunk_index", name="uq_chunks_position"),
         ForeignKeyConstraint(["deep_mode", "tenant"], ["queue_lanes.deep_mode", "queue_lanes.tenant"]),
         # The claim's order, a lane at a time. Nothing that a heartbeat changes is in any index.

@@ -151,7 +151,6 @@ def test_alembic_commands_that_run_at_once_all_succeed(empty: Database, empty_ur
         (JOBS, "status", JobStatus),
         (JOBS, "stage", Stage),
         (JOBS, "deep_mode", DeepMode),
-        (CHUNKS, "status", ChunkStatus),
         (LANES, "deep_mode", DeepMode),
     ],
 )
@@ -160,6 +159,24 @@ def test_check_constraint_holds_exactly_the_states(database: Database, table: st
                WHERE conrelid = CAST(:table AS regclass) AND contype = 'c' AND conname = :name AND convalidated"""
     ((expression,),) = rows(database, query, table=table, name=f"{column}_known")
     assert expression.split("'")[1::2] == [value.value for value in values]
+
+
+def test_domain_of_a_chunks_status_holds_exactly_the_states(database: Database) -> None:
+    query = """SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_attribute a ON a.atttypid = c.contypid
+               WHERE a.attrelid = CAST(:table AS regclass) AND a.attname = 'status' AND c.convalidated"""
+    ((definition,),) = rows(database, query, table=CHUNKS)
+    assert definition.split("'")[1::2] == [value.value for value in ChunkStatus]
+
+
+def test_chunks_have_no_checks_which_every_claim_and_finish_would_plan(database: Database) -> None:
+    query = "SELECT conname FROM pg_constraint WHERE conrelid = CAST(:table AS regclass) AND contype = 'c'"
+    assert rows(database, query, table=CHUNKS) == []
+
+
+def test_a_chunk_with_an_unknown_state_is_refused(database: Database) -> None:
+    job_id = planned_job(database, 1)
+    with pytest.raises(IntegrityError, match="status_known"):
+        rows(database, f"UPDATE {CHUNKS} SET status = 'finished' WHERE job_id = :job_id", job_id=job_id)
 
 
 def test_a_row_with_an_unknown_state_is_refused(database: Database) -> None:
@@ -178,7 +195,6 @@ def test_a_chunk_is_in_a_lane_and_so_of_a_known_mode(database: Database) -> None
     ("table", "name", "words"),
     [
         (JOBS, "completed_within_total", ["completed_chunks <= total_chunks"]),
-        (CHUNKS, "interval_not_empty", ["end_pts > start_pts"]),
         (JOBS, "uq_jobs_idempotency", ["UNIQUE", "tenant, idempotency_key"]),
         (CHUNKS, "uq_chunks_position", ["UNIQUE", "job_id, phase, chunk_index"]),
         (CHUNKS, "video_analysis_chunks_job_id_fkey", ["REFERENCES video_analysis_jobs(id)", "ON DELETE CASCADE"]),
@@ -195,9 +211,9 @@ def test_constraint_exists_in_the_catalogue(database: Database, table: str, name
     ("name", "columns", "predicate"),
     [
         ("ix_chunks_claim", "(deep_mode, tenant, claim_rank, id)",
-         "((status = 'queued'::text) AND (NOT on_hold))"),
-        ("ix_chunks_processing", "(deep_mode, tenant)", "(status = 'processing'::text)"),
-        ("ix_chunks_unfinished", "(job_id, chunk_index)", "(status <> 'completed'::text)"),
+         "(((status)::text = 'queued'::text) AND (NOT on_hold))"),
+        ("ix_chunks_processing", "(deep_mode, tenant)", "((status)::text = 'processing'::text)"),
+        ("ix_chunks_unfinished", "(job_id, chunk_index)", "((status)::text <> 'completed'::text)"),
         ("ix_jobs_live", "(tenant, deep_mode)", "(status = ANY (ARRAY['queued'::text, 'processing'::text]))"),
         ("ix_jobs_over", "(completed_at)",
          "(status = ANY (ARRAY['done'::text, 'failed'::text, 'cancelled'::text]))"),
