@@ -1,4 +1,4 @@
-"""The queue under load, beside its peers: `python -m benchmarks.queue [--quick] [--peers PYTHON]`.
+"""The queue under load, beside its peers: `python -m benchmarks.queue [--quick] [--hot-only] [--peers PYTHON]`.
 
 Every figure is of one PostgreSQL server with fsync and synchronous_commit on, in this run, the systems in short bouts
 in turn. A worker is a process with one connection that claims and finishes; a claim's latency is the whole call, in
@@ -142,8 +142,10 @@ def main() -> None:
         console.print(f"{shown} {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         console.print(f"{'system':15}{'state':24}{'load, workers':16}{'claims/s':>9}{'p50 ms':>9}{'p95':>9}{'p99':>9}")
         peers = [Peer(server.url, peer, options.peers) for peer in PEERS] if options.peers else []
-        for row in rows(server.url, peers, sizes):
+        for row in hot_rows(server.url, peers, sizes) if options.hot_only else rows(server.url, peers, sizes):
             show(*row)
+        if options.hot_only:
+            return
         ratio = heartbeat_hot_ratio(new_database(server.url, "hot_ratio"))
         console.print(f"heartbeats that rewrote their row in place (HOT): {ratio:.1%}")
 
@@ -153,14 +155,10 @@ def rows(server_url: str, peers: list[Peer], sizes: Sizes) -> Iterator[Row]:
     ours = Ours(server_url)
     systems = [ours, *peers]
     yield from bouts(systems, sizes.bouts, "empty", OFFERED, lambda system, n: system.offered(sizes.offered_sec / n))
-    for workers in HOT_WORKERS:
-        yield from _hot(systems, "empty", workers, sizes)
-    full = Ours(server_url, "ours_full")
-    load_finished(full.url, sizes.finished)
-    state = f"{sizes.finished:,} finished"
+    yield from _hot(systems, "empty", sizes)
+    full, state = _with_finished(server_url, sizes)
     yield full.name, state, OFFERED, full.offered(sizes.offered_sec)
-    for workers in HOT_WORKERS:
-        yield from _hot([full], state, workers, sizes)
+    yield from _hot([full], state, sizes)
     with ExitStack() as held:
         for system in systems:
             held.enter_context(held_open(system.url, system.table))
@@ -175,7 +173,24 @@ def rows(server_url: str, peers: list[Peer], sizes: Sizes) -> Iterator[Row]:
     yield from bouts(systems, sizes.bouts, state, OFFERED, lambda system, n: system.offered(sizes.offered_sec / n))
 
 
-def _hot(systems: Sequence[System], state: str, workers: int, sizes: Sizes) -> Iterator[Row]:
+def hot_rows(server_url: str, peers: list[Peer], sizes: Sizes) -> Iterator[Row]:
+    yield from _hot([Ours(server_url), *peers], "empty", sizes)
+    full, state = _with_finished(server_url, sizes)
+    yield from _hot([full], state, sizes)
+
+
+def _with_finished(server_url: str, sizes: Sizes) -> tuple[Ours, str]:
+    full = Ours(server_url, "ours_full")
+    load_finished(full.url, sizes.finished)
+    return full, f"{sizes.finished:,} finished"
+
+
+def _hot(systems: Sequence[System], state: str, sizes: Sizes) -> Iterator[Row]:
+    for workers in HOT_WORKERS:
+        yield from _hot_by(workers, systems, state, sizes)
+
+
+def _hot_by(workers: int, systems: Sequence[System], state: str, sizes: Sizes) -> Iterator[Row]:
     load = f"hot, {workers}"
     return bouts(systems, sizes.bouts, state, load, lambda system, n: system.hot(workers, sizes.hot_sec / n))
 
@@ -287,6 +302,7 @@ def show(system: str, state: str, load: str, measured: Measured) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs, not how fast")
+    parser.add_argument("--hot-only", action="store_true", help="the hot loops alone (4 of 18 minutes)")
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has procrastinate and pgqueuer")
     return parser.parse_args()
 
