@@ -12,7 +12,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,8 @@ from backend.errors import DatabaseUnavailable
 
 CONNECT_TIMEOUT_SEC = 5
 UNDEFINED_TABLE = "42P01"
+# The server's function that finds that a prepared statement's columns have other types than they had.
+FINDS_STALE_PLANS = "RevalidateCachedQuery"
 IDLE_IN_TRANSACTION_SEC = 60
 # Planning the claim costs five times its execution: what is asked this often is prepared.
 PREPARE_AFTER = 2
@@ -28,7 +30,8 @@ PREPARE_AFTER = 2
 PING_AFTER_IDLE_SEC = 1.0
 # A server whose machine vanished sends no RST: without these a worker would wait two hours for its answer.
 DEAD_PEER = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-_FROM_DRIVER = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError)
+_FROM_DRIVER = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError, psycopg.NotSupportedError)
+_FROM_SQLALCHEMY = (OperationalError, InterfaceError, ProgrammingError, NotSupportedError)
 Asker = psycopg.Cursor[tuple[Any, ...]]
 
 
@@ -60,7 +63,7 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, ProgrammingError) as error:
+        except _FROM_SQLALCHEMY as error:
             raise _unavailable(error) from error
 
     def ask(self, name: str, **params: Any) -> dict[str, Any] | None:
@@ -75,6 +78,9 @@ class Database:
                 row = asker.execute(self._driver_text(name), params).fetchone()
                 if name not in self._columns:
                     self._columns[name] = [column.name for column in asker.description or ()]
+            except psycopg.NotSupportedError:
+                asker.connection.close()  # and with it what is prepared there
+                raise
             finally:
                 if asker.connection.info.transaction_status == TransactionStatus.IDLE:
                     self._askers.append((asker, time.monotonic()))
@@ -113,7 +119,7 @@ class Database:
         try:
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except (OperationalError, InterfaceError, ProgrammingError) as error:
+        except _FROM_SQLALCHEMY as error:
             raise _unavailable(error) from error
 
     def close(self) -> None:
@@ -174,4 +180,8 @@ def _unavailable(error: Any) -> DatabaseUnavailable:
         if cause.sqlstate != UNDEFINED_TABLE:
             raise error  # a fault of ours, with its trace
         return DatabaseUnavailable("The database lacks a table of this version: run `alembic upgrade head`.")
+    if isinstance(cause, psycopg.NotSupportedError):
+        if cause.diag.source_function != FINDS_STALE_PLANS:
+            raise error
+        return DatabaseUnavailable("The database was migrated just now: ask again.")
     return DatabaseUnavailable(f"The database does not answer ({type(cause).__name__}). Check DATABASE_URL.")

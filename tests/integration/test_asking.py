@@ -6,10 +6,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import select, text
 
 from backend.db import engine
 from backend.db.engine import Database
+from backend.db.models import Job
 from backend.errors import DatabaseUnavailable
+from tests.integration.queue.helpers import planned_job
 from tests.integration.rows import sql
 
 
@@ -54,6 +57,42 @@ def test_an_error_of_ours_is_raised_with_its_trace_and_the_connection_stays(aske
     with pytest.raises(engine.psycopg.ProgrammingError):
         asked.ask("any_queued")  # without its parameter
     assert backend_pid(asked) == pid
+
+
+def change_a_type(database: Database) -> None:
+    """As a migration does under workers that run."""
+    with database.transaction() as connection:
+        connection.execute(text("ALTER TABLE video_analysis_jobs ALTER COLUMN input_uri TYPE varchar"))
+
+
+def test_a_statement_whose_columns_were_migrated_is_said_once_and_prepared_anew(
+    asked: Database, database: Database
+) -> None:
+    job_id = planned_job(database, 1)
+    for _ in range(2 * engine.PREPARE_AFTER):
+        asked.ask("job_of_chunks", job_id=job_id)
+    change_a_type(database)
+    with pytest.raises(DatabaseUnavailable, match="migrated"):
+        asked.ask("job_of_chunks", job_id=job_id)
+    row = asked.ask("job_of_chunks", job_id=job_id)
+    assert row is not None and row["input_uri"]
+
+
+def test_a_query_whose_columns_were_migrated_is_said_once_and_prepared_anew(
+    asked: Database, database: Database
+) -> None:
+    job_id = planned_job(database, 1)
+
+    def input_uri() -> str | None:
+        with asked.session() as session:
+            return session.scalar(select(Job.input_uri).where(Job.id == job_id))
+
+    for _ in range(2 * engine.PREPARE_AFTER):
+        input_uri()
+    change_a_type(database)
+    with pytest.raises(DatabaseUnavailable, match="migrated"):
+        input_uri()
+    assert input_uri()
 
 
 def test_threads_that_ask_at_once_have_a_connection_each(asked: Database) -> None:
