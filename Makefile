@@ -16,7 +16,7 @@ help:
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor"
 	@echo "make bench-quality           tracking, camera paths, seams and cost beside single pass, EMA and static"
-	@echo "make bench-queue             claims a second and their latency beside procrastinate and pgqueuer"
+	@echo "make bench-queue             claims a second and latency; PEERS=python: beside the peers, which that python has"
 
 setup: $(VENV)/.ready
 
@@ -50,7 +50,7 @@ bench-quality: setup
 	@$(BIN)/python -m benchmarks.length
 
 bench-queue: setup
-	@$(BIN)/python -m benchmarks.queue
+	@$(BIN)/python -m benchmarks.queue $(if $(PEERS),--peers '$(PEERS)')
 
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')

@@ -1,7 +1,7 @@
 """the status of a chunk is a domain
 
-A table's checks are parsed and planned anew in every update, a domain's once in a session: a finish with the next claim
-took 11 % more of the server's time with the two that were here. That no interval is empty is for who cuts the chunks.
+A table's checks are parsed and planned anew in every update, a domain's once in a session: the two that were here
+took 11 % of the server's time for a finish with the next claim. That no interval is empty is for who cuts the chunks.
 
 Nothing is rewritten: the table is read twice, for its partial indexes and for the check (a million rows: 0.7 s).
 """
