@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -13,6 +14,8 @@ from backend.media.facts import VideoFacts
 KEYFRAME_REACH = Fraction(1, 5)
 # A last piece shorter than this part of a chunk (or than a second) joins the one before.
 SHORTEST_PIECE = Fraction(1, 20)
+# Far from a keyframe a boundary costs its worker so much decoding of what is not its own, or a chunk's length.
+DECODED_AGAIN_SEC = 10
 MAX_CHUNKS = 10_000
 
 
@@ -30,6 +33,9 @@ class Segment:
 def cut(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     """Intervals that follow on one another from the first frame to the end the container promises.
 
+    A chunk ends at the keyframe nearest to its mark; where they are sparse at the mark itself, or, far from the last
+    one, at the next one. Every worker decodes from the keyframe before its chunk, so with many boundaries far from one
+    the cost would grow with the square of the length; and where a clock runs on over nothing, no chunk lies.
     The first and the last worker also take frames from before and after, should the container have promised wrongly.
     """
     time_base = facts.time_base_fraction
@@ -37,14 +43,11 @@ def cut(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     # A header may promise centuries: longer chunks then, so that their rows stay few.
     step = max(1, round(Fraction(chunk_seconds) / time_base), -(-duration_pts // MAX_CHUNKS))
     end_pts = facts.start_pts + duration_pts
-    bounds = [facts.start_pts]
-    target = facts.start_pts + step
     shortest = min(round(step * SHORTEST_PIECE), round(1 / time_base))
-    while end_pts - target > shortest:
-        bound = _near_keyframe(target, facts.keyframe_pts, round(step * KEYFRAME_REACH))
-        # An index may go on past the end that the header promises.
-        bounds.append(bound if end_pts - bound > shortest else target)
-        target += step
+    bounds = [facts.start_pts]
+    for bound in [] if facts.reads_on else _marks(facts, step, end_pts):
+        if end_pts - bound > shortest:
+            bounds.append(bound)
     bounds.append(end_pts)
     return [
         Segment(i, start, end, _seconds(start, facts), _seconds(end, facts))
@@ -52,12 +55,32 @@ def cut(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     ]
 
 
+def _marks(facts: VideoFacts, step: int, end_pts: int) -> Iterator[int]:
+    """Where chunks end, rising, between the start and the end."""
+    reach = round(step * KEYFRAME_REACH)
+    farthest = max(step, round(DECODED_AGAIN_SEC / facts.time_base_fraction))
+    target = facts.start_pts + step
+    while target < end_pts:
+        bound = _bound_near(target, facts.keyframe_pts, reach, farthest) if facts.keyframe_pts else target
+        if bound is None or bound >= end_pts:
+            return
+        yield bound
+        # Marks do not drift: only a keyframe out of reach moves those after it.
+        target = target + step if abs(bound - target) <= reach else bound + step
+
+
 def _seconds(pts: int, facts: VideoFacts) -> float:
     return round(float((pts - facts.start_pts) * facts.time_base_fraction), 6)
 
 
-def _near_keyframe(target: int, keyframe_pts: list[int], reach: int) -> int:
+def _bound_near(target: int, keyframe_pts: list[int], reach: int, farthest: int) -> int | None:
+    """The keyframe nearest to the mark if one is in reach; else the mark, if no more than `farthest` has to be decoded
+    to get there; else the next keyframe, None where there is none."""
     position = bisect_left(keyframe_pts, target)
     near = keyframe_pts[max(0, position - 1) : position + 1]
-    best = min(near, key=lambda pts: abs(pts - target), default=target)
-    return best if abs(best - target) <= reach else target
+    best = min(near, key=lambda pts: abs(pts - target))
+    if abs(best - target) <= reach:
+        return best
+    if position and target - keyframe_pts[position - 1] <= farthest:
+        return target
+    return keyframe_pts[position] if position < len(keyframe_pts) else None

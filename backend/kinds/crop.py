@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from backend.errors import InvalidParams, MediaTruncated
-from backend.kinds import people
+from backend.errors import InvalidParams
+from backend.kinds import accounts, people
 from backend.kinds.base import AggregateWork, ChunkWork, Result
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
@@ -21,8 +21,6 @@ from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath
 from backend.vision.detector import Detector
 
-# Fewer frames than this share of what the container promises: the file was cut off.
-WHOLE_SHARE = 0.9
 FALLBACK_FPS = (25, 1)
 RENDER_THREADS = 2
 # Stitching and solving take seconds where rendering takes minutes.
@@ -53,7 +51,7 @@ class Crop:
         began = time.monotonic()
         size = (work.facts.width, work.facts.height)
         framing = solve_framing(work.artifacts, work.facts.time_base_fraction, size, params)
-        warnings = _shortfall(work, len(framing.frame_pts))
+        warnings = accounts.decoded(work.facts, framing.frame_pts)
         if not framing.subject.track_ids:
             warnings.append("Nobody was found in the video: the window stands still in the middle.")
         files = framing.files(params.smooth_alpha)
@@ -62,7 +60,7 @@ class Crop:
         with Sheet(framing) as sheet:
             outcome = _render(work, params, framing, sheet)
             files["contact_sheet.png"] = sheet.png(int(outcome["stills"]))
-        warnings += _broken(outcome)
+        warnings += accounts.rendered(outcome)
         seconds = {"stitch_and_path": solved - began, "render": time.monotonic() - solved}
         return Result(work.folder / "output.mp4", files, warnings, seconds)
 
@@ -77,26 +75,18 @@ def _complaint(error: ValidationError) -> str:
     return f"{name:.60}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def _shortfall(work: AggregateWork, frames: int) -> list[str]:
-    """A warning when a few promised frames are missing. Raises MediaTruncated when many are."""
-    promised = work.facts.promised_frames
-    if promised is None or frames >= promised - 1:
-        return []
-    if frames < WHOLE_SHARE * promised:
-        raise MediaTruncated(f"The file is damaged or cut off: it promises {promised} frames and holds {frames}.")
-    return [f"The file promises {promised} frames; {frames} could be decoded."]
-
-
 def _render(work: AggregateWork, params: CropParams, framing: Framing, sheet: Sheet) -> dict[str, Any]:
     """Writes output.mp4 into the work's folder and takes the sheet's stills; returns what the renderer counted."""
     path_file = work.folder / "path.npy"
     path, frame_pts = framing.path, framing.frame_pts
-    # float64 holds every PTS below 2^53 exactly; a stream's clock never gets there.
-    np.save(path_file, np.column_stack([frame_pts.astype(np.float64), path.x, path.y, path.width, path.height]))
+    origin_pts = int(frame_pts[0])
+    ticks = (frame_pts - origin_pts).astype(np.float64)
+    np.save(path_file, np.column_stack([ticks, path.x, path.y, path.width, path.height]))
     share = ANALYSIS_SHARE
     with MediaProcess(
         "render",
-        _render_order(work, params, path) | {"path_file": str(path_file), "stills": sheet.order},
+        _render_order(work, params, path)
+        | {"path_file": str(path_file), "origin_pts": origin_pts, "stills": sheet.order},
         work.reader,
         silence_sec=work.settings.sandbox_silence_seconds,
         memory_bytes=work.settings.sandbox_memory_bytes,
@@ -110,11 +100,6 @@ def _render(work: AggregateWork, params: CropParams, framing: Framing, sheet: Sh
         return process.result
 
 
-def _broken(outcome: Mapping[str, Any]) -> list[str]:
-    broken = {"video packets": int(outcome["broken_packets"]), "sound packets": int(outcome["broken_audio_packets"])}
-    return [f"{count} {what} were broken and left out." for what, count in broken.items() if count]
-
-
 def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> dict[str, Any]:
     facts = work.facts
     return {
@@ -123,9 +108,8 @@ def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> 
         "output_height": path.output_size[1],
         "upright_width": facts.width,
         "upright_height": facts.height,
-        "coded_width": facts.coded_width,
-        "coded_height": facts.coded_height,
-        "rotation": facts.rotation,
+        "clock": facts.clock,
+        **facts.coded_shape(),
         "fps": facts.fps or FALLBACK_FPS,
         "crf": params.crf,
         "preset": params.preset,

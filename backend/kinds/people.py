@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend import telemetry
-from backend.errors import MediaTruncated, SandboxCrashed
+from backend.errors import SandboxCrashed
 from backend.kinds.base import ChunkWork
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
@@ -90,13 +90,8 @@ class _ChunkAnalysis:
                     process.free_slots(len(batch))
                     work.report(self._share_done())
                 self._cuts_pts = [int(pts) for pts in process.result["cuts_pts"]]
-                is_gap = bool(process.result["saw_later_frame"])
         finally:
             ring.close()
-        # Variable frame rates have pauses longer than a chunk, and last frames that stay. Only where nothing is behind
-        # and nobody knows how many frames there should be is it the end of a cut-off file; else the aggregator counts.
-        if not self._frame_pts and not is_gap and work.facts.promised_frames is None:
-            raise MediaTruncated("The video ends before the time it promises: a whole chunk of it has no frame.")
 
     def artifact(self) -> ChunkArtifact:
         work = self._work
@@ -132,7 +127,8 @@ class _ChunkAnalysis:
             "origin_pts": facts.start_pts,
             "width": self._size[0],
             "height": self._size[1],
-            "rotation": facts.rotation,
+            "clock": facts.clock,
+            **facts.coded_shape(),
             "max_pixels": work.settings.max_pixels,
             "threads": work.settings.threads or DECODE_THREADS,
         }

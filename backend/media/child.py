@@ -43,11 +43,12 @@ def _run(
     from backend.media import decode, probe, render, samples  # PyAV loads after the limits are set
 
     params = order["params"]
+    if order["operation"] == "probe":
+        prober = probe.Prober(source, max_pixels=params["max_pixels"], threads=params["threads"])
+        return prober.facts().model_dump(mode="json")
     with decode.open_container(source) as container:
         stream = decode.open_video(container, max_pixels=params["max_pixels"], threads=params["threads"])
         match order["operation"]:
-            case "probe":
-                return probe.probe(container, stream).model_dump(mode="json")
             case "samples":
                 assert ring is not None  # the parent always hands one to this operation
                 sink = samples.SlotSink(messages_sock, ring, order["ring"]["slots"], order["ring"]["slot_bytes"])

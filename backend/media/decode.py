@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import BinaryIO, TypeAlias, cast
@@ -13,10 +14,14 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from backend.errors import MediaUndecodable, NotAVideo, NoVideoStream
+from backend.media.facts import Clock
+from backend.media.shape import note_pixel_aspect
+from backend.media.timeline import Timeline
 
 # Containers only. A playlist (HLS, ffconcat) would make FFmpeg open files and addresses of its author's choice.
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,ivf"
@@ -26,6 +31,10 @@ IO_BUFFER_BYTES = 64 * 1024
 SEEK_BACK_SEC = (0, 1, 4, 16)
 # A file may hold a few broken packets; one that holds nothing else is refused.
 MAX_CONSECUTIVE_ERRORS = 512
+# Two frames may claim one time, or the wrong order within this; further back is another clock (see timeline.py).
+MISPLACED_SEC = Fraction(1, 10)
+# Which decoders see the second, hidden picture that says what is transparent; FFmpeg's own do not.
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def open_container(file: BinaryIO) -> InputContainer:
@@ -37,6 +46,11 @@ def open_container(file: BinaryIO) -> InputContainer:
         raise NotAVideo(UNREADABLE) from error
     assert isinstance(container, InputContainer)  # opened for reading
     return container
+
+
+def container_named(container: InputContainer, *names: str) -> bool:
+    """Whether its format is one of these. FFmpeg's own names: `mov` is MP4 too, `matroska` WebM."""
+    return not set(names).isdisjoint(container.format.name.split(","))
 
 
 def open_video(container: InputContainer, *, max_pixels: int, threads: int) -> VideoStream:
@@ -68,7 +82,12 @@ Companion: TypeAlias = "AudioStream | SubtitleStream"
 
 
 class FrameReader:
-    """Decodes one video stream. Frames come with strictly increasing PTS; others are dropped and counted.
+    """Decodes one video stream. Frames come with strictly increasing PTS, on the clock that the probe chose:
+
+    `pts`: their own. Frames that share a time, or lie a little before the last one, are moved one tick past it and
+    counted; what lies further back is dropped and counted.
+    `dts`: the container knows only when packets are decoded (AVI): the n-th frame is shown at the n-th of these times.
+    `jumps`: laid on one timeline. The last two hold only for whoever reads from the beginning.
 
     Packets of `companions` (sound, subtitles) go to `on_companion` on the way, so that the file is read once.
     """
@@ -78,15 +97,22 @@ class FrameReader:
         container: InputContainer,
         stream: VideoStream,
         *,
+        clock: Clock = "pts",
         companions: Sequence[Companion] = (),
         on_companion: Callable[[Packet[Companion]], None] = lambda packet: None,
     ) -> None:
         self.container = container
         self.stream = stream
+        self._clock = clock
         self._companions = companions
         self._on_companion = on_companion
+        self._decoder = _decoder_of(stream)
+        # Other containers name one shape of pixels for the whole film.
+        self._pixels_may_change = container_named(container, "mpegts", "mpeg", "flv")
         self.broken_packets = 0
         self.dropped_frames = 0
+        self.moved_frames = 0
+        self.clock_jumps = 0
 
     @property
     def time_base(self) -> Fraction:
@@ -96,7 +122,32 @@ class FrameReader:
     def frames(self) -> Iterator[VideoFrame]:
         """Every frame from where the container stands."""
         last_pts: int | None = None
-        consecutive_errors = 0
+        misplaced = round(MISPLACED_SEC / self.time_base)
+        for frame in self._timed(self._packets()):
+            jumps_back = last_pts is not None and frame.pts is not None and frame.pts < last_pts - misplaced
+            if frame.pts is None or (jumps_back and self._clock == "pts"):
+                self.dropped_frames += 1
+                continue
+            if last_pts is not None and frame.pts <= last_pts:
+                frame.pts = last_pts + 1
+                self.moved_frames += 1
+            last_pts = frame.pts
+            yield frame
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Of the video, on one timeline; those of the companions are handed over on the way."""
+        timeline = Timeline(self.stream.index) if self._clock == "jumps" else None
+        for packet in self._demuxed():
+            for laid in timeline.laid(packet) if timeline else (packet,):
+                if laid.stream.index == self.stream.index:
+                    yield cast("Packet[VideoStream]", laid)
+                else:
+                    self._on_companion(laid)
+            self.clock_jumps = timeline.jumps if timeline else 0
+        for late in timeline.rest() if timeline else ():
+            self._on_companion(late)
+
+    def _demuxed(self) -> Iterator[Packet[Companion]]:
         packets = self.container.demux(self.stream, *self._companions)
         while True:
             try:
@@ -106,24 +157,33 @@ class FrameReader:
             except av.error.FFmpegError:  # the container itself is cut short: what came before still counts
                 self.broken_packets += 1
                 return
-            if packet.stream is not self.stream and packet.stream.index != self.stream.index:
-                self._on_companion(cast("Packet[Companion]", packet))
-                continue
+            yield cast("Packet[Companion]", packet)
+
+    def _timed(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+        """The decoded frames; on the clock `dts` with their times. Raises MediaUndecodable."""
+        consecutive_errors = 0
+        waiting: list[int] = []  # a heap: the decode times of packets whose frames are still to come
+        for packet in packets:
+            if self._clock == "dts" and packet.dts is not None and packet.size:
+                heapq.heappush(waiting, packet.dts)
             try:
-                decoded = packet.decode()
+                decoded = self._decoder.decode(packet)
             except av.error.FFmpegError as error:
                 self.broken_packets += 1
                 consecutive_errors += 1
+                if packet.dts in waiting:
+                    waiting.remove(packet.dts)
+                    heapq.heapify(waiting)
                 if consecutive_errors >= MAX_CONSECUTIVE_ERRORS:
                     raise MediaUndecodable("The video cannot be decoded: too many broken packets in a row.") from error
                 continue
             for frame in decoded:
-                assert isinstance(frame, VideoFrame)  # the stream is a video stream
                 consecutive_errors = 0
-                if frame.pts is None or (last_pts is not None and frame.pts <= last_pts):
-                    self.dropped_frames += 1
-                    continue
-                last_pts = frame.pts
+                assert isinstance(frame, VideoFrame)  # the stream is a video stream
+                if self._clock == "dts":
+                    frame.pts = heapq.heappop(waiting) if waiting else None
+                if self._pixels_may_change:
+                    note_pixel_aspect(frame, believable_ratio(self._decoder.sample_aspect_ratio))
                 yield frame
 
     def frames_from(self, start_pts: int | None) -> Iterator[VideoFrame]:
@@ -162,9 +222,18 @@ class FrameReader:
             self.container.seek(0)
 
 
-def upright_rotation(frame_rotation: float) -> int:
-    """Rotation in degrees counter-clockwise, one of -90, 0, 90, 180; damaged values count as 0."""
-    rotation = round(frame_rotation)
-    if rotation in (-90, 0, 90):
-        return rotation
-    return 180 if rotation in (180, -180) else 0
+def believable_ratio(value: Fraction | None) -> Fraction | None:
+    """A sample aspect ratio; damaged headers hold absurd ones."""
+    return value if value is not None and Fraction(1, 10) <= value <= 10 else None
+
+
+def _decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """The stream's own, but for VP8 and VP9 with transparency."""
+    own = stream.codec_context
+    name = ALPHA_DECODERS.get(own.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return own
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options, decoder.thread_count = own.options, own.thread_count
+    return decoder

@@ -44,7 +44,7 @@ class _Weaver:
 
     def __init__(self, frame: VideoFrame) -> None:
         self.shape = _shape(frame)
-        self._waiting: deque[tuple[int | None, int, Fraction | None]] = deque()
+        self._waiting: deque[tuple[int | None, int, Fraction | None, object]] = deque()
         self._graph = Graph()
         self._graph.threads = _THREADS
         source = self._graph.add_buffer(
@@ -54,7 +54,7 @@ class _Weaver:
         self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
 
     def push(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        self._waiting.append((frame.pts, frame.duration, frame.time_base))
+        self._waiting.append((frame.pts, frame.duration, frame.time_base, frame.opaque))
         self._graph.vpush(frame)
         yield from self._pull()
 
@@ -73,8 +73,7 @@ class _Weaver:
             if not self._waiting:
                 raise MediaUndecodable("The deinterlacer made a frame of its own.")
             # Frames leave in the order in which they came; bwdif counts time in half ticks.
-            pts, duration, time_base = self._waiting.popleft()
-            frame.pts, frame.duration, frame.time_base = pts, duration, time_base
+            frame.pts, frame.duration, frame.time_base, frame.opaque = self._waiting.popleft()
             yield frame
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Size = Annotated[int, Field(gt=0, le=65_536)]
 Ratio = Annotated[int, Field(gt=0, lt=2**31)]
+Clock = Literal["pts", "dts", "jumps"]  # where frames have their times from: see decode.FrameReader
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
@@ -23,14 +24,18 @@ class VideoFacts(BaseModel):
     coded_height: Size
     width: Size  # upright, square pixels
     height: Size
-    rotation: Literal[-90, 0, 90, 180]  # degrees counter-clockwise that make the coded picture upright
+    rotation: Literal[-90, 0, 90, 180]  # degrees counter-clockwise that make the coded picture upright,
+    mirrored: bool = False  # once it is mirrored left to right, if so
     sample_aspect_ratio: tuple[Ratio, Ratio]
     fps: tuple[Ratio, Ratio] | None  # average, as a fraction
     time_base: tuple[Ratio, Ratio]
     start_pts: Annotated[int, Field(gt=-(2**61), lt=2**61)]  # of the first frame
     duration_pts: Annotated[int, Field(gt=0, lt=2**61)] | None  # of the video stream; None when nobody knows
     duration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    clock: Clock = "pts"
     frame_count: Annotated[int, Field(gt=0, lt=2**40)] | None  # as the container promises
+    seconds_cut_off: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # of what the header promises
+    frames_listed: bool = False  # the promise is a list of all its frames, not a number in a header
     has_audio: bool
     audio_codecs: list[str] = Field(max_length=64)
     keyframe_pts: list[Int64] = Field(max_length=200_000)  # known from an index; empty when there is none
@@ -39,13 +44,15 @@ class VideoFacts(BaseModel):
     def time_base_fraction(self) -> Fraction:
         return Fraction(*self.time_base)
 
+    def coded_shape(self) -> dict[str, Any]:
+        """What the child process has to know to bring every frame to one shape: see shape.CodedShape."""
+        names = ("coded_width", "coded_height", "sample_aspect_ratio", "rotation", "mirrored")
+        return {name: getattr(self, name) for name in names}
+
     @property
-    def promised_frames(self) -> int | None:
-        """How many frames a whole file would hold, the more modest of the container's two claims."""
-        claims = [self.frame_count] if self.frame_count else []
-        if self.fps and self.duration_pts:
-            claims.append(round(self.duration_pts * self.time_base_fraction * Fraction(*self.fps)))
-        return min(claims) if claims else None
+    def reads_on(self) -> bool:
+        """Whether times are known only to whoever reads from the beginning: then the video is one chunk."""
+        return self.clock != "pts"
 
 
 def analysis_size(width: int, height: int, max_width: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from backend.media.resample import Samples, Window, plane
+from backend.media.shape import Area
 
 Fill = Literal["crop", "pad", "blur"]
 
@@ -29,13 +30,10 @@ _BLACK_LIMITED, _BLACK_FULL, _NEUTRAL = 16, 0, 128
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where the window lies in the output, in even pixels, and the part of it that fills just that area."""
+class Placement(Area):
+    """Where the window lies in the output, and the part of it that fills just that area."""
 
     window: Window
-    x: int
-    y: int
-    size: tuple[int, int]
 
 
 def placement(window: Window, output_size: tuple[int, int]) -> Placement | None:
@@ -52,12 +50,10 @@ def placement(window: Window, output_size: tuple[int, int]) -> Placement | None:
     size = (output_size[0] - 2 * x, output_size[1] - 2 * y)
     width, height = size[0] / scale, size[1] / scale
     middle = (window.x + window.width / 2, window.y + window.height / 2)
-    return Placement(Window(middle[0] - width / 2, middle[1] - height / 2, width, height), x, y, size)
+    return Placement(x, y, size, Window(middle[0] - width / 2, middle[1] - height / 2, width, height))
 
 
-def filled(
-    picture: VideoFrame, place: Placement, output_size: tuple[int, int], fill: Fill, *, full: bool
-) -> VideoFrame:
+def filled(picture: VideoFrame, place: Area, output_size: tuple[int, int], fill: Fill, *, full: bool) -> VideoFrame:
     """The output's frame with `picture` in its place: 4:2:0 of 8 or 10 bits and the placement's size, `full` range or
     limited."""
     output = VideoFrame(*output_size, picture.format.name)

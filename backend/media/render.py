@@ -21,36 +21,38 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from pydantic import BaseModel, ConfigDict
 
-from backend.errors import EncodeFailed, FrameMismatch, StorageError
-from backend.media.audio import AudioTrack, audio_streams
-from backend.media.decode import Companion, FrameReader
-from backend.media.deinterlace import deinterlaced
+from backend.errors import EncodeFailed, FrameMismatch, MediaUndecodable, StorageError
+from backend.media.audio import AudioTrack, audio_streams, audio_track
+from backend.media.colour import Tags
+from backend.media.decode import Companion, FrameReader, container_named
 from backend.media.fill import Fill, filled, placement
 from backend.media.look import Look, look_of
 from backend.media.resample import Geometry, Window, cut, plane
+from backend.media.shape import PictureOrder
+from backend.media.shown import shown
 from backend.media.stills import StillOrder, Stills
 from backend.media.text import SubtitleTrack, carry_chapters, subtitle_streams
 
 QUEUED_FRAMES = 8
 REPORT_EVERY_FRAMES = 25
+# More frames than this without a place in the film, and no less than this share of it, are a failure, not a detail.
+LEFT_OUT_FRAMES, LEFT_OUT_SHARE = 3, 0.001
+# MP4 and Matroska say where zero is. A first picture and sound this long after it is a recorder's clock, not a delay.
+LONGEST_DELAY_SEC = 1
 
 
-class RenderOrder(BaseModel):
-    """`path_file` is an .npy of float64 rows (pts, x, y, width, height), one for every frame of the source."""
-
-    model_config = ConfigDict(extra="forbid")
+class RenderOrder(PictureOrder):
+    """`path_file` is an .npy of float64 rows (pts, x, y, width, height), one for every frame of the source; pts counts
+    from `origin_pts`, since a float holds whole numbers only up to 2^53."""
 
     path_file: str
+    origin_pts: int = 0
     output_file: str
     output_width: int
     output_height: int
     upright_width: int
     upright_height: int
-    coded_width: int
-    coded_height: int
-    rotation: Literal[-90, 0, 90, 180]
     fps: tuple[int, int]
     crf: float
     preset: str
@@ -58,8 +60,6 @@ class RenderOrder(BaseModel):
     hdr: Literal["sdr", "keep"] = "sdr"
     fill: Fill = "crop"  # what is beside a window that has not the output's shape; `crop` stretches it
     stills: StillOrder | None = None
-    max_pixels: int
-    threads: int
 
 
 Item: TypeAlias = "VideoFrame | Packet[Companion]"
@@ -73,19 +73,20 @@ class Renderer:
         self, container: InputContainer, stream: VideoStream, order: RenderOrder, memory: mmap.mmap | None
     ) -> None:
         self._order = order
-        self._geometry = Geometry(
-            order.coded_width, order.coded_height, order.upright_width, order.upright_height, order.rotation
-        )
-        self._stills = Stills(order.stills, order.rotation, memory) if order.stills and memory else None
+        upright = (order.upright_width, order.upright_height)
+        self._shape = order.coded_shape
+        self._geometry = Geometry(*self._shape.size, *upright, order.rotation, order.mirrored)
+        self._stills = Stills(order.stills, self._shape, memory) if order.stills and memory else None
         self._path = np.load(order.path_file, allow_pickle=False)
-        self._start_sec = _origin_sec(container)
+        self._start_sec = Fraction(0)  # set by the cutting thread with the first picture
         self._stopped = threading.Event()
         self._decoded: queue.Queue[Handed] = queue.Queue(QUEUED_FRAMES)
         self._ready: queue.Queue[Handed] = queue.Queue(QUEUED_FRAMES)
         self._container = container
         self._sound, self._text = audio_streams(container), subtitle_streams(container)
         put_packet = functools.partial(self._put, self._decoded)
-        self.reader = FrameReader(container, stream, companions=[*self._sound, *self._text], on_companion=put_packet)
+        companions: list[Companion] = [*self._sound, *self._text]
+        self.reader = FrameReader(container, stream, clock=order.clock, companions=companions, on_companion=put_packet)
         self.frames = 0
         self._look: Look | None = None  # set by the cutting thread before its first picture leaves it
         self._early: list[Packet[Companion]] = []  # what came before the first picture
@@ -113,11 +114,15 @@ class Renderer:
             "stills": self._stills.taken if self._stills else 0,
             "broken_packets": self.reader.broken_packets,
             "dropped_frames": self.reader.dropped_frames,
+            "moved_frames": self.reader.moved_frames,
+            "clock_jumps": self.reader.clock_jumps,
+            "sound_left_out": len(self._container.streams.audio) - len(self._sound),
+            "text_left_out": len(self._container.streams.subtitles) - len(self._text),
             "broken_audio_packets": sum(track.broken for track in self._tracks.values()),
         }
 
     def _decode_all(self) -> Iterator[VideoFrame]:
-        return deinterlaced(self.reader.frames())
+        return shown(self.reader.frames())
 
     def _pump(self, stage: Callable[[], Iterator[Item]], target: queue.Queue[Handed]) -> None:
         """Runs one stage in its thread; its end, or its error, goes to the next stage."""
@@ -152,7 +157,10 @@ class Renderer:
                 yield item
 
     def _cut(self, frame: VideoFrame, number: int) -> VideoFrame:
-        if number >= len(self._path) or frame.pts != int(self._path[number, 0]):
+        assert frame.pts is not None  # the reader gives no other
+        if number == 0:
+            self._start_sec = _origin_sec(self._container, frame.pts * self.reader.time_base)
+        if number >= len(self._path) or frame.pts - self._order.origin_pts != int(self._path[number, 0]):
             raise FrameMismatch(f"Rendering met frame {number} at PTS {frame.pts}; the analysis saw another one there.")
         if self._stills:
             self._stills.look_at(frame)
@@ -160,7 +168,6 @@ class Renderer:
         picture = self._shown(frame, window)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
-        assert frame.pts is not None  # checked above
         picture.pts = frame.pts - round(self._start_sec / self.reader.time_base)
         picture.time_base = self.reader.time_base
         picture.duration = frame.duration
@@ -172,13 +179,21 @@ class Renderer:
         if self._look is None:
             self._look = look_of(frame, keep_hdr=order.hdr == "keep")
         size = (order.output_width, order.output_height)
-        planar, tags = self._look.planar(frame, (order.coded_width, order.coded_height))
+        planar, tags = self._in_shape(frame, self._look)
         place = None if order.fill == "crop" else placement(window, size)
         if place is None:
             return self._look.finished(cut(planar, window, size, self._geometry), tags)
         picture = self._look.finished(cut(planar, place.window, place.size, self._geometry, halves=True), tags)
         kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
         return filled(picture, place, size, order.fill, full=kept and tags.full_range)
+
+    def _in_shape(self, frame: VideoFrame, look: Look) -> tuple[VideoFrame, Tags]:
+        """The whole frame in the film's coded size, between bars where it has another shape."""
+        area = self._shape.area_of(frame)
+        if area is None:
+            return look.planar(frame, self._shape.size)
+        inner, tags = look.planar(frame, area.size)
+        return filled(inner, area, self._shape.size, "pad", full=tags.full_range), tags
 
     def _carry(self, packet: Packet[Companion]) -> None:
         if self._video is None:
@@ -204,7 +219,7 @@ class Renderer:
         encoder = self._look.encoder(size, order.crf, order.preset)
         video = encoder.add_stream(self._output, size, Fraction(*order.fps), self.reader.time_base)
         for sound in self._sound:
-            self._tracks[sound.index] = AudioTrack(sound, self._output, self._start_sec)
+            self._tracks[sound.index] = audio_track(sound, self._output, self._start_sec)
         for text in self._text:
             self._tracks[text.index] = SubtitleTrack(text, self._output, self._start_sec)
         carry_chapters(self._container, self._output, self._start_sec)
@@ -216,6 +231,12 @@ class Renderer:
         return video
 
     def _finish(self) -> None:
+        dropped = self.reader.dropped_frames
+        if dropped > max(LEFT_OUT_FRAMES, LEFT_OUT_SHARE * len(self._path)):
+            raise MediaUndecodable(
+                f"The times of {dropped} frames jump back, beside {self.frames} that do not: they have no place in the "
+                "film. Write the video anew with continuous times, for example with ffmpeg -i in -c copy out.ts."
+            )
         if self.frames != len(self._path):
             raise FrameMismatch(f"Rendering met {self.frames} frames, the analysis {len(self._path)}.")
         self._mux(None)
@@ -255,12 +276,14 @@ def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:
     luma[:] = canvas
 
 
-def _origin_sec(container: InputContainer) -> Fraction:
-    """What to take off every timestamp. MP4 and Matroska say where zero is, and it is kept; a broadcast clock counts
-    from anywhere (26 hours, often), so there the earliest stream begins the film."""
-    if container.format.name.split(",")[0] in ("mov", "matroska") or not container.start_time:
-        return Fraction(0)
-    return Fraction(container.start_time, av.time_base)
+def _origin_sec(container: InputContainer, first_sec: Fraction) -> Fraction:
+    """What to take off every timestamp. MP4 and Matroska say where zero is, and it is kept; a recorder's clock counts
+    from anywhere (26 hours, often), so there the earliest stream begins the film. Nothing may lie before the film's
+    zero: MP4 would hide it."""
+    start_sec = Fraction(container.start_time or 0, av.time_base)
+    if start_sec < 0 or (container_named(container, "mov", "matroska") and start_sec <= LONGEST_DELAY_SEC):
+        start_sec = Fraction(0)
+    return min(start_sec, first_sec)
 
 
 def _muxer_options(stream: VideoStream) -> dict[str, str]:

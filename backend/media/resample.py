@@ -31,13 +31,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the coded picture lies in the upright one: sizes in pixels, rotation in degrees counter-clockwise."""
+    """How the coded picture lies in the upright one: sizes in pixels. It is mirrored left to right, if so, and
+    then turned by `rotation` degrees counter-clockwise."""
 
     coded_width: int
     coded_height: int
     upright_width: int
     upright_height: int
     rotation: int
+    mirrored: bool = False
 
 
 # Where the centre of sample 0 lies, and how far apart samples are, in luma pixels (MPEG-2 chroma siting: left, middle).
@@ -72,6 +74,8 @@ def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geom
     turned_width, turned_height = (height, width) if geometry.rotation in (90, -90) else (width, height)
     stretch = np.diag([geometry.coded_width / turned_width, geometry.coded_height / turned_height, 1.0])
     mapped: Matrix = stretch @ np.array(turn, np.float64) @ to_window
+    if geometry.mirrored:
+        mapped = np.array([[-1.0, 0.0, geometry.coded_width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]) @ mapped
     return mapped
 
 

@@ -10,24 +10,22 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from pydantic import BaseModel, ConfigDict
 
 from backend.media import wire
 from backend.media.colour import tags_of
 from backend.media.cuts import CutDetector
 from backend.media.decode import FrameReader
-from backend.media.deinterlace import deinterlaced
 from backend.media.look import Look, look_of
+from backend.media.shape import CodedShape, PictureOrder
+from backend.media.shown import shown
 from backend.media.timebase import SampleGrid
 
 # Long gaps between samples still report, so that the parent sees a living process.
 REPORT_EVERY_FRAMES = 200
 
 
-class SampleOrder(BaseModel):
+class SampleOrder(PictureOrder):
     """Which frames of which interval. None as a bound means: from the first frame, to the last one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     start_pts: int | None
     end_pts: int | None
@@ -36,9 +34,6 @@ class SampleOrder(BaseModel):
     origin_pts: int
     width: int  # of the picture in the slot: upright, pixels
     height: int
-    rotation: int
-    max_pixels: int
-    threads: int
 
 
 class SlotSink:
@@ -69,17 +64,16 @@ def stream_samples(
     container: InputContainer, stream: VideoStream, order: SampleOrder, sink: SlotSink
 ) -> dict[str, Any]:
     """Sends every frame's PTS of the interval and the picture of each sampled one, then `overlap_samples` more
-    pictures from past its end. Returns how many packets were broken and frames dropped, where cuts are, and whether
-    a frame past the interval was there."""
-    reader = FrameReader(container, stream)
+    pictures from past its end. Returns how many packets were broken and frames dropped, and where cuts are."""
+    reader = FrameReader(container, stream, clock=order.clock)
     cuts = CutDetector(has_start=order.start_pts is None)
     grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
-    pictures = Pictures((order.width, order.height), order.rotation)
+    pictures = Pictures((order.width, order.height), order.coded_shape)
     pending: list[int] = []
     overlap_left = order.overlap_samples
     first = True
     past_end = False
-    for frame in deinterlaced(reader.frames_from(order.start_pts)):
+    for frame in shown(reader.frames_from(order.start_pts)):
         assert frame.pts is not None  # FrameReader drops frames without one
         cuts.feed(frame)
         crosses = not past_end and order.end_pts is not None and frame.pts >= order.end_pts
@@ -101,28 +95,36 @@ def stream_samples(
         "broken_packets": reader.broken_packets,
         "dropped_frames": reader.dropped_frames,
         "cuts_pts": cuts.finish() if order.end_pts is None else cuts.cuts_pts,
-        "saw_later_frame": past_end,
     }
 
 
 class Pictures:
     """Upright BGR pictures, (height, width, 3) uint8, of the given width and height."""
 
-    def __init__(self, size: tuple[int, int], rotation: int) -> None:
-        turned = rotation in (90, -90)
+    def __init__(self, size: tuple[int, int], shape: CodedShape) -> None:
+        turned = shape.rotation in (90, -90)
         self._size = (size[1], size[0]) if turned else size
-        self._turns = rotation // 90
+        self._shape = shape
         self._look: Look | None = None
 
     def of(self, frame: VideoFrame) -> np.ndarray:
-        scaled = self._shown(frame) if tags_of(frame).is_wide else frame
-        width, height = self._size
-        picture = scaled.reformat(width, height, "bgr24", interpolation="AREA", threads=1).to_ndarray()
-        return np.rot90(picture, self._turns) if self._turns else picture
+        area = self._shape.area_of(frame, self._size)
+        picture = self._scaled(frame, area.size if area else self._size)
+        if area is not None:
+            whole = np.zeros((self._size[1], self._size[0], 3), np.uint8)
+            whole[area.y : area.y + area.size[1], area.x : area.x + area.size[0]] = picture
+            picture = whole
+        if self._shape.mirrored:
+            picture = picture[:, ::-1]
+        turns = self._shape.rotation // 90
+        return np.rot90(picture, turns) if turns else picture
 
-    def _shown(self, frame: VideoFrame) -> VideoFrame:
+    def _scaled(self, frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
+        plain = self._plain(frame, size) if tags_of(frame).is_wide else frame
+        return plain.reformat(*size, "bgr24", interpolation="AREA", threads=1).to_ndarray()
+
+    def _plain(self, frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
         """HDR as a viewer of SDR sees it: detectors never learned the grey that PQ looks like by itself."""
         self._look = self._look or look_of(frame, keep_hdr=False)
-        even = tuple(-(-side // 2) * 2 for side in self._size)
-        small, tags = self._look.planar(frame, (even[0], even[1]))
+        small, tags = self._look.planar(frame, (-(-size[0] // 2) * 2, -(-size[1] // 2) * 2))
         return self._look.finished(small, tags)

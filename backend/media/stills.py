@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.media.samples import Pictures
+from backend.media.shape import CodedShape
 
 MAX_STILLS = 64
 MAX_SIDE_PX = 1024
@@ -30,11 +31,11 @@ class StillOrder(BaseModel):
 class Stills:
     """Puts the picture of the n-th ordered frame, BGR, into the n-th place of `memory`, one after another."""
 
-    def __init__(self, order: StillOrder, rotation: int, memory: mmap.mmap) -> None:
+    def __init__(self, order: StillOrder, shape: CodedShape, memory: mmap.mmap) -> None:
         self._places = {pts: number for number, pts in enumerate(order.pts)}
-        self._pictures = Pictures((order.width, order.height), rotation)
-        shape = (len(order.pts), order.height, order.width, 3)
-        self._memory = np.frombuffer(memory, np.uint8, int(np.prod(shape))).reshape(shape)
+        self._pictures = Pictures((order.width, order.height), shape)
+        sides = (len(order.pts), order.height, order.width, 3)
+        self._memory = np.frombuffer(memory, np.uint8, int(np.prod(sides))).reshape(sides)
         self.taken = 0
 
     def look_at(self, frame: VideoFrame) -> None:

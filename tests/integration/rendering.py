@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backend.media.decode import FrameReader, open_container, open_video
-from backend.media.facts import VideoFacts
+from backend.media.facts import Clock, VideoFacts
 from backend.media.sandbox import FrameRing, MediaProcess
 
 MAX_PIXELS = 2**26
@@ -50,9 +50,9 @@ def probe(path: Path) -> VideoFacts:
     return VideoFacts.model_validate(_run("probe", {}, path))
 
 
-def decoded_pts(path: Path) -> list[int]:
+def decoded_pts(path: Path, clock: Clock = "pts") -> list[int]:
     with path.open("rb") as file, open_container(file) as container:
-        reader = FrameReader(container, open_video(container, max_pixels=MAX_PIXELS, threads=2))
+        reader = FrameReader(container, open_video(container, max_pixels=MAX_PIXELS, threads=2), clock=clock)
         return [frame.pts for frame in reader.frames() if frame.pts is not None]
 
 
@@ -74,22 +74,23 @@ def render(
     """`window` gives the window of frame n; without it one stands still in the middle. `changes` go to the order, and
     stills that it asks for into `ring`."""
     facts = probe(source)
-    pts = decoded_pts(source)
+    pts = decoded_pts(source, facts.clock)
     still = centred(facts)
     rows = [window(number) if window else still for number in range(len(pts))]
     path_file = output.with_suffix(".npy")
-    np.save(path_file, np.column_stack([np.array(pts, np.float64), np.array(rows, np.float64)]))
+    ticks = [when - pts[0] for when in pts]
+    np.save(path_file, np.column_stack([np.array(ticks, np.float64), np.array(rows, np.float64)]))
     width, height = size or (round(rows[0][2]), round(rows[0][3]))
     order = {
         "path_file": str(path_file),
+        "origin_pts": pts[0],
         "output_file": str(output),
         "output_width": width,
         "output_height": height,
         "upright_width": facts.width,
         "upright_height": facts.height,
-        "coded_width": facts.coded_width,
-        "coded_height": facts.coded_height,
-        "rotation": facts.rotation,
+        "clock": facts.clock,
+        **facts.coded_shape(),
         "fps": facts.fps or (25, 1),
         "crf": 20,
         "preset": "veryfast",

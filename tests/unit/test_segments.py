@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.segments import KEYFRAME_REACH, Segment, cut
+from backend.jobs.segments import DECODED_AGAIN_SEC, KEYFRAME_REACH, Segment, cut
 from backend.media.facts import VideoFacts
 
 TIME_BASES = [(1, 1000), (1, 90_000), (1, 25), (1001, 30_000), (1, 1), (1, 1_000_000)]
@@ -72,19 +72,43 @@ def test_pieces_are_half_open_increasing_and_cover_the_video_exactly(video: tupl
 
 
 @given(videos())
-def test_a_boundary_lies_within_reach_of_its_mark_so_that_marks_never_drift(video: tuple[VideoFacts, float]) -> None:
+def test_a_boundary_lies_near_its_mark_or_at_a_keyframe(video: tuple[VideoFacts, float]) -> None:
+    """Marks are a chunk apart; only a keyframe out of reach moves those after it, so they never drift."""
     known, chunk_seconds = video
     step = max(1, round(Fraction(chunk_seconds) / known.time_base_fraction))
-    for number, bound in enumerate(inner_bounds(cut(known, chunk_seconds)), start=1):
-        assert abs(bound - (known.start_pts + number * step)) <= round(step * KEYFRAME_REACH)
+    mark = known.start_pts + step
+    for bound in inner_bounds(cut(known, chunk_seconds)):
+        near = abs(bound - mark) <= round(step * KEYFRAME_REACH)
+        assert bound == mark or bound in known.keyframe_pts
+        assert near or (known.keyframe_pts and bound > mark)
+        mark = (mark if near else bound) + step
 
 
 @given(videos())
-def test_a_boundary_off_its_mark_is_a_keyframe(video: tuple[VideoFacts, float]) -> None:
+def test_no_worker_decodes_much_that_is_not_its_own(video: tuple[VideoFacts, float]) -> None:
     known, chunk_seconds = video
     step = max(1, round(Fraction(chunk_seconds) / known.time_base_fraction))
-    for number, bound in enumerate(inner_bounds(cut(known, chunk_seconds)), start=1):
-        assert bound == known.start_pts + number * step or bound in known.keyframe_pts
+    farthest = max(step, round(DECODED_AGAIN_SEC / known.time_base_fraction))
+    for bound in inner_bounds(cut(known, chunk_seconds)) if known.keyframe_pts else []:
+        before = [pts for pts in known.keyframe_pts if pts <= bound]
+        assert before and bound - before[-1] <= farthest
+
+
+def test_one_keyframe_for_a_whole_film_costs_no_more_than_twice_its_length() -> None:
+    pieces = cut(facts(3_600_000, keyframe_pts=[0]), 30)
+    decoded_sec = sum(piece.end_sec for piece in pieces)  # every worker begins at the one keyframe
+    assert decoded_sec <= 2 * 3600
+
+
+def test_two_hours_of_nothing_inside_a_film_are_no_chunks() -> None:
+    known = facts(7_212_000, keyframe_pts=[0, 4_000, 7_206_000, 7_210_000])
+    assert len(cut(known, 30)) <= 3
+
+
+def test_a_clock_that_has_to_be_read_from_the_beginning_makes_one_chunk() -> None:
+    known = facts(90_000, keyframe_pts=[0, 30_000, 60_000]).model_copy(update={"clock": "jumps"})
+    (piece,) = cut(known, 30)
+    assert (piece.start_pts, piece.end_pts) == (0, 90_000)
 
 
 @given(videos())
