@@ -141,7 +141,7 @@ class EncodedTrack:
 
     def _buffer(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
-            frame.pts = None
+            frame.pts, frame.time_base = None, Fraction(1, self._rate)  # one clock, whichever format they come from
             self._fifo.write(frame)
 
     def _encode(self, samples: int, *, to_the_end: bool = False) -> None:

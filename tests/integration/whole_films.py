@@ -1,0 +1,120 @@
+"""A crop from the file to the film in this process: planned, cut, joined and rendered by the product's own code. Nobody
+is detected, which costs nothing: what these tests ask is whether every frame arrives."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.jobs.plan import probe_source
+from backend.jobs.segments import cut
+from backend.kinds import kind_named
+from backend.kinds.base import AggregateWork, ChunkWork, Result
+from backend.media.facts import VideoFacts
+from backend.settings import Settings
+from backend.storage import open_source
+from backend.storage.range_reader import BlockCache, RangeReader
+from backend.vision.detector import Detections
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=r=25:s=640x360")
+TEST_SOUND = ("-f", "lavfi", "-i", "sine=r=48000")
+QUICK = {"preset": "ultrafast", "aspect": "1:1", "output_width": 96, "output_height": 96, "max_upscale": 8}
+
+
+class Nobody:
+    """A detector that sees nobody, and the pictures that it was shown."""
+
+    batch_size = 4
+
+    def __init__(self) -> None:
+        self.pictures: list[NDArray[np.uint8]] = []
+
+    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
+        self.pictures += list(pictures)
+        return [Detections(np.zeros((0, 4)), np.zeros(0)) for _ in pictures]
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "nobody"}
+
+
+@dataclass
+class Cropped:
+    facts: VideoFacts
+    chunks: int
+    frame_pts: list[int]
+    result: Result
+    seen: list[NDArray[np.uint8]]
+
+    @property
+    def warnings(self) -> list[str]:
+        """But that nobody is in it."""
+        return [said for said in self.result.warnings if "Nobody" not in said]
+
+
+def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -> Cropped:
+    """Raises the job's FramefleetError."""
+    settings, detector, kind = Settings(detector="hog", data_dir=folder), Nobody(), kind_named("crop")
+    parsed = kind.parse_params(QUICK | params)
+    source = open_source(path.resolve().as_uri(), settings)
+    cache = BlockCache()
+    facts = probe_source(RangeReader(source, cache), settings)
+    pieces = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
+    artifacts = [
+        kind.analyse_chunk(
+            ChunkWork(
+                job_id="whole",
+                chunk_index=piece.index,
+                interval=(piece.start_pts, piece.end_pts),
+                start_pts=None if piece.index == 0 else piece.start_pts,
+                end_pts=None if piece is pieces[-1] else piece.end_pts,
+                source={"etag": source.info.etag, "size": source.info.size_bytes},
+                facts=facts,
+                params=parsed,
+                reader=RangeReader(source, cache),
+                detector=detector,
+                settings=settings,
+                report=lambda share: None,
+            )
+        )
+        for piece in pieces
+    ]
+    folder.mkdir(exist_ok=True)
+    result = kind.aggregate(
+        AggregateWork(
+            job_id="whole",
+            facts=facts,
+            params=parsed,
+            artifacts=artifacts,
+            reader=RangeReader(source, cache),
+            folder=folder,
+            settings=settings,
+            report=lambda share: None,
+        )
+    )
+    frame_pts = [pts for artifact in artifacts for pts in artifact.frame_pts]
+    return Cropped(facts, len(pieces), frame_pts, result, detector.pictures)
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run([FFMPEG, "-v", "error", "-y", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
+
+
+def frames_in(path: Path) -> int:
+    """What the ffmpeg command decodes of the picture that a player shows: another program counts."""
+    command = [FFMPEG, "-v", "quiet", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
+    listed = subprocess.run([*command, "-f", "framemd5", "-"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return sum(not line.startswith("#") for line in listed.stdout.splitlines())
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    """Transport streams need no more than this."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
