@@ -29,6 +29,7 @@ from backend.vision.window import (
 from backend.vision.zoom import zoom_factors
 
 CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
+BOX_DECIMALS, _WINDOW_DECIMALS = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +144,8 @@ def to_json(
 
     `subject` has x1, y1, x2, y2 of what the window follows on each frame, null where nobody is known.
     """
-    boxes = np.round(subject_boxes, 2).tolist()
-    window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), 4).tolist()
+    boxes = np.round(subject_boxes, BOX_DECIMALS).tolist()
+    window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), _WINDOW_DECIMALS).tolist()
     document = {
         "schema": CAMERA_PATH_SCHEMA,
         "time_base": [time_base.numerator, time_base.denominator],

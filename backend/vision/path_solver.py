@@ -23,7 +23,7 @@ from backend.vision.path_qp import (
     held_share,
     largest_acceleration,
 )
-from backend.vision.subject import seconds_from_start
+from backend.vision.timeline import seconds_from_start
 from backend.vision.window import Floats
 
 # How far apart rows are at least in s, what leaving the band costs, and the share of frames that then has to be held.

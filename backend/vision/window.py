@@ -17,6 +17,7 @@ _MAX_OUTPUT_PX = 16_384
 # A shot is shown between bars where the subject is larger than any window for more than this share of its frames: one
 # outstretched arm is not worth them.
 _TOO_LARGE_SHARE = 0.05
+FITS_PX = 0.5
 
 Fill = Literal["crop", "pad", "blur"]
 
@@ -50,6 +51,54 @@ class CropSpec:
         if self.aspect is not None and len(sides) == 2:
             stretch = sides[0] / sides[1] / float(self.aspect)
             require(0.98 < stretch < 1.02, "output_width and output_height contradict aspect; leave one of them out")
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the window can hold: its largest size in pixels, the padding wanted around people as a share of their box,
+    and whether bars may show more than that."""
+
+    width_px: float
+    height_px: float
+    padding_ratio: float
+    may_have_bars: bool = False
+
+    @property
+    def size_px(self) -> NDArray[np.float64]:
+        return np.array([self.width_px, self.height_px])
+
+    def fits(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether boxes (..., 4) fit without padding; true where nobody is."""
+        return np.asarray(~((boxes[..., 2:] - boxes[..., :2]) > self.size_px + FITS_PX).any(axis=-1))
+
+    def share_shown(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How much of boxes (..., 4) the window shows at the most along the worse axis, from 0 to 1."""
+        sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 1.0)
+        return np.asarray(np.minimum(1.0, (self.size_px + FITS_PX) / sides).min(axis=-1))
+
+    def tightness(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From 0 where boxes (..., 4) fit with all their padding to 1 where they fit with none."""
+        sides = boxes[..., 2:] - boxes[..., :2]
+        padding = np.maximum(2 * self.padding_ratio * sides, 1e-9)
+        return np.asarray(np.clip((sides + padding - self.size_px) / padding, 0.0, 1.0).max(axis=-1))
+
+
+def room_of(spec: CropSpec, frame_size: tuple[int, int]) -> Room:
+    """What the largest window of the wanted shape holds; the whole picture where the window takes its subject's shape.
+
+    Raises InvalidParams for a named output that is too large.
+    """
+    width, height = spec.output_size or (None, None)
+    takes_any_shape = not spec.keep_aspect and (width is None or height is None)
+    aspect = _wanted_aspect(spec, np.zeros((0, 2)), frame_size)
+    size = (float(frame_size[0]), float(frame_size[1])) if takes_any_shape else largest_window(frame_size, aspect)
+    return Room(*size, spec.padding_ratio, spec.fill != "crop")
+
+
+def needs_bars(boxes: Floats, limit: Floats) -> bool:
+    """Whether the subject's boxes (n, 4) are larger than `limit` (width, height) on too many of its frames."""
+    sides = (boxes[:, 2:] - boxes[:, :2])[np.isfinite(boxes[:, 0])]
+    return bool(len(sides) and (sides > limit + FITS_PX).any(axis=1).mean() > _TOO_LARGE_SHARE)
 
 
 def largest_window(frame_size: tuple[int, int], aspect: float) -> tuple[float, float]:
@@ -112,11 +161,8 @@ def _filled(spec: CropSpec, sizes: Floats, boxes: Floats, shots: Sequence[Shot],
     limit = sizes[0] * (frame / sizes[0]).min()
     found = sizes.copy()
     for index, (start, stop) in enumerate(shots):
-        part = boxes[start:stop]
-        sides = part[np.isfinite(part[:, 0])]
-        too_large = ((sides[:, 2:] - sides[:, :2]) > limit + 0.5).any(axis=1)
-        if len(sides) and too_large.mean() > _TOO_LARGE_SHARE:
-            found[index] = np.minimum(frame, np.maximum(limit, _padded_need(part, spec)))
+        if needs_bars(boxes[start:stop], limit):
+            found[index] = np.minimum(frame, np.maximum(limit, _padded_need(boxes[start:stop], spec)))
     return found
 
 
