@@ -129,6 +129,8 @@ def _proposals(boxes: NDArray[np.float64], values: NDArray[np.float64], room: Ro
     yield ()
     for step in range(0, boxes.shape[1], _PROPOSE_EVERY):
         there = np.flatnonzero(values[:, step] > 0)
+        if not len(there):
+            continue
         there = there[np.argsort(-values[there, step], kind="stable")][:_MOST_PEOPLE]
         here = boxes[there, step]
         yield from ((int(row),) for row in there)
@@ -141,7 +143,7 @@ def _proposals(boxes: NDArray[np.float64], values: NDArray[np.float64], room: Ro
 def _inside(sides: NDArray[np.float64], length: float) -> NDArray[np.bool_]:
     """Whose sides (people, 2) lie in a span of that length (spans, people): it begins at each one's, unless one does
     for all."""
-    if not len(sides) or sides[:, 1].max() - sides[:, 0].min() <= length:
+    if sides[:, 1].max() - sides[:, 0].min() <= length:
         return np.ones((1, len(sides)), dtype=np.bool_)
     starts = sides[:, :1]
     return np.asarray((sides[:, 0] >= starts) & (sides[:, 1] <= starts + length))

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from backend.errors import InvalidParams
 
 HELD_PART_RATIO = 0.9
+# Padding takes at most this share of the room that a window has beside its subject; the rest is freedom to stand still.
+_PADDING_OF_SPARE = 0.75
+# A box this much larger than the window has its held part in it and no more.
+_FAR_TOO_LARGE = 1.1
 _MAX_OUTPUT_PX = 16_384
 # A shot is shown between bars where the subject is larger than any window for more than this share of its frames: one
 # outstretched arm is not worth them.
@@ -129,28 +133,26 @@ def output_size(spec: CropSpec, window: tuple[float, float]) -> tuple[int, int]:
 def window_sizes(
     spec: CropSpec, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]
 ) -> tuple[Floats, tuple[int, int]]:
-    """The largest window of each shot (n_shots, 2) in pixels, and the size of the output.
+    """The largest window of each shot (n_shots, 2) in pixels, and the size of the output: that of the largest window in
+    the picture, unless the spec names one.
 
-    Windows have the output's shape, but for shots that `spec.fill` shows between bars.
+    Windows have the output's shape, but for shots that `spec.fill` shows between bars; none is smaller than
+    `max_upscale` allows.
     """
     needs = np.array([_padded_need(boxes[start:stop], spec) for start, stop in shots]).reshape(-1, 2)
     aspect = _wanted_aspect(spec, needs, frame_size)
-    named = spec.output_size is not None and any(side is not None for side in spec.output_size)
-    if named:
+    if any(side is not None for side in spec.output_size or ()):
         output = output_size(spec, largest_window(frame_size, aspect))
-        aspect = output[0] / output[1]
-    limit = np.array(largest_window(frame_size, aspect))
-    scales = np.clip((needs / limit).max(axis=1), spec.min_crop_ratio, 1.0)
-    if named:
-        scales = np.maximum(scales, min(1.0, output[0] / (spec.max_upscale * limit[0])))
-        return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size), output
-    biggest = float(scales.max(initial=spec.min_crop_ratio))
-    # The biggest window has whole, even sides and equals the output, so still pixels are copied, not resampled.
-    whole = [min(_even(biggest * side), frame // 2 * 2 or frame) for side, frame in zip(limit, frame_size, strict=True)]
-    output = output_size(spec, (whole[0], whole[1]))
-    scales = np.maximum(scales / biggest, 1.0 / spec.max_upscale)
-    sizes = scales[:, None] * np.array(whole, dtype=np.float64)
-    return _filled(spec, sizes, boxes, shots, frame_size), output
+        limit = np.array(largest_window(frame_size, output[0] / output[1]))
+    else:
+        # The largest window has whole, even sides and equals the output, so its still pixels are copied, not resampled.
+        largest = zip(largest_window(frame_size, aspect), frame_size, strict=True)
+        whole = [min(_even(side), frame // 2 * 2 or frame) for side, frame in largest]
+        output = output_size(spec, (whole[0], whole[1]))
+        limit = np.array(whole, dtype=np.float64)
+    smallest = max(spec.min_crop_ratio, min(1.0, output[0] / (spec.max_upscale * limit[0])))
+    scales = np.clip((needs / limit).max(axis=1), smallest, 1.0)
+    return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size), output
 
 
 def _filled(spec: CropSpec, sizes: Floats, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]) -> Floats:
@@ -179,9 +181,26 @@ def padded_share(boxes: Floats, size: Floats, spec: CropSpec) -> Floats:
 
 def bands(boxes: Floats, sizes: Floats) -> tuple[Floats, Floats]:
     """Lowest and highest window centre (n, 2) that keep the held part of the box inside the window."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     held = np.minimum(boxes[:, 2:] - boxes[:, :2], HELD_PART_RATIO * sizes)
-    return centres - (sizes - held) / 2, centres + (sizes - held) / 2
+    return _around(boxes, (sizes - held) / 2)
+
+
+def wanted_bands(boxes: Floats, sizes: Floats, padding_ratio: float) -> tuple[Floats, Floats]:
+    """Lowest and highest window centre (n, 2) that a path prefers: those that keep the padding inside the window too.
+
+    As the box grows towards the window the padding gives way without a jump, to three quarters of what room there is;
+    then the box is whole, and of one larger than the window, gradually, only the held part is wanted.
+    """
+    sides = boxes[:, 2:] - boxes[:, :2]
+    spare = (sizes - sides) / 2
+    freedom = spare - np.minimum(padding_ratio * sides, _PADDING_OF_SPARE * spare)
+    beyond = np.clip((sides / sizes - 1.0) / (_FAR_TOO_LARGE - 1.0), 0.0, 1.0)
+    return _around(boxes, np.maximum(freedom, beyond * (1.0 - HELD_PART_RATIO) / 2 * sizes))
+
+
+def _around(boxes: Floats, freedom: Floats) -> tuple[Floats, Floats]:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centres - freedom, centres + freedom
 
 
 def inside_picture(boxes: Floats, count: int, frame_size: tuple[int, int]) -> Floats:
