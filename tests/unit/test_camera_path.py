@@ -15,7 +15,7 @@ from backend.errors import InvalidParams
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.keyframes import Keyframe
-from backend.vision.window import CropSpec, largest_window, output_size
+from backend.vision.window import CropSpec, largest_window, output_size, wanted_bands
 
 SIZE = (1920, 1080)
 TIME_BASE = Fraction(1, 30_000)
@@ -146,6 +146,27 @@ def test_a_box_wider_than_the_window_has_its_middle_held() -> None:
     assert found["held_part_pct"] >= 99 and found["containment_pct"] == 0
     middle = np.clip(x, 304, 1920 - 304)
     assert np.abs(path.centres[:, 0] - middle).max() < 0.11 * 608
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_padding_is_inside_the_window_wherever_that_has_room(seed: int) -> None:
+    boxes = noisy_walk(900, seed)
+    path = solve(boxes, spec=CropSpec(aspect=Fraction(9, 16), min_crop_ratio=1.0))
+    padding = 0.12 * (boxes[:, 2] - boxes[:, 0])
+    kept = (boxes[:, 0] - padding >= path.x - 1) & (boxes[:, 2] + padding <= path.x + path.width + 1)
+    assert kept.mean() > 0.97
+
+
+def test_the_wanted_padding_gives_way_without_a_jump_as_the_subject_grows() -> None:
+    sides = np.linspace(10, 1000, 2_000)
+    boxes = np.stack([500 - sides / 2, 0 * sides, 500 + sides / 2, sides], axis=1)
+    low, high = wanted_bands(boxes, np.full((2_000, 2), 500.0), 0.12)
+    freedom = (high - low)[:, 0] / 2
+    assert np.abs(np.diff(freedom)).max() < 1
+    kept = (500 - sides) / 2 - freedom  # on either side, in pixels
+    small, fits = sides * 1.24 <= 250, sides <= 500
+    assert kept[small] == pytest.approx(0.12 * sides[small])
+    assert (kept[fits] >= -1e-9).all() and (kept[sides * 1.24 <= 500] > 0.08 * sides[sides * 1.24 <= 500]).all()
 
 
 def test_a_box_that_grows_for_some_frames_forces_no_jump() -> None:
