@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backend.vision.camera_path import CameraPath
+from backend.vision.camera_path import CameraPath, to_json
 from backend.vision.certificate import certificate
 from backend.vision.holding import counted
 from backend.vision.holding_words import headline, shortfalls
+from backend.vision.plot import plot_path
 
 SIZE, TIME_BASE, FRAMES = (1000, 500), Fraction(1, 25), np.arange(100)
 WHOLE, PART, LARGER = [420.0, 100.0, 580.0, 400.0], [300.0, 100.0, 500.0, 400.0], [300.0, 100.0, 700.0, 400.0]
@@ -111,3 +113,12 @@ def test_the_headline_never_rounds_to_all_or_none() -> None:
     line = headline(found((999, WHOLE, True), (1, LARGER, True)))
     assert line.startswith("Of all frames: held whole 99 %, larger than the window 0.1 %.")
     assert headline(found((100, WHOLE, True))).startswith("Of all frames: held whole 100 %.")
+
+
+def test_a_path_written_before_all_frames_were_counted_is_still_drawn() -> None:
+    boxes, full = np.tile(WHOLE, (100, 1)), np.ones(100)
+    path = CameraPath(400 * full, 0 * full, 200 * full, 500 * full, ((0, 100),), (200, 500))
+    document = json.loads(to_json(path, found((100, WHOLE, True)), FRAMES, TIME_BASE, SIZE, boxes))
+    assert plot_path(document).startswith(b"\x89PNG")
+    del document["certificate"]["holding"]
+    assert plot_path(document).startswith(b"\x89PNG")
