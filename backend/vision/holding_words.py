@@ -25,7 +25,7 @@ def shortfalls(certificate: Mapping[str, Any], subject: str, fill: str) -> list[
     unfollowed = "somebody is there, but nobody whom the window follows"
     told = [
         (held["larger"], f"{who} larger than the window: {way_out}."),
-        (held["part"], f"{who} only partly in the window, as they move faster than it may: try a wider aspect."),
+        (held["part"], f"{who} only partly in the window, which does not follow every quick move: try a wider aspect."),
         (certificate["left_out"], f"not everybody fits into the window; it holds whom it can: {way_out}."),
         (certificate["passing"], "the window passes from one person to another and holds nobody."),
         (_less(held["not_followed"], certificate["passing"]), f"{unfollowed}."),
