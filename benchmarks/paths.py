@@ -24,10 +24,12 @@ from backend.kinds.framing import Framing
 from backend.local.sample import make_sample
 from backend.settings import get_settings
 from backend.vision.camera_path import ema_path, solve_path
-from backend.vision.certificate import HELD_TOLERANCE_PX, certificate, figures
+from backend.vision.certificate import certificate, figures
 from backend.vision.detector import open_detector
-from backend.vision.subject import choose_subject, seconds_from_start
-from backend.vision.window import bands, inside_picture
+from backend.vision.holding import HELD_TOLERANCE_PX
+from backend.vision.subject import choose_subject
+from backend.vision.timeline import seconds_from_start
+from backend.vision.window import bands, inside_picture, room_of
 from benchmarks.seams import MEDIA, framing_of
 
 PARAMS = CropParams(aspect="9:16")
@@ -48,7 +50,7 @@ class Row:
     clip: str
     subject: str
     path: str
-    containment_pct: float | None
+    held_part_pct: float | None
     still_pct: float
     acceleration_p99: float
     jerk_p99: float
@@ -73,8 +75,9 @@ def path_rows() -> list[Row]:
 def framed(framing: Framing, mode: str) -> Framing:
     """The same people, another subject."""
     where = (framing.frame_pts, framing.frame_size, framing.time_base)
-    subject = choose_subject(framing.tracks, *where, mode, framing.path.shots)
     spec = PARAMS.spec()
+    room = room_of(spec, framing.frame_size)
+    subject = choose_subject(framing.tracks, *where, mode, framing.path.shots, room=room)
     path = solve_path(
         subject.boxes, framing.frame_pts, framing.time_base, framing.frame_size, spec, shots=framing.path.shots
     )
@@ -85,10 +88,10 @@ def compare(name: str, mode: str, framing: Framing) -> list[Row]:
     own = framed(framing, mode)
     found = certificate(own.path, own.subject.boxes, own.frame_pts, own.time_base, own.frame_size)
     label = f"{mode}, {own.subject.passing.sum()} of {len(own.frame_pts)} passing"
-    tight_name, tight = _tight_ema(own, min(WANTED_PCT, found["containment_pct"] or 0.0))
+    tight_name, tight = _tight_ema(own, min(WANTED_PCT, found["held_part_pct"] or 0.0))
     paths = {"ours": found, "ema": found["ema"], "live ema": found["ema_causal"], tight_name: tight}
     paths["static"] = found["static"]
-    keys = ("containment_pct", "still_frames_pct", "acceleration_p99", "jerk_p99")
+    keys = ("held_part_pct", "still_frames_pct", "acceleration_p99", "jerk_p99")
     rows = [Row(name, label, path, *(figures[key] for key in keys)) for path, figures in paths.items()]
     return [*rows, Row(name, label, "least", 100.0, np.nan, least_acceleration(own), np.nan)]
 
@@ -100,7 +103,7 @@ def _tight_ema(framing: Framing, wanted_pct: float) -> tuple[str, dict[str, floa
     for alpha in TIGHTER_ALPHAS:
         ema = ema_path(boxes, path.sizes, size, path.shots, path.output_size, alpha, causal=True)
         found = figures(ema, boxes, times_sec, size)
-        if (found["containment_pct"] or 0.0) >= wanted_pct:
+        if (found["held_part_pct"] or 0.0) >= wanted_pct:
             break
     return f"tight ema {alpha}", found
 
@@ -153,7 +156,7 @@ def path_table(rows: list[Row]) -> Table:
             row.clip,
             row.subject,
             row.path,
-            f"{row.containment_pct:.2f}" if row.containment_pct is not None else "-",
+            f"{row.held_part_pct:.2f}" if row.held_part_pct is not None else "-",
             f"{row.still_pct:.1f}",
             f"{row.acceleration_p99:.3f}",
             f"{row.jerk_p99:.2f}",

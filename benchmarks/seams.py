@@ -48,7 +48,9 @@ class Apart:
     max_px: float
 
 
-def framing_of(file: Path, chunk_seconds: float, detector: Detector, settings: Settings) -> tuple[Framing, int]:
+def framing_of(
+    file: Path, chunk_seconds: float, detector: Detector, settings: Settings, params: CropParams = PARAMS
+) -> tuple[Framing, int]:
     """The framing of a run in chunks of that length, and their number. Raises FramefleetError for a broken file."""
     source = open_source(file.resolve().as_uri(), settings)
     cache = BlockCache()
@@ -64,7 +66,7 @@ def framing_of(file: Path, chunk_seconds: float, detector: Detector, settings: S
                 end_pts=None if piece is pieces[-1] else piece.end_pts,
                 source={"etag": source.info.etag, "size": source.info.size_bytes},
                 facts=facts,
-                params=PARAMS,
+                params=params,
                 reader=RangeReader(source, cache),
                 detector=detector,
                 settings=settings,
@@ -74,7 +76,7 @@ def framing_of(file: Path, chunk_seconds: float, detector: Detector, settings: S
         for piece in pieces
     ]
     size = (facts.width, facts.height)
-    return solve_framing(artifacts, facts.time_base_fraction, size, PARAMS), len(pieces)
+    return solve_framing(artifacts, facts.time_base_fraction, size, params), len(pieces)
 
 
 def apart(file: Path, detector: Detector, settings: Settings) -> Apart:

@@ -20,6 +20,7 @@ from backend.settings import Settings
 from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath
 from backend.vision.detector import Detector
+from backend.vision.holding_words import shortfalls
 
 FALLBACK_FPS = (25, 1)
 RENDER_THREADS = 2
@@ -52,9 +53,9 @@ class Crop:
         size = (work.facts.width, work.facts.height)
         framing = solve_framing(work.artifacts, work.facts.time_base_fraction, size, params)
         warnings = accounts.decoded(work.facts, framing.frame_pts)
-        if not framing.subject.track_ids:
-            warnings.append("Nobody was found in the video: the window stands still in the middle.")
-        files = framing.files(params.smooth_alpha)
+        proof = framing.certificate(params.smooth_alpha)
+        warnings += shortfalls(proof, params.subject, params.fill)
+        files = framing.files(proof)
         work.report(ANALYSIS_SHARE)
         solved = time.monotonic()
         with Sheet(framing) as sheet:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,13 @@ from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
+from backend.vision.holding import counted
 from backend.vision.link import link
 from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
 from backend.vision.subject import Subject, choose_subject
+from backend.vision.timeline import seconds_from_start
+from backend.vision.window import room_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +36,20 @@ class Framing:
     subject: Subject
     path: CameraPath
 
-    def files(self, smooth_alpha: float) -> dict[str, bytes]:
-        """The tracks in three formats and camera_path.json, by name."""
+    def certificate(self, smooth_alpha: float) -> dict[str, Any]:
+        """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
+        subject, times_sec = self.subject, seconds_from_start(self.frame_pts, self.time_base)
+        where = (self.frame_pts, self.time_base, self.frame_size)
+        return certificate(self.path, subject.boxes, *where, smooth_alpha, subject.somebody) | {
+            "subject_track_ids": subject.track_ids,
+            "passing_frames": int(subject.passing.sum()),
+            "passing": counted(subject.passing, times_sec),
+            "left_out": counted(subject.left_out, times_sec),
+        }
+
+    def files(self, proof: dict[str, Any]) -> dict[str, bytes]:
+        """The tracks in three formats and camera_path.json with its certificate `proof`, by name."""
         boxes, where = self.subject.boxes, (self.frame_pts, self.time_base, self.frame_size)
-        proof = certificate(self.path, boxes, *where, smooth_alpha)
-        proof["subject_track_ids"] = self.subject.track_ids
-        proof["passing_frames"] = int(self.subject.passing.sum())
         return {
             "tracks.json": track_files.tracks_json(self.tracks, self.frame_pts, self.frame_size, self.time_base),
             "tracks.parquet": track_files.tracks_parquet(self.tracks, self.frame_pts),
@@ -55,7 +67,8 @@ def solve_framing(
     shots = _shots(cuts_pts, frame_pts)
     linked = link(stitch(artifacts), frame_pts, time_base, frame_size, conf=params.conf, cuts_pts=cuts_pts)
     tracks = smoothed(linked, time_base, frame_size)
-    subject = choose_subject(tracks, frame_pts, frame_size, time_base, params.subject, shots, params.shots)
+    room = room_of(params.spec(), frame_size)
+    subject = choose_subject(tracks, frame_pts, frame_size, time_base, params.subject, shots, params.shots, room)
     path = solve_path(
         subject.boxes,
         frame_pts,

@@ -24,11 +24,13 @@ from backend.vision.window import (
     padded_share,
     require,
     smallest_width,
+    wanted_bands,
     window_sizes,
 )
 from backend.vision.zoom import zoom_factors
 
 CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
+BOX_DECIMALS, _WINDOW_DECIMALS = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def solve_path(
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins)
+        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins, spec.padding_ratio)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
         raise error
@@ -116,18 +118,24 @@ def _zoom(
 
 
 def _solved_centres(
-    boxes: Floats, sizes: Floats, clock: Floats, shots: tuple[Shot, ...], frame_size: tuple[int, int], pins: Pins
+    boxes: Floats,
+    sizes: Floats,
+    clock: Floats,
+    shots: tuple[Shot, ...],
+    frame_size: tuple[int, int],
+    pins: Pins,
+    padding_ratio: float,
 ) -> Floats:
-    low, high = bands(boxes, sizes)
+    held, wanted = bands(boxes, sizes), wanted_bands(boxes, sizes, padding_ratio)
     centres = np.empty((len(boxes), 2))
     for start, stop in shots:
         part = slice(start, stop)
         for axis in range(2):
+            (low, high), (wanted_low, wanted_high) = ([side[part, axis] for side in band] for band in (held, wanted))
             floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
-            wanted = Axis(
-                low[part, axis], high[part, axis], floor, ceiling, clock[part], pins.of(start, stop, axis, clock)
-            )
-            centres[part, axis] = axis_path(wanted, frame_size[0])
+            pinned = pins.of(start, stop, axis, clock)
+            wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, clock[part], pinned)
+            centres[part, axis] = axis_path(wish, frame_size[0])
     return centres
 
 
@@ -143,8 +151,8 @@ def to_json(
 
     `subject` has x1, y1, x2, y2 of what the window follows on each frame, null where nobody is known.
     """
-    boxes = np.round(subject_boxes, 2).tolist()
-    window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), 4).tolist()
+    boxes = np.round(subject_boxes, BOX_DECIMALS).tolist()
+    window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), _WINDOW_DECIMALS).tolist()
     document = {
         "schema": CAMERA_PATH_SCHEMA,
         "time_base": [time_base.numerator, time_base.denominator],

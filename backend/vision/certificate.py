@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.camera_path import CameraPath, ema_path, path_of
+from backend.vision.camera_path import BOX_DECIMALS, CameraPath, ema_path, path_of
+from backend.vision.holding import HELD_TOLERANCE_PX, holding
 from backend.vision.path_qp import LIMITS
-from backend.vision.subject import runs, seconds_from_start
+from backend.vision.timeline import runs, seconds_from_start
 from backend.vision.window import Floats, bands, inside_picture
 
-HELD_TOLERANCE_PX = 0.5
 STILL_PX_PER_FRAME = 0.05
 
 
@@ -24,43 +24,50 @@ def certificate(
     time_base: Fraction,
     frame_size: tuple[int, int],
     smooth_alpha: float = 0.85,
+    somebody: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """What the path holds and how it moves, and the same for other paths of the same sizes: the best static window of
     each shot, the zero-phase EMA (`ema`) and the one of live systems, which sees no future (`ema_causal`).
 
-    `containment_pct`: share of the frames with a subject whose held part (the middle of the box, at most 0.9 of the
-    window) lies in the window within 0.5 px, None where there is no subject at all. `still_frames_pct`: share of frames
-    that move less than 0.05 px. Speed, acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3;
-    `limits` are those the solver keeps to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches
-    where the subject's whole box is larger than its window; `filled_pts`: of those shown between bars.
+    `somebody` (n_frames,) says where any track is; without it, where the subject is. `holding` counts all frames of the
+    film by the classes of Holding. `containment_pct`: share of the frames with somebody that hold the subject whole, so
+    frames where it is larger than its window or not followed count against it; `held_part_pct`: share of the frames
+    with a subject whose held part (the middle of the box, at most 0.9 of the window) lies in the window within 0.5 px.
+    Both are None where there is nobody at all. `still_frames_pct`: share of frames that move less than 0.05 px. Speed,
+    acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3; `limits` are those the solver keeps
+    to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches where the subject's whole box is
+    larger than its window; `filled_pts`: of those shown between bars.
     """
-    boxes = inside_picture(subject_boxes, len(frame_pts), frame_size)
+    boxes = np.round(inside_picture(subject_boxes, len(frame_pts), frame_size), BOX_DECIMALS)  # as the file has them
+    somebody = np.isfinite(boxes[:, 0]) if somebody is None else somebody
     times_sec = seconds_from_start(frame_pts, time_base)
     static = static_path(path, boxes, frame_size)
     ema = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha)
     causal = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha, causal=True)
+    held = holding(path, boxes, somebody)
     facts = {
         "frames": len(frame_pts),
         "subject_frames": int(np.isfinite(boxes[:, 0]).sum()),
+        "holding": held.counts(times_sec),
         "shots": len(path.shots),
         "limits": dict(zip(("speed", "acceleration", "jerk"), LIMITS, strict=True)),
-        "larger_than_window_pts": _larger_than_window(path, boxes, frame_pts),
+        "larger_than_window_pts": _stretches_pts(held.larger, frame_pts),
         "filled_pts": _filled(path, frame_pts),
     }
-    own = figures(path, boxes, times_sec, frame_size)
     others = {"static": static, "ema": ema, "ema_causal": causal}
-    return {**facts, **own, **{name: figures(other, boxes, times_sec, frame_size) for name, other in others.items()}}
+    compared = {name: figures(other, boxes, times_sec, frame_size, somebody) for name, other in others.items()}
+    return {**facts, **figures(path, boxes, times_sec, frame_size, somebody), **compared}
 
 
-def _larger_than_window(path: CameraPath, boxes: Floats, frame_pts: NDArray[np.int64]) -> list[list[int]]:
-    too_large = ((boxes[:, 2:] - boxes[:, :2]) > path.sizes).any(axis=1)
-    return [[int(frame_pts[start]), int(frame_pts[stop - 1])] for start, stop in runs(np.asarray(too_large))]
+def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> list[list[int]]:
+    """First and last PTS of each stretch of frames where `mask` is true."""
+    return [[int(frame_pts[start]), int(frame_pts[stop - 1])] for start, stop in runs(mask)]
 
 
 def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
     width, height = path.output_size
     other_shape = np.abs(path.width * height - path.height * width) > width + height
-    return [[int(frame_pts[start]), int(frame_pts[stop - 1])] for start, stop in runs(np.asarray(other_shape))]
+    return _stretches_pts(np.asarray(other_shape), frame_pts)
 
 
 def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
@@ -88,13 +95,20 @@ def _most_held(low: Floats, high: Floats) -> float:
     return float((start + ends[np.searchsorted(ends, start)]) / 2)
 
 
-def figures(path: CameraPath, boxes: Floats, times_sec: Floats, frame_size: tuple[int, int]) -> dict[str, float | None]:
+def figures(
+    path: CameraPath,
+    boxes: Floats,
+    times_sec: Floats,
+    frame_size: tuple[int, int],
+    somebody: NDArray[np.bool_] | None = None,
+) -> dict[str, float | None]:
     """The figures of one path, as `certificate` describes them."""
     low, high = bands(boxes, path.sizes)
     known = np.isfinite(low[:, 0])
     inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
     found = {
-        "containment_pct": _percent(np.asarray(inside[known].all(axis=1)), if_none=None),
+        "containment_pct": holding(path, boxes, known if somebody is None else somebody).containment_pct,
+        "held_part_pct": _percent(np.asarray(inside[known].all(axis=1)), if_none=None),
         "still_frames_pct": _percent(np.concatenate(_moves_px(path)) < STILL_PX_PER_FRAME, if_none=100.0),
     }
     derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.shots]

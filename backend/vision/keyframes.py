@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
 from backend.vision.path_qp import LIMITS
-from backend.vision.subject import seconds_from_start
+from backend.vision.timeline import seconds_from_start
 from backend.vision.window import Floats, Shot
 
 _MET_PX = 1.0

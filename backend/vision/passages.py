@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,23 @@ _PACE_PER_SEC2 = 0.085
 _LARGEST_SHARE = 0.4
 
 
-def passing_rows(
+@dataclass(frozen=True)
+class Passage:
+    """The frames [start, stop) of a pan, from what is seen on frame `last` to what is seen on frame `first`."""
+
+    start: int
+    stop: int
+    last: int
+    first: int
+
+
+def passages(
     boxes: NDArray[np.float64], edges: Iterable[int], times_sec: NDArray[np.float64], frame_width: int
-) -> NDArray[np.bool_]:
-    """The frames (n,) during which the picture passes on, around the rows `edges` where people come into `boxes` or go.
+) -> Iterator[Passage]:
+    """Where the picture passes on, around the rows `edges` where people come into `boxes` (n, 4) or go.
 
     A gap without anybody counts towards the pan's time; what it lacks is taken from both sides alike.
     """
-    passing = np.zeros(len(boxes), dtype=np.bool_)
     known = np.flatnonzero(np.isfinite(boxes[:, 0]))
     inner = sorted({edge for edge in edges if len(known) and known[0] < edge <= known[-1]})
     limits = [0, *inner, len(boxes)]
@@ -35,9 +45,8 @@ def passing_rows(
             continue
         out_sec = min(lacking_sec / 2, _LARGEST_SHARE * float(times_sec[last] - times_sec[min(before, last)]))
         in_sec = min(lacking_sec / 2, _LARGEST_SHARE * float(times_sec[min(after, len(boxes)) - 1] - times_sec[first]))
-        around = (times_sec > times_sec[last] - out_sec) & (times_sec < times_sec[first] + in_sec)
-        passing |= around & np.isfinite(boxes[:, 0])
-    return passing
+        start = int(np.searchsorted(times_sec, times_sec[last] - out_sec, side="right"))
+        yield Passage(start, int(np.searchsorted(times_sec, times_sec[first] + in_sec, side="left")), last, first)
 
 
 def _pan_sec(before: NDArray[np.float64], after: NDArray[np.float64], frame_width: int) -> float:

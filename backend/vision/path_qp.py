@@ -31,6 +31,9 @@ _SPEED_WEIGHT = 3e-4
 _ACCELERATION_WEIGHT = 30.0
 _JERK_WEIGHT = 300.0
 _SLACK_SQUARE_WEIGHT = 1.0
+# Leaving the wanted band is cheap beside leaving the band, so that padding costs hardly any rest. The square makes one
+# path the best where many would be as good.
+_WANTED_WEIGHT, _WANTED_SQUARE_WEIGHT = 1e-4, 3e-3
 
 _TOLERANCE = 5e-5
 # Rows of limits are scaled down to the size of the others, or OSQP's steps serve the limits alone.
@@ -48,7 +51,8 @@ class PathUnsolved(FramefleetError):
 @dataclass(frozen=True, eq=False)
 class Stretch:
     """One axis in frame widths: at each time `knots` (in knots) the band for the centre, infinite where nobody is
-    known, and a target that goes on through gaps, so that the solver knows where to be when the subject comes back.
+    known, the narrower one that is wanted, and a target that goes on through gaps, so that the solver knows where to be
+    when the subject comes back.
 
     `floor` and `ceiling` bound each coefficient, the first `fixed` of which are given; `pins` (k, 2) are times and
     the centres wanted there.
@@ -57,6 +61,8 @@ class Stretch:
     knots: Floats
     low: Floats
     high: Floats
+    wanted_low: Floats
+    wanted_high: Floats
     target: Floats
     row_sec: float
     floor: Floats
@@ -94,33 +100,38 @@ def best_coefficients(stretch: Stretch, slack_weight: float, limits: Limits = LI
 
 
 def _problem(stretch: Stretch, slack_weight: float, limits: Limits) -> dict[str, Any]:
-    """Minimises over coefficients c, slack s >= 0 and travel w >= |speed|, with B c - s <= high and B c + s >= low,
-    the squared acceleration and jerk, the distance from the target, w, and s (L1, and a little squared)."""
+    """Minimises over coefficients c, slacks s >= 0 and t >= 0 and travel w >= |speed|, with B c - s <= high,
+    B c + s >= low and the same of t and the wanted band, the squared acceleration and jerk, the distance from the
+    target, w, and s and t (L1, and a little squared)."""
     count, rows = len(stretch.floor), len(stretch.knots)
     at_rows, at_pins = basis(stretch.knots, count), basis(stretch.pins[:, 0], count)
     speed, acceleration, jerk = (_differences(count, order) for order in (1, 2, 3))
     knot_weight, row_weight = KNOT_SEC * _REFERENCE_RATE, stretch.row_sec * _REFERENCE_RATE
     smooth = _ACCELERATION_WEIGHT * (acceleration.T @ acceleration) + _JERK_WEIGHT * (jerk.T @ jerk)
     curvature = knot_weight * smooth + row_weight * _CENTRE_WEIGHT * (at_rows.T @ at_rows)
-    slack_curvature = row_weight * _SLACK_SQUARE_WEIGHT * sparse.identity(rows)
     pull = 2 * row_weight * _CENTRE_WEIGHT * (at_rows.T @ stretch.target)
     slack, travel, never = sparse.identity(rows), sparse.identity(count - 1), np.inf
     floor, ceiling = stretch.floor.copy(), stretch.ceiling.copy()
     floor[: len(stretch.fixed)] = ceiling[: len(stretch.fixed)] = stretch.fixed
     constraints: list[tuple[list[Any], Any, Any]] = [
-        ([sparse.identity(count), None, None], floor, ceiling),
-        ([at_pins, None, None], stretch.pins[:, 1], stretch.pins[:, 1]),
-        ([at_rows, slack, None], stretch.low, never),
-        ([at_rows, -slack, None], -never, stretch.high),
-        ([None, slack, None], 0.0, never),
-        ([speed * knot_weight, None, travel], 0.0, never),
-        ([speed * knot_weight, None, -travel], -never, 0.0),
+        ([sparse.identity(count), None, None, None], floor, ceiling),
+        ([at_pins, None, None, None], stretch.pins[:, 1], stretch.pins[:, 1]),
+        ([at_rows, slack, None, None], stretch.low, never),
+        ([at_rows, -slack, None, None], -never, stretch.high),
+        ([None, slack, None, None], 0.0, never),
+        ([at_rows, None, slack, None], stretch.wanted_low, never),
+        ([at_rows, None, -slack, None], -never, stretch.wanted_high),
+        ([None, None, slack, None], 0.0, never),
+        ([speed * knot_weight, None, None, travel], 0.0, never),
+        ([speed * knot_weight, None, None, -travel], -never, 0.0),
         *_limits((speed, acceleration, jerk), limits),
     ]
     blocks: Any = [blocks for blocks, _, _ in constraints if _height(blocks)]
+    squared = [curvature, row_weight * _SLACK_SQUARE_WEIGHT * slack, row_weight * _WANTED_SQUARE_WEIGHT * slack]
+    linear = [(rows, row_weight * slack_weight), (rows, row_weight * _WANTED_WEIGHT), (count - 1, _SPEED_WEIGHT)]
     return {
-        "P": sparse.triu(sparse.block_diag([2 * curvature, 2 * slack_curvature, 0 * travel]), format="csc"),
-        "q": np.concatenate([-pull, np.full(rows, row_weight * slack_weight), np.full(count - 1, _SPEED_WEIGHT)]),
+        "P": sparse.triu(sparse.block_diag([*(2 * each for each in squared), 0 * travel]), format="csc"),
+        "q": np.concatenate([-pull, *(np.full(length, price) for length, price in linear)]),
         "A": sparse.bmat(blocks, format="csc"),
         "l": np.concatenate([np.broadcast_to(low, _height(blocks)) for blocks, low, _ in constraints]),
         "u": np.concatenate([np.broadcast_to(high, _height(blocks)) for blocks, _, high in constraints]),
@@ -130,7 +141,7 @@ def _problem(stretch: Stretch, slack_weight: float, limits: Limits) -> dict[str,
 def _limits(derivatives: tuple[Any, Any, Any], limits: Limits) -> list[tuple[list[Any], float, float]]:
     """A derivative is a convex mix of its coefficients, so bounding those bounds it everywhere."""
     return [
-        ([derivative * (_REFERENCE_RATE**order * _LIMIT_SCALE / limit), None, None], -_LIMIT_SCALE, _LIMIT_SCALE)
+        ([derivative * (_REFERENCE_RATE**order * _LIMIT_SCALE / limit), None, None, None], -_LIMIT_SCALE, _LIMIT_SCALE)
         for order, (derivative, limit) in enumerate(zip(derivatives, limits, strict=True), start=1)
     ]
 

@@ -23,7 +23,7 @@ from backend.vision.path_qp import (
     held_share,
     largest_acceleration,
 )
-from backend.vision.subject import seconds_from_start
+from backend.vision.timeline import seconds_from_start
 from backend.vision.window import Floats
 
 # How far apart rows are at least in s, what leaving the band costs, and the share of frames that then has to be held.
@@ -35,6 +35,8 @@ _SHARP, _FLATTENED_RATIO = 1.0, 0.75
 # How far a solution may leave what is given of it, in frame widths.
 _GOES_ON_RATIO = 1e-4
 _HELD_TOLERANCE_PX = 0.25
+
+_BY_ROW = ("low", "high", "wanted_low", "wanted_high", "target")
 
 _MAX_STEP_SEC = 1.0
 _MAX_ROWS_PER_SEC = 31.0
@@ -50,11 +52,14 @@ def clock_sec(frame_pts: NDArray[np.int64], time_base: Fraction) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """One axis of a shot in pixels: on each frame the band for the centre (NaN without a subject) and where the centre
-    may be at all; `pins` (k, 2) are seconds on the clock and the centres wanted there."""
+    """One axis of a shot in pixels: on each frame the band for the centre (NaN without a subject), the one that is
+    wanted, which keeps the padding too, and where the centre may be at all; `pins` (k, 2) are seconds on the clock and
+    the centres wanted there."""
 
     low: Floats
     high: Floats
+    wanted_low: Floats
+    wanted_high: Floats
     floor: Floats
     ceiling: Floats
     clock_sec: Floats
@@ -73,6 +78,8 @@ def axis_path(axis: Axis, unit_px: int) -> Floats:
         axis,
         low=axis.low / unit_px,
         high=axis.high / unit_px,
+        wanted_low=axis.wanted_low / unit_px,
+        wanted_high=axis.wanted_high / unit_px,
         floor=axis.floor / unit_px,
         ceiling=axis.ceiling / unit_px,
         pins=pins,
@@ -82,7 +89,8 @@ def axis_path(axis: Axis, unit_px: int) -> Floats:
 
 
 def _still_centre(axis: Axis) -> float | None:
-    """The one centre that holds every frame and meets every pin, in the middle of the subject as far as that goes."""
+    """The one centre that holds every frame with half of its padding and meets every pin, in the middle of the
+    subject as far as that goes."""
     known = np.isfinite(axis.low)
     lowest, highest = float(axis.floor.max()), float(axis.ceiling.min())
     if len(axis.pins):
@@ -91,8 +99,10 @@ def _still_centre(axis: Axis) -> float | None:
         return (lowest + highest) / 2
     if not known.any():
         return (lowest + highest) / 2 if lowest <= highest else None
-    lowest, highest = max(lowest, axis.low[known].max()), min(highest, axis.high[known].min())
-    middle = float(((axis.low + axis.high)[known] / 2).mean())
+    # Half of the padding is enough for the sake of stillness.
+    low, high = (axis.low + axis.wanted_low)[known] / 2, (axis.high + axis.wanted_high)[known] / 2
+    lowest, highest = max(lowest, low.max()), min(highest, high.min())
+    middle = float(((low + high) / 2).mean())
     return float(np.clip(middle, lowest, highest)) if lowest <= highest else None
 
 
@@ -103,9 +113,12 @@ def _whole(axis: Axis, knots: Floats) -> Stretch:
     # Above 30 frames a second neighbouring frames say the same thing; one for each bin is enough.
     rows = np.unique(np.floor(knots * KNOT_SEC * _MAX_ROWS_PER_SEC), return_index=True)[1]
     row_sec = max(1.0 / _MAX_ROWS_PER_SEC, float(knots[-1]) * KNOT_SEC / max(1, len(knots) - 1))
-    lowest, highest = np.where(known, axis.low, -np.inf)[rows], np.where(known, axis.high, np.inf)[rows]
+    lows = [np.where(known, low, -np.inf)[rows] for low in (axis.low, axis.wanted_low)]
+    highs = [np.where(known, high, np.inf)[rows] for high in (axis.high, axis.wanted_high)]
     floor, ceiling = _bounds(axis, knots)
-    return Stretch(knots[rows], lowest, highest, target[rows], row_sec, floor, ceiling, np.zeros(0), axis.pins)
+    return Stretch(
+        knots[rows], lows[0], highs[0], lows[1], highs[1], target[rows], row_sec, floor, ceiling, np.zeros(0), axis.pins
+    )
 
 
 def _bounds(axis: Axis, knots: Floats) -> tuple[Floats, Floats]:
@@ -140,7 +153,7 @@ def _part(whole: Stretch, first: int, last: int, fixed: Floats) -> Stretch:
     inside = (whole.knots >= first) & (whole.knots <= last)
     # A pin that the fixed coefficients decide was met by the window before.
     pinned = (whole.pins[:, 0] >= first + (1 if len(fixed) else 0)) & (whole.pins[:, 0] <= last)
-    cut = {name: getattr(whole, name)[inside] for name in ("low", "high", "target")}
+    cut = {name: getattr(whole, name)[inside] for name in _BY_ROW}
     sides = {name: getattr(whole, name)[first : last + 3] for name in ("floor", "ceiling")}
     return replace(
         whole, knots=whole.knots[inside] - first, fixed=fixed, pins=whole.pins[pinned] - [first, 0.0], **cut, **sides
@@ -179,5 +192,5 @@ def _flattened(stretch: Stretch, best: Floats, share: float, slack_weight: float
 
 def _thinned(stretch: Stretch, step_sec: float) -> Stretch:
     every = max(1, int(step_sec / stretch.row_sec))
-    rows = {name: getattr(stretch, name)[::every] for name in ("knots", "low", "high", "target")}
+    rows = {name: getattr(stretch, name)[::every] for name in ("knots", *_BY_ROW)}
     return replace(stretch, row_sec=stretch.row_sec * every, **rows)

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from backend.vision.holding_words import headline
+
 Floats = NDArray[np.float64]
 
 _SIZE_IN, _DPI = (12.0, 9.0), 100
@@ -67,9 +69,7 @@ def _draw_speed(axes: Axes, times_sec: Floats, rows: Floats, shots: Sequence[Seq
 
 
 def _headline(certificate: Mapping[str, Any]) -> str:
-    held, still = certificate.get("containment_pct"), certificate.get("still_frames_pct")
-    parts = [
-        "nobody to hold" if held is None else f"subject held in {held:.1f} % of its frames",
-        "" if still is None else f"{still:.0f} % still frames",
-    ]
-    return ", ".join(part for part in parts if part)
+    if "holding" not in certificate:  # written before all frames were counted
+        held = certificate.get("containment_pct")
+        return "nobody to hold" if held is None else f"held part of the subject in the window in {held:.1f} %"
+    return headline(certificate)

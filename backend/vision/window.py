@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from backend.errors import InvalidParams
 
 HELD_PART_RATIO = 0.9
+# Padding takes at most this share of the room that a window has beside its subject; the rest is freedom to stand still.
+_PADDING_OF_SPARE = 0.75
+# A box this much larger than the window has its held part in it and no more.
+_FAR_TOO_LARGE = 1.1
 _MAX_OUTPUT_PX = 16_384
 # A shot is shown between bars where the subject is larger than any window for more than this share of its frames: one
 # outstretched arm is not worth them.
 _TOO_LARGE_SHARE = 0.05
+FITS_PX = 0.5
 
 Fill = Literal["crop", "pad", "blur"]
 
@@ -52,6 +57,54 @@ class CropSpec:
             require(0.98 < stretch < 1.02, "output_width and output_height contradict aspect; leave one of them out")
 
 
+@dataclass(frozen=True)
+class Room:
+    """What the window can hold: its largest size in pixels, the padding wanted around people as a share of their box,
+    and whether bars may show more than that."""
+
+    width_px: float
+    height_px: float
+    padding_ratio: float
+    may_have_bars: bool = False
+
+    @property
+    def size_px(self) -> NDArray[np.float64]:
+        return np.array([self.width_px, self.height_px])
+
+    def fits(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether boxes (..., 4) fit without padding; true where nobody is."""
+        return np.asarray(~((boxes[..., 2:] - boxes[..., :2]) > self.size_px + FITS_PX).any(axis=-1))
+
+    def share_shown(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How much of boxes (..., 4) the window shows at the most along the worse axis, from 0 to 1."""
+        sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 1.0)
+        return np.asarray(np.minimum(1.0, (self.size_px + FITS_PX) / sides).min(axis=-1))
+
+    def tightness(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From 0 where boxes (..., 4) fit with all their padding to 1 where they fit with none."""
+        sides = boxes[..., 2:] - boxes[..., :2]
+        padding = np.maximum(2 * self.padding_ratio * sides, 1e-9)
+        return np.asarray(np.clip((sides + padding - self.size_px) / padding, 0.0, 1.0).max(axis=-1))
+
+
+def room_of(spec: CropSpec, frame_size: tuple[int, int]) -> Room:
+    """What the largest window of the wanted shape holds; the whole picture where the window takes its subject's shape.
+
+    Raises InvalidParams for a named output that is too large.
+    """
+    width, height = spec.output_size or (None, None)
+    takes_any_shape = not spec.keep_aspect and (width is None or height is None)
+    aspect = _wanted_aspect(spec, np.zeros((0, 2)), frame_size)
+    size = (float(frame_size[0]), float(frame_size[1])) if takes_any_shape else largest_window(frame_size, aspect)
+    return Room(*size, spec.padding_ratio, spec.fill != "crop")
+
+
+def needs_bars(boxes: Floats, limit: Floats) -> bool:
+    """Whether the subject's boxes (n, 4) are larger than `limit` (width, height) on too many of its frames."""
+    sides = (boxes[:, 2:] - boxes[:, :2])[np.isfinite(boxes[:, 0])]
+    return bool(len(sides) and (sides > limit + FITS_PX).any(axis=1).mean() > _TOO_LARGE_SHARE)
+
+
 def largest_window(frame_size: tuple[int, int], aspect: float) -> tuple[float, float]:
     """Width and height in pixels of the largest window of that aspect in the picture."""
     width = min(float(frame_size[0]), frame_size[1] * aspect)
@@ -80,28 +133,26 @@ def output_size(spec: CropSpec, window: tuple[float, float]) -> tuple[int, int]:
 def window_sizes(
     spec: CropSpec, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]
 ) -> tuple[Floats, tuple[int, int]]:
-    """The largest window of each shot (n_shots, 2) in pixels, and the size of the output.
+    """The largest window of each shot (n_shots, 2) in pixels, and the size of the output: that of the largest window in
+    the picture, unless the spec names one.
 
-    Windows have the output's shape, but for shots that `spec.fill` shows between bars.
+    Windows have the output's shape, but for shots that `spec.fill` shows between bars; none is smaller than
+    `max_upscale` allows.
     """
     needs = np.array([_padded_need(boxes[start:stop], spec) for start, stop in shots]).reshape(-1, 2)
     aspect = _wanted_aspect(spec, needs, frame_size)
-    named = spec.output_size is not None and any(side is not None for side in spec.output_size)
-    if named:
+    if any(side is not None for side in spec.output_size or ()):
         output = output_size(spec, largest_window(frame_size, aspect))
-        aspect = output[0] / output[1]
-    limit = np.array(largest_window(frame_size, aspect))
-    scales = np.clip((needs / limit).max(axis=1), spec.min_crop_ratio, 1.0)
-    if named:
-        scales = np.maximum(scales, min(1.0, output[0] / (spec.max_upscale * limit[0])))
-        return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size), output
-    biggest = float(scales.max(initial=spec.min_crop_ratio))
-    # The biggest window has whole, even sides and equals the output, so still pixels are copied, not resampled.
-    whole = [min(_even(biggest * side), frame // 2 * 2 or frame) for side, frame in zip(limit, frame_size, strict=True)]
-    output = output_size(spec, (whole[0], whole[1]))
-    scales = np.maximum(scales / biggest, 1.0 / spec.max_upscale)
-    sizes = scales[:, None] * np.array(whole, dtype=np.float64)
-    return _filled(spec, sizes, boxes, shots, frame_size), output
+        limit = np.array(largest_window(frame_size, output[0] / output[1]))
+    else:
+        # The largest window has whole, even sides and equals the output, so its still pixels are copied, not resampled.
+        largest = zip(largest_window(frame_size, aspect), frame_size, strict=True)
+        whole = [min(_even(side), frame // 2 * 2 or frame) for side, frame in largest]
+        output = output_size(spec, (whole[0], whole[1]))
+        limit = np.array(whole, dtype=np.float64)
+    smallest = max(spec.min_crop_ratio, min(1.0, output[0] / (spec.max_upscale * limit[0])))
+    scales = np.clip((needs / limit).max(axis=1), smallest, 1.0)
+    return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size), output
 
 
 def _filled(spec: CropSpec, sizes: Floats, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]) -> Floats:
@@ -112,11 +163,8 @@ def _filled(spec: CropSpec, sizes: Floats, boxes: Floats, shots: Sequence[Shot],
     limit = sizes[0] * (frame / sizes[0]).min()
     found = sizes.copy()
     for index, (start, stop) in enumerate(shots):
-        part = boxes[start:stop]
-        sides = part[np.isfinite(part[:, 0])]
-        too_large = ((sides[:, 2:] - sides[:, :2]) > limit + 0.5).any(axis=1)
-        if len(sides) and too_large.mean() > _TOO_LARGE_SHARE:
-            found[index] = np.minimum(frame, np.maximum(limit, _padded_need(part, spec)))
+        if needs_bars(boxes[start:stop], limit):
+            found[index] = np.minimum(frame, np.maximum(limit, _padded_need(boxes[start:stop], spec)))
     return found
 
 
@@ -133,9 +181,26 @@ def padded_share(boxes: Floats, size: Floats, spec: CropSpec) -> Floats:
 
 def bands(boxes: Floats, sizes: Floats) -> tuple[Floats, Floats]:
     """Lowest and highest window centre (n, 2) that keep the held part of the box inside the window."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     held = np.minimum(boxes[:, 2:] - boxes[:, :2], HELD_PART_RATIO * sizes)
-    return centres - (sizes - held) / 2, centres + (sizes - held) / 2
+    return _around(boxes, (sizes - held) / 2)
+
+
+def wanted_bands(boxes: Floats, sizes: Floats, padding_ratio: float) -> tuple[Floats, Floats]:
+    """Lowest and highest window centre (n, 2) that a path prefers: those that keep the padding inside the window too.
+
+    As the box grows towards the window the padding gives way without a jump, to three quarters of what room there is;
+    then the box is whole, and of one larger than the window, gradually, only the held part is wanted.
+    """
+    sides = boxes[:, 2:] - boxes[:, :2]
+    spare = (sizes - sides) / 2
+    freedom = spare - np.minimum(padding_ratio * sides, _PADDING_OF_SPARE * spare)
+    beyond = np.clip((sides / sizes - 1.0) / (_FAR_TOO_LARGE - 1.0), 0.0, 1.0)
+    return _around(boxes, np.maximum(freedom, beyond * (1.0 - HELD_PART_RATIO) / 2 * sizes))
+
+
+def _around(boxes: Floats, freedom: Floats) -> tuple[Floats, Floats]:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centres - freedom, centres + freedom
 
 
 def inside_picture(boxes: Floats, count: int, frame_size: tuple[int, int]) -> Floats:

@@ -88,6 +88,7 @@ def test_an_uploaded_video_is_cropped_played_and_downloaded(page: Any, tmp_path:
     page.wait_for_url(re.compile(r"#job=[0-9a-f-]{36}$"))
     expect(page.locator("#video")).to_be_visible(timeout=WORK_MS)
     expect(page.locator("#stage")).to_have_text("Done")
+    expect(page.locator("#notes-list")).to_contain_text("% of the frames the person is larger than the window")
 
     played = _play_to_the_end(page)
     assert played["error"] is None

@@ -53,7 +53,7 @@ def framing_of(source: Path) -> Framing:
     path = CameraPath(whole + 100, whole, whole + 100, whole + 180, SHOTS, (100, 180))
     boxes = np.tile([120.0, 40.0, 180.0, 170.0], (len(pts), 1))
     track = Track(1, pts[[0, -1]], boxes[[0, -1]], np.array([0.9, 0.9]))
-    subject = Subject(boxes, [1], np.zeros(len(pts), np.bool_))
+    subject = replace(Subject.nobody(len(pts)), boxes=boxes, track_ids=[1])
     return Framing(pts, probe(source).time_base_fraction, SIZE, [track], subject, path)
 
 

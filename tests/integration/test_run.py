@@ -62,6 +62,8 @@ def test_dancer_is_cropped_in_three_chunks_with_every_frame_and_the_sound(tmp_pa
     files = {name: Path(path) for name, path in report["files"].items()}
     assert set(files) == {"output", "tracks", "mot", "camera_path", "manifest"}
     assert _held_share(files) >= 0.99
+    # A dancer with arms stretched out is wider than the window: that is said, not left out of the figures.
+    assert any("the person is larger than the window: try fill=pad" in warning for warning in report["warnings"])
     manifest = json.loads(files["manifest"].read_text())
     assert manifest["segment_count"] == 3
     assert all(segment["artifact_sha256"] and segment["attempts"] == 1 for segment in manifest["segments"])

@@ -15,7 +15,7 @@ from backend.errors import InvalidParams
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.keyframes import Keyframe
-from backend.vision.window import CropSpec, largest_window, output_size
+from backend.vision.window import CropSpec, largest_window, output_size, wanted_bands
 
 SIZE = (1920, 1080)
 TIME_BASE = Fraction(1, 30_000)
@@ -142,9 +142,31 @@ def test_a_box_wider_than_the_window_has_its_middle_held() -> None:
     boxes = boxes_at(x, width=1000.0)
     path = solve(boxes)
     assert set(path.width) == {608}
-    assert figures(path, boxes)["containment_pct"] >= 99
+    found = figures(path, boxes)
+    assert found["held_part_pct"] >= 99 and found["containment_pct"] == 0
     middle = np.clip(x, 304, 1920 - 304)
     assert np.abs(path.centres[:, 0] - middle).max() < 0.11 * 608
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_padding_is_inside_the_window_wherever_that_has_room(seed: int) -> None:
+    boxes = noisy_walk(900, seed)
+    path = solve(boxes, spec=CropSpec(aspect=Fraction(9, 16), min_crop_ratio=1.0))
+    padding = 0.12 * (boxes[:, 2] - boxes[:, 0])
+    kept = (boxes[:, 0] - padding >= path.x - 1) & (boxes[:, 2] + padding <= path.x + path.width + 1)
+    assert kept.mean() > 0.97
+
+
+def test_the_wanted_padding_gives_way_without_a_jump_as_the_subject_grows() -> None:
+    sides = np.linspace(10, 1000, 2_000)
+    boxes = np.stack([500 - sides / 2, 0 * sides, 500 + sides / 2, sides], axis=1)
+    low, high = wanted_bands(boxes, np.full((2_000, 2), 500.0), 0.12)
+    freedom = (high - low)[:, 0] / 2
+    assert np.abs(np.diff(freedom)).max() < 1
+    kept = (500 - sides) / 2 - freedom  # on either side, in pixels
+    small, fits = sides * 1.24 <= 250, sides <= 500
+    assert kept[small] == pytest.approx(0.12 * sides[small])
+    assert (kept[fits] >= -1e-9).all() and (kept[sides * 1.24 <= 500] > 0.08 * sides[sides * 1.24 <= 500]).all()
 
 
 def test_a_box_that_grows_for_some_frames_forces_no_jump() -> None:
@@ -267,8 +289,8 @@ def test_one_keyframe_without_a_subject_holds_the_window_still_there() -> None:
 
 def test_a_keyframes_width_is_the_windows_in_its_shot() -> None:
     boxes = boxes_at(np.full(90, 960.0))
-    path = solve(boxes, keyframes=[Keyframe(1.0, 960.0, 540.0, width=300.0)])
-    assert set(path.width) == {300.0} and path.width[0] / path.height[0] == pytest.approx(9 / 16, rel=0.01)
+    path = solve(boxes, keyframes=[Keyframe(1.0, 960.0, 540.0, width=400.0)])
+    assert set(path.width) == {400.0} and path.width[0] / path.height[0] == pytest.approx(9 / 16, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +299,8 @@ def test_a_keyframes_width_is_the_windows_in_its_shot() -> None:
         ([Keyframe(99.0, 960, 540)], "outside the video"),
         ([Keyframe(1.0, 100, 540)], "stays in the picture with x from"),
         ([Keyframe(1.0, 960, 540, width=2000)], "width of 2000"),
-        ([Keyframe(1.0, 960, 540, width=300), Keyframe(2.0, 960, 540, width=310)], "several widths"),
+        ([Keyframe(1.0, 960, 540, width=300)], "width of 300 is not from 304"),
+        ([Keyframe(1.0, 960, 540, width=400), Keyframe(2.0, 960, 540, width=410)], "several widths"),
         ([Keyframe(1.0, 960, 540), Keyframe(1.001, 900, 540)], "same frame"),
         ([Keyframe(1.0, 400, 540), Keyframe(1.2, 1500, 540)], "too far away"),
     ],
@@ -292,14 +315,37 @@ def test_keyframes_that_cannot_be_met_say_why(keyframes: list[Keyframe], reason:
 
 def test_the_window_shrinks_to_the_padded_subject_but_not_below_its_floor() -> None:
     need = solve(boxes_at(np.full(9, 900.0), width=100, height=600))
-    assert need.output_size == (418, 744) and set(need.height) == {744.0}  # 600 px and 12 % on both sides
-    floor = solve(boxes_at(np.full(9, 900.0), width=10, height=10))
-    assert floor.output_size[1] == 378  # 0.35 of 1080
+    assert set(need.height) == {744.0}  # 600 px and 12 % on both sides
+    tiny = boxes_at(np.full(9, 900.0), width=10, height=10)
+    assert solve(tiny).height[0] == 540  # twice enlarged
+    wide = CropSpec(aspect=Fraction(9, 16), min_crop_ratio=0.35, max_upscale=4.0)
+    assert solve(tiny, spec=wide).height[0] == pytest.approx(378)  # 0.35 of 1080
+
+
+@pytest.mark.parametrize("height", [10, 300, 600, 1080])
+@pytest.mark.parametrize(
+    ("frame_size", "aspect", "output"),
+    [
+        ((1920, 1080), Fraction(9, 16), (608, 1080)),
+        ((1920, 1080), None, (1920, 1080)),
+        ((3840, 2160), Fraction(9, 16), (1216, 2160)),
+        ((1080, 1920), Fraction(1), (1080, 1080)),
+    ],
+)
+def test_the_film_is_as_large_as_the_source_allows_however_small_its_people(
+    frame_size: tuple[int, int], aspect: Fraction | None, output: tuple[int, int], height: int
+) -> None:
+    boxes = boxes_at(np.full(9, 900.0), width=height / 3, height=height)
+    path = solve_path(boxes, cfr(9), TIME_BASE, frame_size, CropSpec(aspect=aspect))
+    assert path.output_size == output
+    assert (output[0] / path.width <= 2.001).all() and (output[1] / path.height <= 2.001).all()
+    assert_inside(path, frame_size)
 
 
 def test_without_keep_aspect_the_window_takes_the_subjects_shape() -> None:
     path = solve(boxes_at(np.full(9, 900.0), width=800, height=400), spec=CropSpec(keep_aspect=False))
-    assert path.output_size == (992, 496)
+    assert path.output_size == (1920, 960)
+    assert (path.width[0], path.height[0]) == pytest.approx((992, 496))
 
 
 def test_a_named_output_keeps_the_window_large_enough_for_it() -> None:

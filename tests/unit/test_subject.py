@@ -140,6 +140,108 @@ def test_short_gaps_are_filled_and_long_ones_left_open(mode: str) -> None:
     assert not known[np.searchsorted(FRAMES, 4_000) : np.searchsorted(FRAMES, 6_000)].any()
 
 
+@pytest.mark.parametrize("mode", ["all", "main", "track:1"])
+def test_whoever_is_seen_soon_after_a_shots_start_was_there_from_its_start(mode: str) -> None:
+    cut = 125
+    shots = [(0, cut), (cut, len(FRAMES))]
+    early, late = person(1, [(300, 4_700)], x=100.0), person(2, [(7_000, 8_000)], x=800.0)
+    subject = choose(mode, early, late, shots=shots, shot_modes={1: "all"})
+    assert (subject.boxes[:cut, 0] == 100.0).all()
+    known = FRAMES[cut:][np.isfinite(subject.boxes[cut:, 0])]
+    assert known[0] >= 7_000 and known[-1] <= 8_000  # two seconds are not soon
+
+
+def standing_with_a_gap(gap_ms: int, before: float, after: float) -> Track:
+    """Gone from 4 s on, for that long."""
+    first, last = person(1, [(0, 4_000)], x=before), person(1, [(3_960 + gap_ms, 10_000)], x=after)
+    both = [np.concatenate([getattr(first, name), getattr(last, name)]) for name in ("pts", "boxes", "confidence")]
+    return Track(1, *both)
+
+
+@pytest.mark.parametrize(
+    ("gap_ms", "before", "after", "filled"),
+    [
+        (1_900, 450.0, 460.0, True),
+        (2_500, 450.0, 460.0, False),
+        (1_900, 450.0, 700.0, False),
+        (1_400, 900.0, 905.0, True),  # cut off by the picture's side, and plainly there
+        (1_900, 900.0, 905.0, False),
+        (1_400, 900.0, 960.0, False),
+    ],
+)
+def test_a_gap_is_filled_where_both_sides_say_that_somebody_is_there(
+    gap_ms: int, before: float, after: float, filled: bool
+) -> None:
+    for mode in ("all", "main", "track:1"):
+        subject = choose(mode, standing_with_a_gap(gap_ms, before, after))
+        within = slice(*np.searchsorted(FRAMES, [4_000, 3_900 + gap_ms]))
+        assert np.isfinite(subject.boxes[within]).all() == filled
+        assert subject.somebody[within].all()
+
+
+@pytest.mark.parametrize("mode", ["all", "main"])
+def test_a_person_who_goes_by_two_names_is_bridged_too(mode: str) -> None:
+    subject = choose(mode, person(1, [(0, 4_000)]), person(2, [(5_000, 10_000)], x=455.0))
+    assert np.isfinite(subject.boxes).all() and not subject.passing.any()
+
+
+def test_somebody_is_there_on_every_frame_of_a_track_whether_followed_or_not() -> None:
+    subject = choose("track:1", person(1, [(0, 1_000)]), person(2, [(5_000, 6_000)], x=100.0))
+    there = FRAMES[subject.somebody]
+    assert ((there < 1_000) | ((there >= 5_000) & (there <= 6_000))).all() and len(there) > 45
+
+
+# Photos of people.
+
+
+def alive(track: Track, change: float) -> Track:
+    """The track with a shape that changes all the time, by up to that share."""
+    boxes = track.boxes.copy()
+    boxes[:, 2] += change * (boxes[:, 2] - boxes[:, 0]) * np.sin(track.pts / 170)
+    return Track(track.id, track.pts, boxes, track.confidence)
+
+
+def photo(track_id: int, spells: list[tuple[int, int]], x: float, width: float) -> Track:
+    """A still picture, with a detector's noise."""
+    track = person(track_id, spells, x=x, width=width)
+    noise = np.random.default_rng(1).normal(0, 0.003 * width, track.boxes.shape)
+    return Track(track_id, track.pts, track.boxes + noise, track.confidence)
+
+
+@pytest.mark.parametrize("mode", ["main", "all"])
+def test_who_lives_is_followed_and_not_the_larger_photo_beside(mode: str) -> None:
+    picture, talker = photo(1, [(0, 10_000)], 350.0, 170.0), alive(person(2, [(0, 10_000)], x=700.0, width=60.0), 0.05)
+    assert choose(mode, picture, talker).track_ids == [2]
+    assert choose("track:1", picture, talker).track_ids == [1]
+
+
+def test_who_lives_under_two_names_is_followed_too() -> None:
+    pieces = [
+        alive(person(2, [(0, 4_000)], x=700.0, width=60.0), 0.1),
+        alive(person(3, [(6_000, 10_000)], x=650.0), 0.1),
+    ]
+    assert choose("main", photo(1, [(0, 10_000)], 350.0, 170.0), *pieces).track_ids == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [photo(2, [(0, 10_000)], 700.0, 100.0)],
+        [alive(person(2, [(2_000, 5_000)], x=700.0, width=100.0), 0.2)],
+        [alive(person(2, [(0, 10_000)], x=700.0, width=25.0), 0.2)],
+    ],
+    ids=["alone", "beside another still one", "beside a visitor", "before a tiny figure in the distance"],
+)
+def test_whoever_sits_as_still_as_a_photo_stays_the_subject(others: list[Track]) -> None:
+    assert choose("main", photo(1, [(0, 10_000)], 350.0, 170.0), *others).track_ids == [1]
+
+
+def test_a_talker_who_hardly_moves_stays_the_subject_though_somebody_walks_behind() -> None:
+    talker, walker = alive(person(1, [(0, 10_000)], x=350.0, width=170.0), 0.03), alive(person(2, [(0, 10_000)]), 0.3)
+    assert choose("main", talker, walker).track_ids == [1]
+
+
 def test_boxes_are_cut_at_the_pictures_edge() -> None:
     boxes = choose("all", person(1, [(0, 10_000)], x=-50.0)).boxes[:249]
     assert boxes[:, 0].min() == 0.0 and boxes[:, 2].max() == 50.0

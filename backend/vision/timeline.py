@@ -1,0 +1,23 @@
+"""Frames on the clock: seconds from PTS, and stretches of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def seconds_from_start(frame_pts: NDArray[np.int64], time_base: Fraction) -> NDArray[np.float64]:
+    """Seconds of each frame since the first one; empty for no frames."""
+    if not len(frame_pts):
+        return np.zeros(0)
+    return np.asarray((frame_pts - frame_pts[0]).astype(np.float64) * float(time_base))
+
+
+def runs(mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Half-open stretches [start, stop) where `mask` is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        yield int(start), int(stop)
