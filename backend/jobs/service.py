@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from backend.db.engine import Database
+from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
 from backend.errors import InvalidState, JobNotFound
@@ -110,7 +110,7 @@ class JobService:
 
         Raises JobNotFound, InvalidState for a job that is done or failed.
         """
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             stopped = {"error_code": "job_cancelled", "error_message": "The job was cancelled."}
             # Chunks before the job's row, in the claim's order of locking. A job that is over has none queued.
             connection.execute(statement("stop_queued_chunks"), {"job_id": job_id, **stopped})
@@ -127,7 +127,7 @@ class JobService:
     def retry(self, job_id: UUID) -> Job:
         """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
         job = self.get(job_id)
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             place = _place(connection, job)
             # Chunks before the job's row, in the claim's order of locking; undone when another retry was first.
             queued = connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id, **place}).all()
@@ -149,7 +149,7 @@ class JobService:
 
         Raises JobNotFound, InvalidState for a job that is over.
         """
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             moved = connection.execute(statement("pause_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 connection.execute(statement("hold_chunks"), {"job_id": job_id})
@@ -162,7 +162,7 @@ class JobService:
     def resume(self, job_id: UUID) -> Job:
         """A paused job's chunks are claimed again. Resuming twice changes nothing. Raises JobNotFound, InvalidState."""
         job = self.get(job_id)
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             moved = connection.execute(statement("resume_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 place = _place(connection, job)
