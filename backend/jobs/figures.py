@@ -15,6 +15,7 @@ from backend.jobs.health import oldest_transaction
 WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately
 SEEN_EVERY_SEC = 15.0
 SILENT_SECONDS = 3 * SEEN_EVERY_SEC  # a worker that missed this much is not counted any more
+CLOCK_SLACK_SECONDS = 60.0
 GPU_WORKER = "gpu_chunk_worker"
 MAX_WORKERS_LISTED = 1000
 # A count that takes longer would pile up behind the next one.
@@ -92,7 +93,8 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
 
 
 def _state(silent_seconds: float, holds_work: bool) -> str:
-    if silent_seconds > SILENT_SECONDS:
+    # Seen in the future: that was before the clock was set back, and whoever lives is seen again in a moment.
+    if not -CLOCK_SLACK_SECONDS <= silent_seconds <= SILENT_SECONDS:
         return "silent"
     return "working" if holds_work else "idle"
 

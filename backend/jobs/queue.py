@@ -72,6 +72,7 @@ class Queue:
             "tenant_cap": self._tenant_cap,
             "full": full,
             "worker_id": self._worker_id,
+            "cap_seconds": self._backoff["cap_seconds"],
             **self._lease,
         }
 
@@ -226,7 +227,8 @@ class Queue:
 
     def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
         """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
-        row = self._database.ask("claim_job", status=status, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        wanted = {"status": status, "job_id": job_id, "cap_seconds": self._backoff["cap_seconds"]}
+        row = self._database.ask("claim_job", **wanted, worker_id=self._worker_id, **self._lease)
         if row is None:
             return None
         fields = {name: row[name] for name in JobClaim.__dataclass_fields__}

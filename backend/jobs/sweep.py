@@ -22,6 +22,8 @@ def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mappin
     floors. Any number may do it at once. Returns how many claims were taken back. Raises DatabaseUnavailable.
     """
     with database.transaction(patience_sec=PATIENT_SEC) as connection:
+        connection.execute(statement("cut_chunk_leases"), lease)
+        connection.execute(statement("cut_job_leases"), lease)
         chunks = connection.execute(statement("rescue_chunks"), {**backoff, **lease}).all()
         # In the jobs' order, so that two rescuers do not wait for each other.
         for row in sorted(chunks, key=lambda row: str(row.job_id)):
