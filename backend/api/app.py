@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     """Raises pydantic.ValidationError for bad settings, DatabaseUnavailable when DATABASE_URL is not set."""
     events.configure()
     settings = settings or get_settings()
+    events.identify(worker="api", worker_id=settings.worker_id)
     database = Database.of(settings, "api")
     counters.start()
     tracing.configure(settings, "api")

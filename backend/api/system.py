@@ -22,7 +22,7 @@ blueprint = APIBlueprint("system", __name__, abp_tags=[Tag(name="system")])
 class WorkerResource(BaseModel):
     worker_id: str
     kind: str = Field(description="gpu_chunk_worker, analysis_worker, …")
-    state: str = Field(description="working, idle, or silent: it has not been heard of for 45 s")
+    state: str = Field(description="working, idle, draining (asked to stop), or silent (not heard of for 45 s)")
     job_id: str | None
     chunk_index: int | None
     started_at: str

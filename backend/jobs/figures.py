@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from backend.db.engine import Database
 from backend.db.sql import statement
@@ -82,7 +82,7 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
         {
             "worker_id": row["worker_id"],
             "kind": row["kind"],
-            "state": _state(float(row["silent_seconds"]), row["job_id"] is not None),
+            "state": _state(row),
             "job_id": str(row["job_id"]) if row["job_id"] else None,
             "chunk_index": row["chunk_index"],
             "started_at": row["started_at"].isoformat(),
@@ -92,11 +92,13 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
     ]
 
 
-def _state(silent_seconds: float, holds_work: bool) -> str:
+def _state(row: RowMapping) -> str:
     # Seen in the future: that was before the clock was set back, and whoever lives is seen again in a moment.
-    if not -CLOCK_SLACK_SECONDS <= silent_seconds <= SILENT_SECONDS:
+    if not -CLOCK_SLACK_SECONDS <= float(row["silent_seconds"]) <= SILENT_SECONDS:
         return "silent"
-    return "working" if holds_work else "idle"
+    if row["is_asked_to_stop"]:
+        return "draining"
+    return "idle" if row["job_id"] is None else "working"
 
 
 def _summed(pairs: Any) -> dict[str, int]:

@@ -144,6 +144,23 @@ class JobService:
         emit(Event.JOB_RETRIED, job_id=str(job_id))
         return job
 
+    def retry_failed(self, code: str | None = None) -> tuple[Sequence[UUID], dict[UUID, str]]:
+        """`retry` for every failed job, or for those that failed with that error code, oldest first. Returns the jobs
+        put back, and what was said of those that were not: retried by somebody else meanwhile, or being deleted.
+        """
+        query = select(Job.id).where(Job.status == JobStatus.FAILED).order_by(Job.created_at, Job.id)
+        if code is not None:
+            query = query.where(Job.error_code == code)
+        with self.database.session() as session:
+            found = session.execute(query).scalars().all()
+        refused: dict[UUID, str] = {}
+        for job_id in found:
+            try:
+                self.retry(job_id)
+            except (InvalidState, JobNotFound) as failure:
+                refused[job_id] = failure.message
+        return [job_id for job_id in found if job_id not in refused], refused
+
     def pause(self, job_id: UUID) -> Job:
         """Nothing more of the job is claimed; work in hand goes on. Pausing twice changes nothing.
 

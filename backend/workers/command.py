@@ -60,6 +60,7 @@ def worker(name: str) -> Callable[[Body], Callable[[], int]]:
 def _run(name: str, body: Body, options: Options) -> int:
     try:
         settings = get_settings()
+        events.identify(worker=name, worker_id=settings.worker_id)
         # One connection for claims, heartbeats and finishes, one for transactions; for a moment, one more of these.
         database = Database.of(settings, name, pool_size=1, burst=1)
         store = open_store(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -40,12 +42,21 @@ def vitals(name: str, settings: Settings, database: Database) -> Iterator[None]:
 
 @contextmanager
 def presence(name: str, settings: Settings, database: Database) -> Iterator[None]:
-    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker."""
+    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker.
+
+    Whoever finds in it that an operator asked this worker to stop sends SIGTERM to its own process, as ECS would.
+    """
     row = {"worker_id": settings.worker_id, "kind": name}
+    begins, is_told = True, False
 
     def seen() -> None:
-        with database.transaction() as connection:
-            connection.execute(statement("worker_seen"), row)
+        nonlocal begins, is_told
+        answer = database.ask("worker_seen", **row, begins=begins)
+        begins = False
+        if answer is not None and answer["is_asked_to_stop"] and not is_told:
+            is_told = True  # a second signal would be impatience
+            emit(Event.WORKER_ASKED_TO_STOP, worker=name, worker_id=settings.worker_id)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     try:
         with Duties(Duty("presence", SEEN_EVERY_SEC, seen)).in_background():

@@ -193,7 +193,7 @@ def test_the_command_lists_the_workers(
         shown = CliRunner().invoke(cli, ["workers"])
     assert [(worker["worker_id"], worker["state"]) for worker in told["workers"]] == [("[w]1", "idle")]
     assert shown.exit_code == 0
-    assert "analysis_worker" in shown.stdout
+    assert "[w]1" in shown.stdout and "analysis" in shown.stdout
     get_settings.cache_clear()
 
 
