@@ -236,7 +236,7 @@ class Database:
             if cause.diag.source_function != FINDS_STALE_PLANS:
                 raise error
             return DatabaseUnavailable("The database was migrated just now: ask again.")
-        return DatabaseUnavailable(f"The database does not answer: {own_words(cause, self.url)}")
+        return DatabaseUnavailable(f"The database cannot be used: {own_words(cause, self.url)}")
 
 
 def _connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> BoundedConnection:

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from backend.db.engine import Database
+from backend.errors import DatabaseUnavailable
 
 # Any constant: processes that start together take turns.
 _LOCK_KEY = 0x66726D66
@@ -36,6 +37,14 @@ def migrating(database: Database) -> Iterator[Connection]:
     with database.transaction(patience_sec=MIGRATION_SEC) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         yield connection
+
+
+def check_schema(database: Database) -> None:
+    """Raises DatabaseUnavailable, which says what to do, when the tables are missing or older than this version."""
+    with database.transaction() as connection:
+        complaint = schema_complaint(connection)
+    if complaint is not None:
+        raise DatabaseUnavailable(complaint)
 
 
 def schema_complaint(connection: Connection) -> str | None:
