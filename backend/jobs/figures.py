@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, text
 
@@ -19,6 +19,7 @@ CLOCK_SLACK_SECONDS = 60.0
 GPU_WORKER = "gpu_chunk_worker"
 MAX_WORKERS_LISTED = 1000
 # A count that takes longer would pile up behind the next one.
+Name = TypeVar("Name", bound=Hashable)
 READ_TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
 
 
@@ -36,7 +37,7 @@ class Figures:
     is_paused: bool  # the whole fleet
     workers: Mapping[str, int]  # by kind
     jobs: Mapping[str, int]  # by status; ended ones of the last hour
-    failed_jobs: Mapping[str, int]  # by error code, of the last hour
+    failed_jobs: Mapping[tuple[str, str], int]  # by error code and the stage they were at, of the last hour
 
     @property
     def running_workers(self) -> int:
@@ -69,8 +70,10 @@ def read_figures(database: Database) -> Figures:
         oldest_transaction_seconds=max(0.0, transaction.seconds) if transaction else 0.0,
         is_paused=row["is_paused"],
         workers={kind: count for kind, count in workers},
-        jobs=_summed((status, count) for status, _, count in jobs),
-        failed_jobs=_summed((code or "internal_error", count) for status, code, count in jobs if status == "failed"),
+        jobs=_summed((row.status, row.jobs) for row in jobs),
+        failed_jobs=_summed(
+            ((row.error_code or "internal_error", row.stage), row.jobs) for row in jobs if row.status == "failed"
+        ),
     )
 
 
@@ -101,8 +104,8 @@ def _state(row: RowMapping) -> str:
     return "idle" if row["job_id"] is None else "working"
 
 
-def _summed(pairs: Any) -> dict[str, int]:
-    sums: dict[str, int] = {}
+def _summed(pairs: Iterable[tuple[Name, int]]) -> dict[Name, int]:
+    sums: dict[Name, int] = {}
     for name, count in pairs:
         sums[name] = sums.get(name, 0) + count
     return sums
