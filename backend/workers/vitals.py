@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -18,6 +16,7 @@ from backend.jobs.figures import SEEN_EVERY_SEC
 from backend.settings import Settings
 from backend.workers.duties import Duties, Duty
 from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender
+from backend.workers.orders import StopOrders
 
 # Whose work is not on the machines that come and go with the queue.
 SENDERS = frozenset({"analysis_worker"})
@@ -42,21 +41,14 @@ def vitals(name: str, settings: Settings, database: Database) -> Iterator[None]:
 
 @contextmanager
 def presence(name: str, settings: Settings, database: Database) -> Iterator[None]:
-    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker.
-
-    Whoever finds in it that an operator asked this worker to stop sends SIGTERM to its own process, as ECS would.
-    """
+    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker."""
     row = {"worker_id": settings.worker_id, "kind": name}
-    begins, is_told = True, False
+    orders = StopOrders(database, settings.worker_id)
 
     def seen() -> None:
-        nonlocal begins, is_told
-        answer = database.ask("worker_seen", **row, begins=begins)
-        begins = False
-        if answer is not None and answer["is_asked_to_stop"] and not is_told:
-            is_told = True  # a second signal would be impatience
-            emit(Event.WORKER_ASKED_TO_STOP, worker=name, worker_id=settings.worker_id)
-            os.kill(os.getpid(), signal.SIGTERM)
+        with database.transaction() as connection:
+            connection.execute(statement("worker_seen"), row)
+        orders.obey()
 
     try:
         with Duties(Duty("presence", SEEN_EVERY_SEC, seen)).in_background():
