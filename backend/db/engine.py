@@ -62,7 +62,7 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 5, burst: int = 5, answer_sec: float = ANSWER_SEC, name: str = "framefleet"
+        self, url: str, *, pool_size: int = 5, burst: int = 5, answer_sec: float = ANSWER_SEC, name: str = ""
     ) -> None:
         self.url = _with_driver(url)
         self._answer_sec = answer_sec
