@@ -1,10 +1,10 @@
 """Runs migrations against DATABASE_URL, or against the connection that a caller hands over."""
 
 from alembic import context
-from sqlalchemy import create_engine
 
+from backend.db.driver import application_name
 from backend.db.engine import Database
-from backend.db.migrate import take_turn
+from backend.db.migrate import migrating
 from backend.db.models import Base
 from backend.settings import get_settings
 
@@ -24,6 +24,5 @@ else:
     url = get_settings().database_url
     if url is None:
         raise SystemExit("Set DATABASE_URL, for example postgresql://user:password@host/database")
-    with create_engine(Database(url.get_secret_value()).url).begin() as connection:
-        take_turn(connection)
+    with migrating(Database(url.get_secret_value(), name=application_name("alembic"))) as connection:
         run(connection)

@@ -14,6 +14,7 @@ class Event(StrEnum):
     WORKER_STARTED = "worker_started"
     WORKER_DRAINING = "worker_draining"
     WORKER_STOPPED = "worker_stopped"
+    WORKER_ASKED_TO_STOP = "worker_asked_to_stop"
     WORKER_POLL_FAILED = "worker_poll_failed"
     LOADING_MODEL = "loading_model"
     DETECTOR_FALLBACK = "detector_fallback"
@@ -64,6 +65,7 @@ class Event(StrEnum):
 
 Listener = Callable[[Event, str, Mapping[str, object]], None]
 _listeners: list[Listener] = []
+_identity: dict[str, object] = {}
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -79,6 +81,11 @@ def configure(level: int = logging.INFO) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def identify(**ids: object) -> None:
+    """From now on every event of this process, from whichever thread, carries these fields."""
+    _identity.update(ids)
 
 
 def listen(listener: Listener) -> None:
@@ -100,6 +107,6 @@ def error(event: Event, **fields: object) -> None:
 
 
 def _say(level: str, event: Event, fields: Mapping[str, object]) -> None:
-    getattr(structlog.get_logger(), level)(event.value, **fields)
+    getattr(structlog.get_logger(), level)(event.value, **{**_identity, **fields})
     for listener in _listeners:
         listener(event, level, fields)

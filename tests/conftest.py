@@ -6,6 +6,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,16 @@ def postgres() -> Iterator[str]:
 
     Not below pytest's own folder: another session would close that to the account the server runs as.
     """
-    with tempfile.TemporaryDirectory(prefix="framefleet-test-") as folder, EmbeddedPostgres(Path(folder)) as server:
-        _create(server.url, "template_framefleet")
-        template = Database(_url_of(server.url, "template_framefleet"))
+    with ExitStack() as stack:
+        url = os.environ.get("TEST_POSTGRES_URL")  # a server that somebody else began, and ends
+        if url is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="framefleet-test-"))
+            url = stack.enter_context(EmbeddedPostgres(Path(folder))).url
+        _create(url, "template_framefleet")
+        template = Database(_url_of(url, "template_framefleet"))
         upgrade(template)
         template.close()
-        yield server.url
+        yield url
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from backend.api import errors, fleet, jobs, pages, system
 from backend.api.context import EXTENSION, Context
 from backend.api.new_job import CREATE_BODY
 from backend.db.engine import Database
-from backend.errors import DatabaseUnavailable
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -34,8 +33,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     """Raises pydantic.ValidationError for bad settings, DatabaseUnavailable when DATABASE_URL is not set."""
     events.configure()
     settings = settings or get_settings()
-    if settings.database_url is None:
-        raise DatabaseUnavailable("Set DATABASE_URL, or use `framefleet up`, which brings its own database.")
+    events.identify(worker="api", worker_id=settings.worker_id)
+    database = Database.of(settings, "api")
     counters.start()
     tracing.configure(settings, "api")
     app = OpenAPI(
@@ -52,7 +51,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Context(
         settings,
-        Database(settings.database_url.get_secret_value()),
+        database,
         open_store(settings),
         ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
     )

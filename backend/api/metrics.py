@@ -80,11 +80,19 @@ def _families(figures: Figures) -> Iterable[GaugeMetricFamily]:
     yield _gauges(
         "framefleet_jobs", "Jobs under way, and those that ended within the last hour.", "status", figures.jobs
     )
-    codes: dict[str, int] = {}
-    for code, jobs in figures.failed_jobs.items():
-        label = counters.known_code(code)
-        codes[label] = codes.get(label, 0) + jobs
-    yield _gauges("framefleet_failed_jobs", "Jobs that failed for good within the last hour.", "code", codes)
+    yield _failed_jobs(figures)
+
+
+def _failed_jobs(figures: Figures) -> GaugeMetricFamily:
+    help_text = "Jobs that failed for good within the last hour, by error and by the stage they were at."
+    family = GaugeMetricFamily("framefleet_failed_jobs", help_text, labels=["code", "stage"])
+    sums: dict[tuple[str, str], int] = {}
+    for (code, stage), jobs in figures.failed_jobs.items():
+        labels = (counters.known_code(code), stage.lower())
+        sums[labels] = sums.get(labels, 0) + jobs
+    for labels, jobs in sorted(sums.items()):
+        family.add_metric(labels, jobs)
+    return family
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

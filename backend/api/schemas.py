@@ -122,6 +122,7 @@ class ChunkResource(BaseModel):
     attempts: int
     failures: int
     claimed_by: str | None
+    failed_by: str | None
     artifact_s3_key: str | None
     artifact_sha256: str | None
     runtime_ms: int | None

@@ -8,11 +8,11 @@ from flask import Response, jsonify
 from flask_openapi import APIBlueprint, Tag
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 
 from backend.api.context import context
 from backend.api.gpu import gpu_facts
 from backend.api.metrics import exposition
+from backend.db.migrate import check_schema
 from backend.jobs.figures import list_workers
 from backend.jobs.resource import API
 
@@ -22,7 +22,7 @@ blueprint = APIBlueprint("system", __name__, abp_tags=[Tag(name="system")])
 class WorkerResource(BaseModel):
     worker_id: str
     kind: str = Field(description="gpu_chunk_worker, analysis_worker, …")
-    state: str = Field(description="working, idle, or silent: it has not been heard of for 45 s")
+    state: str = Field(description="working, idle, draining (asked to stop), or silent (not heard of for 45 s)")
     job_id: str | None
     chunk_index: int | None
     started_at: str
@@ -49,11 +49,10 @@ def health() -> Response:
     return jsonify({"ok": True})
 
 
-@blueprint.get("/ready", summary="The database answers")
+@blueprint.get("/ready", summary="The database answers and has this version's tables")
 def ready() -> Response:
-    """503 with a problem when it does not."""
-    with context().database.transaction() as connection:
-        connection.execute(text("SELECT 1"))
+    """503 with a problem when it does not answer, or lacks them."""
+    check_schema(context().database)
     return jsonify({"ok": True})
 
 

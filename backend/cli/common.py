@@ -14,6 +14,7 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Column, Table
 
 from backend.errors import FramefleetError, InvalidParams
 from backend.jobs.resource import job_resources
@@ -116,6 +117,16 @@ def print_outcome(report: dict[str, Any], as_json: bool) -> None:
         err.print(f"[yellow]note[/]: {plain(detector['fallback'])}; OpenCV's built-in people detector stood in.")
     if not as_json and "files" in report:
         out.print(f"film: {plain(report['files']['output'])}")
+
+
+def table(*columns: Column | str) -> Table:
+    """Without lines, so that a row fits into 80 columns."""
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def clock(moment: str | None) -> str:
+    """`11-26 09:30` of an ISO time."""
+    return moment[5:16].replace("T", " ") if moment else ""
 
 
 def plain(value: object) -> str:

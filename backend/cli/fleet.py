@@ -8,11 +8,12 @@ from pathlib import Path
 from uuid import UUID
 
 import click
-from rich.table import Table
+from rich.table import Column
 
 from backend.cli.common import (
     EXIT_DONE,
     EXIT_FAILED,
+    clock,
     connected,
     data_dir_option,
     json_option,
@@ -22,28 +23,65 @@ from backend.cli.common import (
     reported,
     resource_of,
     settings_of,
+    table,
 )
 from backend.jobs.figures import list_workers
 from backend.jobs.fleet import FleetState, pause_fleet, resume_fleet
+from backend.jobs.one_worker import drain_worker, release_worker
 from backend.jobs.queue import Queue
 from backend.storage import open_store
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @data_dir_option
 @json_option
-def workers(data_dir: Path | None, as_json: bool) -> None:
-    """Show who works, and on what."""
+@click.pass_context
+def workers(call: click.Context, data_dir: Path | None, as_json: bool) -> None:
+    """Show who works, and on what; or drain or release one worker."""
+    if call.invoked_subcommand is not None:
+        return
     with reported(as_json), connected(data_dir) as (service, _):
         rows = list_workers(service.database)
     if as_json:
         click.echo(json.dumps({"workers": rows}))
         return
-    names = ("worker_id", "kind", "state", "job_id", "chunk_index", "seen_at")
-    table = Table("worker", "kind", "state", "job", "chunk", "seen")
+    lines = table(Column("worker, and what it holds", overflow="fold"), "kind", "state", "seen")
     for row in rows:
-        table.add_row(*(plain("" if row[name] is None else str(row[name])) for name in names))
-    out.print(table)
+        chunk = "" if row["chunk_index"] is None else f" chunk {row['chunk_index']}"
+        holds = f"\n {row['job_id']}{chunk}" if row["job_id"] else ""
+        kind = row["kind"].removesuffix("_worker")
+        lines.add_row(plain(row["worker_id"]) + holds, plain(kind), row["state"], clock(row["seen_at"])[6:])
+    out.print(lines)
+
+
+@workers.command()
+@click.argument("worker")
+@data_dir_option
+@json_option
+def drain(worker: str, data_dir: Path | None, as_json: bool) -> None:
+    """Let WORKER finish what it holds and stop; what supervises it starts a new one."""
+    with reported(as_json), connected(data_dir) as (service, _):
+        drain_worker(service.database, worker)
+    _print_asked(worker, None, as_json)
+
+
+@workers.command()
+@click.argument("worker")
+@data_dir_option
+@json_option
+def release(worker: str, data_dir: Path | None, as_json: bool) -> None:
+    """Give back at once what WORKER holds, even where it hangs or is dead; and let it stop."""
+    with reported(as_json), connected(data_dir) as (service, _):
+        claims = release_worker(service.database, worker)
+    _print_asked(worker, claims, as_json)
+
+
+def _print_asked(worker: str, claims: int | None, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"worker_id": worker, "asked_to_stop": True, "released_claims": claims or 0}))
+        return
+    gave_back = "" if claims is None else f"; claims given back: {claims}"
+    out.print(f"{plain(worker)} is asked to stop{gave_back}", soft_wrap=True)
 
 
 @click.command()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
-from rich.table import Column, Table
+from rich.table import Column
 
 from backend.cli.common import (
+    clock,
     connected,
     data_dir_option,
     err,
@@ -19,6 +22,7 @@ from backend.cli.common import (
     print_outcome,
     reported,
     resource_of,
+    table,
 )
 from backend.errors import InvalidState, ObjectNotFound
 from backend.jobs.resource import chunk_resource, job_resources
@@ -40,21 +44,23 @@ def status(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 
 @click.command("list")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only jobs in this state.")
 @data_dir_option
 @json_option
-def list_(limit: int, data_dir: Path | None, as_json: bool) -> None:
+def list_(limit: int, status: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Show the newest jobs."""
     with reported(as_json), connected(data_dir) as (service, _):
-        rows = job_resources(service.database, service.list(limit=limit))
+        rows = job_resources(service.database, service.list(limit=limit, status=status))
     if as_json:
         click.echo(json.dumps({"jobs": rows}))
         return
-    table = Table(Column("job", no_wrap=True, min_width=36), "kind", "status", "%", "chunks", "input", "created")
+    job = Column("job, and its input", no_wrap=True, overflow="ellipsis")
+    lines = table(job, "status", "%", "chunks", Column("created", min_width=11))
     for row in rows:
         done = f"{row['completed_chunks']}/{row['total_chunks'] or '?'}"
-        cells = (row["id"], row["kind"], row["status"], str(row["progress_pct"]), done, row["input"]["name"])
-        table.add_row(*map(plain, cells), row["created_at"][:19])
-    out.print(table)
+        what = f"{plain(row['id'])}\n {plain(row['input']['name'])}"
+        lines.add_row(what, plain(row["status"]), str(row["progress_pct"]), done, clock(row["created_at"]))
+    out.print(lines)
 
 
 @click.command()
@@ -68,14 +74,22 @@ def chunks(job: UUID, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"chunks": rows}))
         return
-    table = Table(
-        "#", "from s", "to s", "status", "attempts", "failures", "ms", Column("worker", overflow="fold"), "error"
-    )
+    lines = table("#", "seconds", "status", "tries", "failed", "ms", Column("worker, error", overflow="fold"))
     for row in rows:
-        names = ("chunk_index", "start_sec", "end_sec", "status", "attempts", "failures", "runtime_ms", "claimed_by")
-        said = f"{row['error_code']}: {row['error_message']}" if row["error_code"] else ""
-        table.add_row(*(plain(row[name]) for name in names), plain(said))
-    out.print(table)
+        seconds = f"{row['start_sec']:g}-{row['end_sec']:g}"
+        names = ("chunk_index", "status", "attempts", "failures", "runtime_ms")
+        number, *cells = (plain(row[name]) for name in names)
+        lines.add_row(number, seconds, *cells, plain(_who_and_why(row)))
+    out.print(lines)
+
+
+def _who_and_why(chunk: dict[str, Any]) -> str:
+    """Who holds or held it; of one that failed, who failed it, and the error."""
+    who = chunk["claimed_by"] or chunk["failed_by"] or ""
+    if not chunk["error_code"]:
+        return who
+    failed_by = f"failed by {chunk['failed_by']}: " if chunk["failed_by"] else ""
+    return f"{failed_by}{chunk['error_code']}: {chunk['error_message']}"
 
 
 @click.command()
@@ -91,16 +105,32 @@ def cancel(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job", type=click.UUID)
+@click.argument("job", type=click.UUID, required=False)
+@click.option("--all-failed", is_flag=True, help="Every failed job; analysis workers plan those that were not cut yet.")
+@click.option("--code", help="With --all-failed: only jobs that failed with this error code, as storage_error.")
 @data_dir_option
 @json_option
-def retry(job: UUID, data_dir: Path | None, as_json: bool) -> None:
-    """Put a failed job's failed chunks back into the queue."""
+def retry(job: UUID | None, all_failed: bool, code: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """Put the failed chunks of JOB, or of all failed jobs, back into the queue."""
+    if (job is None) != all_failed or (code is not None and not all_failed):
+        raise click.UsageError("Name a JOB, or --all-failed (and with it --code CODE).")
     with reported(as_json), connected(data_dir) as (service, settings):
+        if job is None:
+            _print_retried(*service.retry_failed(code), as_json)
+            return
         service.retry(job)
         plan_now(job, service.database, open_store(settings), settings)
         report = resource_of(service, job)
     print_outcome(report, as_json)
+
+
+def _print_retried(retried: Sequence[UUID], refused: dict[UUID, str], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"retried": list(map(str, retried)), "refused": {str(i): refused[i] for i in refused}}))
+        return
+    for job_id, message in refused.items():
+        err.print(f"[yellow]note[/]: {job_id}: {plain(message)}", soft_wrap=True)
+    out.print(f"jobs put back: {len(retried)}")
 
 
 @click.command()

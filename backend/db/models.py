@@ -170,6 +170,7 @@ class Chunk(Base):
     artifact_sha256: Mapped[str | None]
     runtime_ms: Mapped[int | None] = mapped_column(BigInteger)
     bytes_read: Mapped[int | None] = mapped_column(BigInteger)
+    failed_by: Mapped[str | None]  # whose try ended badly last; kept when another worker completes it
     last_event: Mapped[str | None]  # the last named event known of it, for when its worker dies
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
@@ -246,6 +247,7 @@ class Worker(Base):
     kind: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    asked_to_stop_at: Mapped[datetime | None]  # by an operator; read when the worker says that it lives
 
     __table_args__ = (_QUEUE_STORAGE,)
 

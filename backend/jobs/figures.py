@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from backend.db.engine import Database
 from backend.db.sql import statement
@@ -15,9 +15,11 @@ from backend.jobs.health import oldest_transaction
 WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately
 SEEN_EVERY_SEC = 15.0
 SILENT_SECONDS = 3 * SEEN_EVERY_SEC  # a worker that missed this much is not counted any more
+CLOCK_SLACK_SECONDS = 60.0
 GPU_WORKER = "gpu_chunk_worker"
 MAX_WORKERS_LISTED = 1000
 # A count that takes longer would pile up behind the next one.
+Name = TypeVar("Name", bound=Hashable)
 READ_TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
 
 
@@ -35,7 +37,7 @@ class Figures:
     is_paused: bool  # the whole fleet
     workers: Mapping[str, int]  # by kind
     jobs: Mapping[str, int]  # by status; ended ones of the last hour
-    failed_jobs: Mapping[str, int]  # by error code, of the last hour
+    failed_jobs: Mapping[tuple[str, str], int]  # by error code and the stage they were at, of the last hour
 
     @property
     def running_workers(self) -> int:
@@ -68,8 +70,10 @@ def read_figures(database: Database) -> Figures:
         oldest_transaction_seconds=max(0.0, transaction.seconds) if transaction else 0.0,
         is_paused=row["is_paused"],
         workers={kind: count for kind, count in workers},
-        jobs=_summed((status, count) for status, _, count in jobs),
-        failed_jobs=_summed((code or "internal_error", count) for status, code, count in jobs if status == "failed"),
+        jobs=_summed((row.status, row.jobs) for row in jobs),
+        failed_jobs=_summed(
+            ((row.error_code or "internal_error", row.stage), row.jobs) for row in jobs if row.status == "failed"
+        ),
     )
 
 
@@ -81,7 +85,7 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
         {
             "worker_id": row["worker_id"],
             "kind": row["kind"],
-            "state": _state(float(row["silent_seconds"]), row["job_id"] is not None),
+            "state": _state(row),
             "job_id": str(row["job_id"]) if row["job_id"] else None,
             "chunk_index": row["chunk_index"],
             "started_at": row["started_at"].isoformat(),
@@ -91,14 +95,17 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
     ]
 
 
-def _state(silent_seconds: float, holds_work: bool) -> str:
-    if silent_seconds > SILENT_SECONDS:
+def _state(row: RowMapping) -> str:
+    # Seen in the future: that was before the clock was set back, and whoever lives is seen again in a moment.
+    if not -CLOCK_SLACK_SECONDS <= float(row["silent_seconds"]) <= SILENT_SECONDS:
         return "silent"
-    return "working" if holds_work else "idle"
+    if row["is_asked_to_stop"]:
+        return "draining"
+    return "idle" if row["job_id"] is None else "working"
 
 
-def _summed(pairs: Any) -> dict[str, int]:
-    sums: dict[str, int] = {}
+def _summed(pairs: Iterable[tuple[Name, int]]) -> dict[Name, int]:
+    sums: dict[Name, int] = {}
     for name, count in pairs:
         sums[name] = sums.get(name, 0) + count
     return sums

@@ -15,6 +15,7 @@ PROGRESS_EVERY_SEC = 1.0
 VISIBLE_PROGRESS = 0.02
 # A timer may fire a little early; without this the beat would slip to the next wake-up.
 TIMER_SLACK_SEC = 0.05
+LEAVE_TIMEOUT_SEC = 5.0
 
 
 class LeaseKeeper:
@@ -69,4 +70,5 @@ class LeaseKeeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        # A beat that is late still is guarded by the claim: it does no harm to what comes after this one.
+        self._thread.join(LEAVE_TIMEOUT_SEC)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from backend import telemetry
-from backend.db.engine import Database
+from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk
 from backend.db.sql import statement
 from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
@@ -77,7 +77,7 @@ class Planner:
         plan |= {"chunk_seconds": pieces.chunk_seconds, "chunk_seconds_reason": pieces.reason}
         # The object first: rows without a manifest would be a job that nobody can read.
         self._store.put(manifest.manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
-        with self._database.transaction() as connection:
+        with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             finished = connection.execute(statement("finish_plan"), _plan_columns(claim, info, facts, len(cuts)))
             plan_row = finished.one_or_none()
             if plan_row is None:

@@ -10,8 +10,6 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
@@ -74,6 +72,7 @@ class Queue:
             "tenant_cap": self._tenant_cap,
             "full": full,
             "worker_id": self._worker_id,
+            "cap_seconds": self._backoff["cap_seconds"],
             **self._lease,
         }
 
@@ -129,7 +128,7 @@ class Queue:
 
         Raises ClaimLost, DatabaseUnavailable.
         """
-        row = self._database.ask("complete_chunk", **_finishing(claim, artifact_key, sha256, bytes_read))
+        row = self._database.insist("complete_chunk", **_finishing(claim, artifact_key, sha256, bytes_read))
         if row is None:
             raise ClaimLost(LOST)
         return self._advance(claim, row, detector)
@@ -152,7 +151,7 @@ class Queue:
         """
         name = "complete_and_claim" if job_id is None else "complete_and_claim+of_job"
         finishing = _finishing(claim, artifact_key, sha256, bytes_read)
-        row = self._database.ask(name, **finishing, **self._claiming(deep_mode, job_id, []))
+        row = self._database.insist(name, **finishing, **self._claiming(deep_mode, job_id, []))
         if row is None:
             raise ClaimLost(LOST)
         status = self._advance(claim, row, detector)
@@ -228,15 +227,17 @@ class Queue:
 
     def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
         """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
-        row = self._database.ask("claim_job", status=status, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        wanted = {"status": status, "job_id": job_id, "cap_seconds": self._backoff["cap_seconds"]}
+        row = self._database.ask("claim_job", **wanted, worker_id=self._worker_id, **self._lease)
         if row is None:
             return None
         fields = {name: row[name] for name in JobClaim.__dataclass_fields__}
         return JobClaim(**fields | {"status": JobStatus(row["status"]), "deep_mode": DeepMode(row["deep_mode"])})
 
     def heartbeat_job(self, claim: JobClaim, progress: float, stage: Stage | None = None) -> None:
-        with self._database.transaction() as connection:
-            _guarded(connection, "heartbeat_job", **_job_guard(claim), progress=progress, stage=stage, **self._lease)
+        beat = {**_job_guard(claim), "progress": progress, "stage": stage, **self._lease}
+        if self._database.ask("heartbeat_job", **beat) is None:
+            raise ClaimLost(LOST)
 
     def finish_job(
         self,
@@ -247,17 +248,18 @@ class Queue:
         timings: dict[str, float],
         warnings: list[str],
     ) -> None:
-        with self._database.transaction() as connection:
-            _guarded(
-                connection,
-                "finish_job",
-                job_id=claim.job_id,
-                attempts=claim.attempts,
-                output_uri=output_uri,
-                output_key=output_key,
-                timings=json.dumps(timings),
-                warnings=json.dumps(warnings),
-            )
+        """Raises ClaimLost, DatabaseUnavailable."""
+        finished = self._database.insist(
+            "finish_job",
+            job_id=claim.job_id,
+            attempts=claim.attempts,
+            output_uri=output_uri,
+            output_key=output_key,
+            timings=json.dumps(timings),
+            warnings=json.dumps(warnings),
+        )
+        if finished is None:
+            raise ClaimLost(LOST)
 
     def fail_job(self, claim: JobClaim, error: FramefleetError) -> JobStatus:
         """Returns FAILED, or the unchanged status when the work will be tried again."""
@@ -277,8 +279,8 @@ class Queue:
         return JobStatus(row.status)
 
     def release_job(self, claim: JobClaim) -> None:
-        with self._database.transaction() as connection:
-            _guarded(connection, "release_job", **_job_guard(claim))
+        if self._database.ask("release_job", **_job_guard(claim)) is None:
+            raise ClaimLost(LOST)
 
     # Sweep
 
@@ -318,9 +320,3 @@ def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: in
 
 def _job_guard(claim: JobClaim) -> dict[str, Any]:
     return {"job_id": claim.job_id, "status": claim.status, "attempts": claim.attempts}
-
-
-def _guarded(connection: Connection, name: str, **params: Any) -> None:
-    """Raises ClaimLost when the statement matched no row."""
-    if connection.execute(statement(name), params).rowcount != 1:
-        raise ClaimLost(LOST)

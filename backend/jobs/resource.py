@@ -64,6 +64,7 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
         "attempts": chunk.attempts,
         "failures": chunk.failures,
         "claimed_by": chunk.claimed_by,
+        "failed_by": chunk.failed_by,
         "artifact_s3_key": chunk.artifact_s3_key,
         "artifact_sha256": chunk.artifact_sha256,
         "runtime_ms": chunk.runtime_ms,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from backend.db.engine import Database
+from backend.db.engine import PATIENT_SEC, Database
 from backend.db.sql import statement
 from backend.errors import FramefleetError
 from backend.events import Event, emit, warn
@@ -75,14 +75,14 @@ class Retention:
         return self._changed("mark_expired_jobs", retention_seconds=self._settings.retention_days * DAY_SEC)
 
     def _changed(self, name: str, **params: float) -> list[UUID]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             found = list(connection.execute(statement(name), {**params, "batch": BATCH}).scalars())
             if self._dry_run:
                 connection.rollback()
         return found
 
     def _expired(self) -> list[UUID]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             return list(connection.execute(statement("expired_jobs"), {"batch": BATCH}).scalars())
 
     def _delete(self, job_id: UUID) -> bool:
@@ -112,7 +112,7 @@ class Retention:
     def _without_row(self, job_ids: Sequence[UUID]) -> Iterator[UUID]:
         for start in range(0, len(job_ids), BATCH):
             some = list(job_ids[start : start + BATCH])
-            with self._database.transaction() as connection:
+            with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
                 known = set(connection.execute(statement("known_jobs"), {"job_ids": some}).scalars())
             yield from (job_id for job_id in some if job_id not in known)
 
@@ -122,7 +122,7 @@ class Retention:
 
     def _execute(self, job_id: UUID, *names: str) -> int:
         """In one transaction; returns how many rows the last statement met."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             counts = [connection.execute(statement(name), {"job_id": job_id}).rowcount for name in names]
         return counts[-1]
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from backend.db.engine import Database
+from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
 from backend.errors import InvalidState, JobNotFound
@@ -110,7 +110,7 @@ class JobService:
 
         Raises JobNotFound, InvalidState for a job that is done or failed.
         """
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             stopped = {"error_code": "job_cancelled", "error_message": "The job was cancelled."}
             # Chunks before the job's row, in the claim's order of locking. A job that is over has none queued.
             connection.execute(statement("stop_queued_chunks"), {"job_id": job_id, **stopped})
@@ -127,7 +127,7 @@ class JobService:
     def retry(self, job_id: UUID) -> Job:
         """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
         job = self.get(job_id)
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             place = _place(connection, job)
             # Chunks before the job's row, in the claim's order of locking; undone when another retry was first.
             queued = connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id, **place}).all()
@@ -144,12 +144,29 @@ class JobService:
         emit(Event.JOB_RETRIED, job_id=str(job_id))
         return job
 
+    def retry_failed(self, code: str | None = None) -> tuple[Sequence[UUID], dict[UUID, str]]:
+        """`retry` for every failed job, or for those that failed with that error code, oldest first. Returns the jobs
+        put back, and what was said of those that were not: retried by somebody else meanwhile, or being deleted.
+        """
+        query = select(Job.id).where(Job.status == JobStatus.FAILED).order_by(Job.created_at, Job.id)
+        if code is not None:
+            query = query.where(Job.error_code == code)
+        with self.database.session() as session:
+            found = session.execute(query).scalars().all()
+        refused: dict[UUID, str] = {}
+        for job_id in found:
+            try:
+                self.retry(job_id)
+            except (InvalidState, JobNotFound) as failure:
+                refused[job_id] = failure.message
+        return [job_id for job_id in found if job_id not in refused], refused
+
     def pause(self, job_id: UUID) -> Job:
         """Nothing more of the job is claimed; work in hand goes on. Pausing twice changes nothing.
 
         Raises JobNotFound, InvalidState for a job that is over.
         """
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             moved = connection.execute(statement("pause_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 connection.execute(statement("hold_chunks"), {"job_id": job_id})
@@ -162,7 +179,7 @@ class JobService:
     def resume(self, job_id: UUID) -> Job:
         """A paused job's chunks are claimed again. Resuming twice changes nothing. Raises JobNotFound, InvalidState."""
         job = self.get(job_id)
-        with self.database.transaction() as connection:
+        with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             moved = connection.execute(statement("resume_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 place = _place(connection, job)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from backend.db.engine import Database
+from backend.db.engine import PATIENT_SEC, Database
 from backend.db.sql import statement
 from backend.events import Event, warn
 from backend.jobs import lanes
@@ -21,7 +21,9 @@ def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mappin
     """Expired leases of chunks and jobs, aggregations that nobody started, chunks of jobs that are over, and the lanes'
     floors. Any number may do it at once. Returns how many claims were taken back. Raises DatabaseUnavailable.
     """
-    with database.transaction() as connection:
+    with database.transaction(patience_sec=PATIENT_SEC) as connection:
+        connection.execute(statement("cut_chunk_leases"), lease)
+        connection.execute(statement("cut_job_leases"), lease)
         chunks = connection.execute(statement("rescue_chunks"), {**backoff, **lease}).all()
         # In the jobs' order, so that two rescuers do not wait for each other.
         for row in sorted(chunks, key=lambda row: str(row.job_id)):
@@ -29,7 +31,7 @@ def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mappin
                 fail_job_of_chunk(connection, row.job_id, row.chunk_index, row.error_code, row.error_message, True)
         jobs = connection.execute(statement("rescue_jobs"), backoff).all()
         lanes.lower_floors(connection, [row for row in chunks if row.status == "queued"])
-    with database.transaction() as connection:
+    with database.transaction(patience_sec=PATIENT_SEC) as connection:
         stranded = connection.execute(statement("advance_finished")).scalars().all()
         connection.execute(statement("stop_stranded_chunks"))
     until = time.monotonic() + FLOORS_SEC

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from backend.db.engine import Database
+from backend.db.migrate import check_schema
 from backend.errors import FramefleetError
 from backend.local.parts import database_of
 from backend.settings import Settings
@@ -73,10 +75,21 @@ def _data_folder(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    with database_of(settings) as (database, _), database.transaction() as connection:
-        version = connection.exec_driver_sql("SHOW server_version").scalar_one()
-    where = "DATABASE_URL" if settings.database_url else "embedded"
-    return f"PostgreSQL {version} ({where})"
+    """Changes nothing in a database that is not this machine's own: its tables are an operator's to make."""
+    if settings.database_url is None:
+        with database_of(settings) as (database, _):
+            return f"PostgreSQL {_server_version(database)} (embedded)"
+    database = Database.of(settings, "doctor")
+    try:
+        check_schema(database)
+        return f"PostgreSQL {_server_version(database)} (DATABASE_URL)"
+    finally:
+        database.close()
+
+
+def _server_version(database: Database) -> str:
+    with database.transaction() as connection:
+        return str(connection.exec_driver_sql("SHOW server_version").scalar_one())
 
 
 def _object_store(settings: Settings) -> str:

@@ -36,7 +36,7 @@ def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
     Raises DatabaseUnavailable.
     """
     if settings.database_url is not None:
-        database = Database(settings.database_url.get_secret_value())
+        database = Database.of(settings, "cli")
         try:
             with database.transaction() as connection:
                 empty = connection.execute(text("SELECT to_regclass('video_analysis_jobs') IS NULL")).scalar_one()
@@ -47,10 +47,11 @@ def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
             database.close()
         return
     with EmbeddedPostgres(settings.data_dir / "postgres") as server:
-        database = Database(server.url)
+        located = settings.model_copy(update={"database_url": SecretStr(server.url)})
+        database = Database.of(located, "cli")
         try:
             upgrade(database)
-            yield database, settings.model_copy(update={"database_url": SecretStr(server.url)})
+            yield database, located
         finally:
             database.close()
 

@@ -31,11 +31,11 @@ KEPT_ENVIRONMENT = (
     "PYTHONPATH",
     "LANG",
     "LC_ALL",
-    "TMPDIR",
     "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
     "PYTHONDONTWRITEBYTECODE",
 )
+SCRATCH_PREFIX = "framefleet-media-"
 EXIT_GRACE_SEC = 5.0
 CHECK_EVERY_SEC = 1.0
 # Messages that may wait for the parent; past that the child waits, so that it cannot fill the parent's memory.
@@ -109,6 +109,8 @@ class MediaProcess:
         self._bytes_sock, self._messages_sock = bytes_sock, messages_sock
         handed = [child_bytes.fileno(), child_messages.fileno(), *([ring.fileno()] if ring else [])]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        # The child is killed as soon as it has said its result: what it leaves there is ours to remove.
+        self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, ignore_cleanup_errors=True)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "backend.media.child", *map(str, handed)],
@@ -116,7 +118,7 @@ class MediaProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 pass_fds=handed,
-                env=_bare_environment(),
+                env=_bare_environment() | {"TMPDIR": self._scratch.name},
                 start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
             )
         finally:
@@ -265,6 +267,7 @@ class MediaProcess:
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
         self._stderr.close()
+        self._scratch.cleanup()
 
 
 _living: weakref.WeakSet[MediaProcess] = weakref.WeakSet()

@@ -14,7 +14,6 @@ from uuid import UUID
 
 from backend import telemetry
 from backend.db.engine import Database
-from backend.db.sql import statement
 from backend.errors import ModelMissing
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
@@ -146,8 +145,9 @@ class Aggregator:
         if job.started_at is None or not ends:
             return {}
         return {
-            "wait": (job.started_at - job.created_at).total_seconds(),
-            "detect": (max(ends) - job.started_at).total_seconds(),
+            # A clock that was set back must not make a time negative.
+            "wait": max(0.0, (job.started_at - job.created_at).total_seconds()),
+            "detect": max(0.0, (max(ends) - job.started_at).total_seconds()),
         }
 
 
@@ -189,8 +189,7 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
         return cpu_worker is not None and cpu_worker.work_once(loop)
 
     def has_work() -> bool:
-        with database.transaction() as connection:
-            waiting = connection.execute(statement("any_job_waiting")).one_or_none()
+        waiting = database.ask("any_job_waiting", cap_seconds=settings.retry_cap_seconds)
         return waiting is not None or queue.has_queued(DeepMode.CPU)
 
     # Whoever works for one job alone leaves the others as they are. What else is due every so often is added here.

@@ -60,10 +60,9 @@ def worker(name: str) -> Callable[[Body], Callable[[], int]]:
 def _run(name: str, body: Body, options: Options) -> int:
     try:
         settings = get_settings()
-        if settings.database_url is None:
-            click.echo("Set DATABASE_URL, or use `framefleet up`, which brings its own database.", err=True)
-            return EXIT_BAD_SETUP
-        database = Database(settings.database_url.get_secret_value())
+        events.identify(worker=name, worker_id=settings.worker_id)
+        # One connection for claims, heartbeats and finishes, one for transactions; for a moment, one more of these.
+        database = Database.of(settings, name, pool_size=1, burst=1)
         store = open_store(settings)
     except ValidationError as invalid:
         click.echo(settings_complaint(invalid), err=True)

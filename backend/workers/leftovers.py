@@ -18,14 +18,15 @@ from pathlib import Path
 
 from backend.db.embedded import UNPRIVILEGED_USER
 from backend.events import Event, emit
+from backend.media.sandbox import SCRATCH_PREFIX
 
 LOCK_NAME = ".lock"
 WORK_PREFIX = "framefleet-work-"
 # A folder is locked right after it is made, and a socket folder is used right after.
 MIN_AGE_SEC = 600.0
-# The media child's own folders have no lock; it lives no longer than its job.
+# The folders of media processes have no lock; such a process lives no longer than its job.
 UNLOCKED_AGE_SEC = 2 * 24 * 3600.0
-_UNLOCKED = re.compile(r"framefleet-lut-\w+")
+_UNLOCKED = re.compile(rf"{SCRATCH_PREFIX}\w+|framefleet-lut-\w+")  # the latter are of earlier versions
 _LOCKED = re.compile(WORK_PREFIX + r"\w+")
 _SOCKETS = re.compile(r"framefleet-[0-9a-f]{12}")
 _SOCKET_NAMES = (".s.PGSQL.5432", ".s.PGSQL.5432.lock")

@@ -16,6 +16,7 @@ from backend.db.sql import statement
 from backend.events import Event, emit, warn
 from backend.jobs.figures import Figures, read_figures
 from backend.settings import Settings
+from backend.states import JobStatus
 
 SINK = "cloudwatch"
 # Asked more often than once a minute, so that no minute is left out by a tick that came a little late.
@@ -62,6 +63,8 @@ def metric_data(figures: Figures, service: str | None) -> list[dict[str, Any]]:
         ("ProcessingChunkCount", "Count", figures.processing_chunks),
         ("FailedChunkCount", "Count", figures.failed_chunks),
         ("CompletedChunkCount", "Count", figures.completed_chunks),
+        ("FailedJobCount", "Count", figures.jobs.get(JobStatus.FAILED, 0)),
+        ("DoneJobCount", "Count", figures.jobs.get(JobStatus.DONE, 0)),
         ("BacklogPerWorker", "None", figures.backlog_per_worker),
         ("OldestQueuedSeconds", "Seconds", figures.oldest_queued_seconds),
         ("OldestAggregationSeconds", "Seconds", figures.oldest_aggregation_seconds),

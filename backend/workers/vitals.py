@@ -16,6 +16,7 @@ from backend.jobs.figures import SEEN_EVERY_SEC
 from backend.settings import Settings
 from backend.workers.duties import Duties, Duty
 from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender
+from backend.workers.orders import StopOrders
 
 # Whose work is not on the machines that come and go with the queue.
 SENDERS = frozenset({"analysis_worker"})
@@ -42,10 +43,12 @@ def vitals(name: str, settings: Settings, database: Database) -> Iterator[None]:
 def presence(name: str, settings: Settings, database: Database) -> Iterator[None]:
     """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker."""
     row = {"worker_id": settings.worker_id, "kind": name}
+    orders = StopOrders(database, settings.worker_id)
 
     def seen() -> None:
         with database.transaction() as connection:
             connection.execute(statement("worker_seen"), row)
+        orders.obey()
 
     try:
         with Duties(Duty("presence", SEEN_EVERY_SEC, seen)).in_background():

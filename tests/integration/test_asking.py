@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,10 @@ from backend.db import engine
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import DatabaseUnavailable
-from tests.integration.queue.helpers import planned_job
+from backend.settings import Settings
+from tests.integration.conftest import wait_until
+from tests.integration.frozen import backends_of
+from tests.integration.queue.helpers import planned_job, together
 from tests.integration.rows import sql
 
 
@@ -95,20 +97,32 @@ def test_a_query_whose_columns_were_migrated_is_said_once_and_prepared_anew(
     assert input_uri()
 
 
-def test_threads_that_ask_at_once_have_a_connection_each(asked: Database) -> None:
-    held = threading.Barrier(4)
-    found = []
+def test_threads_that_ask_at_once_share_the_connections_that_there_may_be(
+    database_url: str, database: Database, settings: Settings
+) -> None:
+    job_id = planned_job(database, 1)
+    crowd = Database.of(settings, "crowd", pool_size=2, burst=0)
 
-    def hold() -> None:
-        asker = asked._asker()
-        held.wait(timeout=10)
-        row = asker.execute("SELECT pg_backend_pid()").fetchone()
-        asked._askers.append((asker, 0.0))
-        found.append(row)
+    def ask() -> None:
+        for _ in range(20):
+            row = crowd.ask("job_of_chunks", job_id=job_id)
+            assert row is not None and row["kind"] == "crop"
+            with crowd.transaction() as connection:
+                assert connection.execute(text("SELECT 1")).scalar_one() == 1
 
-    threads = [threading.Thread(target=hold) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(found)) == 4
+    together(*[ask] * 8)
+    assert 1 <= len(backends_of(database, "framefleet:crowd")) <= 2 + 2
+    crowd.close()
+    wait_until(lambda: not backends_of(database, "framefleet:crowd"), 10, "the end of its connections")
+
+
+def test_who_finds_every_connection_in_use_is_told_so_in_bounded_time(database_url: str) -> None:
+    busy = Database(database_url, pool_size=1, burst=0, answer_sec=0.3)
+    asker = busy._asker()
+    with pytest.raises(DatabaseUnavailable, match="were in use"):
+        busy.ask("any_queued", deep_mode="gpu")
+    with busy.transaction(), pytest.raises(DatabaseUnavailable, match="were in use"), busy.transaction():
+        pass
+    busy._give_back(asker)
+    assert busy.ask("any_queued", deep_mode="gpu") is None
+    busy.close()

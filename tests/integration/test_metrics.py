@@ -88,7 +88,7 @@ def test_the_figures_are_those_of_the_rows(database: Database) -> None:
     assert figures.backlog_per_worker == 3
     assert figures.workers == {"gpu_chunk_worker": 1, "analysis_worker": 1}
     assert figures.jobs == {"queued": 2, "processing": 1, "aggregating": 1, "done": 1, "failed": 1, "cancelled": 1}
-    assert figures.failed_jobs == {"media_undecodable": 1}
+    assert figures.failed_jobs == {("media_undecodable", "PROCESSING"): 1}
 
 
 def test_a_paused_fleet_asks_for_no_workers_and_its_queue_is_still_seen(database: Database) -> None:
@@ -111,6 +111,7 @@ def test_an_empty_queue_sends_zeros(
 ) -> None:  # fmt: skip
     assert CloudWatchSender(database, cloudwatch_settings).send_if_due() is True
     for name in ("QueuedChunkCount", "ProcessingChunkCount", "FailedChunkCount", "BacklogPerWorker",
+                 "FailedJobCount", "DoneJobCount",
                  "OldestQueuedSeconds", "RunningWorkers"):  # fmt: skip
         (point,) = received(s3_server, cloudwatch_settings.metrics_namespace, name)
         assert (point["Sum"], point["SampleCount"]) == (0, 1), name
@@ -193,7 +194,7 @@ def test_the_command_lists_the_workers(
         shown = CliRunner().invoke(cli, ["workers"])
     assert [(worker["worker_id"], worker["state"]) for worker in told["workers"]] == [("[w]1", "idle")]
     assert shown.exit_code == 0
-    assert "analysis_worker" in shown.stdout
+    assert "[w]1" in shown.stdout and "analysis" in shown.stdout
     get_settings.cache_clear()
 
 

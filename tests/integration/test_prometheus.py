@@ -57,6 +57,9 @@ def test_metrics_say_what_the_rows_say_and_promtool_agrees(client: FlaskClient, 
     add_job(database, [{"status": "queued"}, {"status": "queued"}, {"status": "processing"}])
     over = {"status": "failed", "error_code": "from_the_future", "completed_at": ago(database, 5)}
     job_id = add_job(database, [{"status": "failed", "error_code": "media_error"}], **over)
+    refused = {"status": "failed", "error_code": "not_a_video", "stage": "PROBING", "completed_at": ago(database, 5)}
+    add_job(database, [], **refused)
+    add_job(database, [], **refused)
     answer = client.get("/metrics")
     assert (answer.status_code, answer.mimetype) == (200, "text/plain")
     found = samples(answer.text)
@@ -65,7 +68,8 @@ def test_metrics_say_what_the_rows_say_and_promtool_agrees(client: FlaskClient, 
     assert found["framefleet_processing_chunks"] == 1
     assert found["framefleet_failed_chunks"] == 1
     assert found["framefleet_jobs[('status', 'processing')]"] == 1
-    assert found["framefleet_failed_jobs[('code', 'other')]"] == 1
+    assert found["framefleet_failed_jobs[('code', 'other'), ('stage', 'processing')]"] == 1
+    assert found["framefleet_failed_jobs[('code', 'not_a_video'), ('stage', 'probing')]"] == 2
     assert found["process_resident_memory_bytes"] > 1e6
     assert str(job_id) not in answer.text
     assert promtool("check", "metrics", text=answer.text) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -270,6 +271,20 @@ def test_hdr_grey_becomes_the_sdr_grey_of_the_same_brightness(
     shown, blue, red = planes_of(done.path)[1]
     assert low <= shown.mean() <= high
     assert abs(blue.mean() - 128) <= 1 and abs(red.mean() - 128) <= 1
+
+
+def test_hdr_films_leave_nothing_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planes = [np.full((64, 64), 502, np.uint16), *[np.full((32, 32), 512, np.uint16)] * 2]
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    source = deep_film(tmp_path / "grey.mkv", planes, **tags)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it was asked for before
+    for _ in range(5):  # a child may be quick enough to clean up before it is killed, but not always
+        done = render(source, tmp_path / "out.mp4", lambda _: (0, 0, 64, 64), **LOSSLESS)
+        assert done.source_pts
+    assert list(temporary.iterdir()) == []
 
 
 def test_hdr_is_kept_as_ten_bit_hevc_when_asked(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_work_folder_is_gone_after_its_block() -> None:
 
 
 def test_young_and_foreign_folders_files_and_links_stay(tmp_path: Path) -> None:
-    kept = [tmp_path / "framefleet-work-young", tmp_path / "framefleet-lut-inuse", tmp_path / "framefleet-notes"]
+    kept = [tmp_path / "framefleet-work-young", tmp_path / "framefleet-media-inuse", tmp_path / "framefleet-notes"]
     for path in kept:
         path.mkdir()
     aged(kept[1])
@@ -74,8 +74,9 @@ def test_young_and_foreign_folders_files_and_links_stay(tmp_path: Path) -> None:
     assert all(path.exists() for path in [*kept, link, file, precious / "data"])
 
 
-def test_an_old_folder_of_a_media_child_is_removed(tmp_path: Path) -> None:
-    folder = tmp_path / "framefleet-lut-abc"
+@pytest.mark.parametrize("name", ["framefleet-media-abc", "framefleet-lut-abc"])
+def test_an_old_folder_of_a_media_child_is_removed(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
     folder.mkdir()
     aged(folder, UNLOCKED_AGE_SEC + HOUR_SEC)
     assert remove_leftovers(parent=tmp_path) == [folder]

@@ -2,7 +2,7 @@
 SELECT 1
 FROM video_analysis_jobs
 WHERE (status = 'aggregating' OR (status = 'queued' AND total_chunks IS NULL))
-  AND available_at <= now()
+  AND (available_at <= now() OR available_at > now() + make_interval(secs => :cap_seconds + 60)) -- see claiming.sql
   AND lease_expires_at IS NULL
   AND paused_at IS NULL
   AND NOT EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL)

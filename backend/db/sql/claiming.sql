@@ -5,18 +5,20 @@
 -- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
 -- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago
 -- (keep_within_cap in jobs/lanes.py).
+-- A clock that was set back (a failover) must not stop the claims: no pause is longer than the cap of the backoff, so a
+-- chunk that is due later than that was given its time by another clock, and is due.
 candidate AS (
     SELECT c.id, heads.max_in_work, heads.is_stale
     FROM (
         SELECT l.deep_mode, l.tenant, l.floor_rank, coalesce(l.max_in_work, :tenant_cap) AS max_in_work,
-               l.raised_at < now() - interval '1 second' AS is_stale, head.claim_rank, head.id
+               l.raised_at NOT BETWEEN now() - interval '1 second' AND now() + interval '1 minute' AS is_stale, head.claim_rank, head.id
         FROM queue_lanes l
         CROSS JOIN LATERAL (
             SELECT c.claim_rank, c.id
             FROM video_analysis_chunks c
             WHERE c.deep_mode = l.deep_mode AND c.tenant = l.tenant AND c.status = 'queued' AND NOT c.on_hold
               AND c.claim_rank >= l.floor_rank
-              AND c.available_at <= now()
+              AND (c.available_at <= now() OR c.available_at > now() + make_interval(secs => :cap_seconds + 60))
               -- +of_job AND c.job_id = :job_id
               AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
                    FROM video_analysis_jobs j WHERE j.id = c.job_id)
@@ -35,7 +37,7 @@ candidate AS (
         FROM video_analysis_chunks c
         WHERE c.deep_mode = heads.deep_mode AND c.tenant = heads.tenant AND c.status = 'queued' AND NOT c.on_hold
           AND c.claim_rank >= heads.floor_rank
-          AND c.available_at <= now()
+          AND (c.available_at <= now() OR c.available_at > now() + make_interval(secs => :cap_seconds + 60))
           -- +of_job AND c.job_id = :job_id
           AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
                FROM video_analysis_jobs j WHERE j.id = c.job_id)

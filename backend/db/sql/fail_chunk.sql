@@ -8,6 +8,7 @@ SET failures = c.failures + 1,
     available_at = now() + make_interval(
         secs => least(:cap_seconds, :base_seconds * power(2, least(c.failures, 30))) * (0.5 + random() / 2)),
     lease_expires_at = NULL,
+    failed_by = c.claimed_by,
     claimed_by = NULL,
     on_hold = false,
     last_event = 'chunk_failed',

@@ -15,3 +15,4 @@ SET status = 'done',
     error_retryable = NULL,
     updated_at = now()
 WHERE id = :job_id AND status = 'aggregating' AND attempts = :attempts AND lease_expires_at IS NOT NULL
+RETURNING id

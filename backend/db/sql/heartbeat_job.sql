@@ -5,3 +5,4 @@ SET lease_expires_at = now() + make_interval(secs => :lease_seconds),
     stage = coalesce(:stage, stage),
     updated_at = now()
 WHERE id = :job_id AND status = :status AND attempts = :attempts AND lease_expires_at IS NOT NULL
+RETURNING id

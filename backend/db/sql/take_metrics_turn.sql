@@ -8,4 +8,5 @@ WHERE pg_try_advisory_xact_lock(:lock_key)
 ON CONFLICT (sink) DO UPDATE
 SET sent_at = excluded.sent_at, sent_by = excluded.sent_by
 WHERE date_trunc('minute', metrics_turns.sent_at) < date_trunc('minute', excluded.sent_at)
+   OR metrics_turns.sent_at > excluded.sent_at + interval '1 minute' -- the clock was set back
 RETURNING sink

@@ -62,7 +62,7 @@ def test_a_small_job_never_waits_behind_the_chunks_of_a_big_one(database: Databa
 
 def test_a_chunk_that_is_not_due_yet_is_not_claimed(database: Database, queue: Queue) -> None:
     planned_job(database, 1)
-    sql(database, "UPDATE video_analysis_chunks SET available_at = now() + interval '1 hour'")
+    sql(database, "UPDATE video_analysis_chunks SET available_at = now() + interval '5 minutes'")
     assert queue.claim_chunk(DeepMode.GPU) is None
     assert queue.has_queued(DeepMode.GPU)
     sql(database, "UPDATE video_analysis_chunks SET available_at = now() - interval '1 microsecond'")

@@ -91,11 +91,23 @@ def test_many_workers_share_few_server_connections_and_no_chunk(pooled: Database
 
 
 @pytest.mark.skipif(bool(os.environ.get("QUEUE_THROUGH_PGBOUNCER")), reason="nothing is direct then")
-def test_a_pooled_connection_prepares_nothing_and_a_direct_one_does(pooled: Database, database: Database) -> None:
+def test_a_pooled_connection_prepares_and_sets_nothing_and_a_direct_one_does(
+    pooled: Database, database: Database
+) -> None:
     for database_, prepares in ((pooled, False), (database, True)):
         with database_.transaction() as connection:
             driver = connection.connection.driver_connection
             assert (driver is not None and driver.prepare_threshold is not None) == prepares
+            bounded = connection.exec_driver_sql("SHOW statement_timeout").scalar_one() != "0"
+            assert bounded == prepares
         asker = database_._asker()
         assert (asker.connection.prepare_threshold is not None) == prepares
         asker.connection.close()
+
+
+def test_a_long_statement_has_its_own_time_through_a_pooler_and_leaves_none_behind(pooled: Database) -> None:
+    with pooled.transaction(patience_sec=50) as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "40s"
+    for _ in range(SERVER_CONNECTIONS):
+        with pooled.transaction() as connection:
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
