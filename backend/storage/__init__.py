@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from backend.errors import MediaTooLarge, SourceChanged, UnsupportedInput
 from backend.settings import Settings
-from backend.storage.base import ObjectStore, Source
+from backend.storage.base import Destination, ObjectStore, Source
 from backend.storage.local import FileSource, LocalStore
-from backend.storage.names import path_from_uri, split_object_uri
+from backend.storage.names import path_from_uri, scheme_of, split_object_uri
 
 
 def open_store(settings: Settings) -> ObjectStore:
     """The store at `storage_root_url`. Raises StorageError, or UnsupportedInput for a malformed URL."""
     url = settings.storage_root_url
-    scheme = _scheme(url)
+    scheme = scheme_of(url)
     if scheme == "file":
         return LocalStore(path_from_uri(url))
     if scheme not in ("s3", "gs"):
@@ -38,8 +38,18 @@ def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Sou
     return source
 
 
+def open_destination(uri: str, settings: Settings) -> Destination:
+    """The object that an s3 or gs URI names, to be written. Raises UnsupportedInput, StorageError."""
+    from backend.storage.s3 import S3Object, make_client
+
+    scheme, (bucket, key) = scheme_of(uri), split_object_uri(uri)
+    if not key:
+        raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of the film.")
+    return S3Object(bucket, key, make_client(settings, scheme), scheme=scheme)
+
+
 def _open(uri: str, settings: Settings) -> Source:
-    match scheme := _scheme(uri):
+    match scheme := scheme_of(uri):
         case "file":
             return FileSource(path_from_uri(uri))
         case "s3" | "gs":
@@ -53,13 +63,10 @@ def _open(uri: str, settings: Settings) -> Source:
 
 
 def _open_object(uri: str, scheme: str, settings: Settings) -> Source:
-    from backend.storage.s3 import S3Source, make_client
+    from backend.storage.s3 import make_client
+    from backend.storage.s3_source import S3Source
 
     bucket, key = split_object_uri(uri)
     if not key:
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of a video.")
     return S3Source(make_client(settings, scheme), bucket, key, scheme=scheme)
-
-
-def _scheme(uri: str) -> str:
-    return uri.partition("://")[0].lower() if "://" in uri else ""

@@ -12,6 +12,7 @@ import urllib3
 from urllib3.exceptions import LocationParseError
 
 from backend.errors import SourceUnreachable, UnsupportedInput
+from backend.storage.names import is_object_uri
 
 CONNECT_TIMEOUT_SEC = 5
 READ_TIMEOUT_SEC = 30
@@ -48,7 +49,12 @@ class Target:
 
 
 def safe_url(url: str) -> str:
-    """The URL for messages and logs: without query, fragment and user information, which may hold secrets."""
+    """The URL for messages and logs: without query, fragment and user information, which may hold secrets.
+
+    An object's URI has none of these: `?` and `#` are characters of its key.
+    """
+    if is_object_uri(url):
+        return url
     try:
         parts = urlsplit(url)
         where = parts.netloc.rpartition("@")[2]

@@ -16,30 +16,22 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from backend.errors import (
-    ObjectExists,
-    ObjectNotFound,
-    SourceChanged,
-    SourceUnreachable,
-    StorageError,
-    UploadTooLarge,
-)
+from backend.errors import ObjectExists, ObjectNotFound, StorageError, UploadTooLarge
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.files import temporary_file
 from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
-from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, source_errors, store_errors
+from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, store_errors
+from backend.storage.s3_source import Client, S3Source, object_info
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
 CONNECT_TIMEOUT_SEC = 5
 READ_TIMEOUT_SEC = 30
 REQUEST_TRIES = 4
-BODY_TRIES = 3
 CONFLICT_TRIES = 6
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 9_000  # S3 allows 10,000
 MAX_PRESIGN_SEC = 7 * 24 * 3600  # what Signature Version 4 allows
-Client = Any  # boto3 makes its clients at run time
 
 
 def make_client(settings: Settings, scheme: str = "s3") -> Client:
@@ -105,7 +97,7 @@ class S3Store:
         place = self._place(key)
         try:
             with store_errors(self.uri(key)):
-                return _info(self._client.head_object(**place))
+                return object_info(self._client.head_object(**place))
         except ObjectNotFound:
             return None
 
@@ -214,58 +206,21 @@ class S3Store:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
     def _upload(self, key: str, file: BinaryIO | _BoundedStream, max_bytes: int, content_type: str) -> None:
-        """One PUT, or a multipart upload that is aborted when the file's read raises."""
-        place = self._place(key)
-        with store_errors(self.uri(key)):
-            self._client.upload_fileobj(
-                file, **place, ExtraArgs={"ContentType": content_type}, Config=_transfer(max_bytes)
-            )
+        _upload(self._client, self._place(key), self.uri(key), file, max_bytes, content_type)
 
 
-class _BodyBroken(SourceUnreachable):
-    """The connection broke after the response's head."""
+class S3Object:
+    """A user's object to write: any key, exactly as it is."""
 
-
-class S3Source:
-    """An object read by range; every read asks for the version that was there at the start.
-
-    Raises SourceNotFound, SourceForbidden or SourceUnreachable.
-    """
-
-    def __init__(self, client: Client, bucket: str, key: str, *, scheme: str = "s3") -> None:
-        self._client = client
-        self._place = {"Bucket": bucket, "Key": key}
+    def __init__(self, bucket: str, key: str, client: Client, *, scheme: str = "s3") -> None:
         self.uri = f"{scheme}://{bucket}/{key}"
-        with source_errors(self.uri):
-            self.info = _info(client.head_object(**self._place))
+        self._place = {"Bucket": bucket, "Key": key}
+        self._client = client
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`. Raises SourceChanged when the object was replaced."""
-        end = min(offset + length, self.info.size_bytes)
-        if offset >= end:
-            return b""
-        data, etag = self._fetch(f"bytes={offset}-{end - 1}")
-        if etag != self.info.etag:  # a store that ignores If-Match
-            raise SourceChanged(f"{self.uri} changed meanwhile: submit the job again.")
-        if len(data) != end - offset:
-            raise SourceUnreachable(f"The store sent {len(data)} bytes of {self.uri}, not {end - offset}: try again.")
-        return data
-
-    # The client retries requests; what breaks in the middle of a body is ours to ask for again.
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(_BodyBroken),
-        stop=tenacity.stop_after_attempt(BODY_TRIES),
-        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2),
-        reraise=True,
-    )
-    def _fetch(self, byte_range: str) -> tuple[bytes, str]:
-        with source_errors(self.uri):
-            response = self._client.get_object(**self._place, Range=byte_range, IfMatch=f'"{self.info.etag}"')
-        try:
-            with source_errors(self.uri):
-                return response["Body"].read(), _etag(response)
-        except SourceUnreachable as error:
-            raise _BodyBroken(error.message) from error
+    def put_file(self, path: Path, *, content_type: str) -> None:
+        """Raises StorageError."""
+        with path.open("rb") as file:
+            _upload(self._client, self._place, self.uri, file, path.stat().st_size, content_type)
 
 
 class _BoundedStream:
@@ -290,6 +245,19 @@ class _BoundedStream:
         return b"".join(parts)
 
 
+def _upload(
+    client: Client,
+    place: dict[str, str],
+    uri: str,
+    file: BinaryIO | _BoundedStream,
+    max_bytes: int,
+    content_type: str,
+) -> None:
+    """One PUT, or a multipart upload that is aborted when the file's read raises."""
+    with store_errors(uri):
+        client.upload_fileobj(file, **place, ExtraArgs={"ContentType": content_type}, Config=_transfer(max_bytes))
+
+
 def _while_conflict(put_object: Any, **request: Any) -> None:
     """Tries again while others write the same key: S3 answers 409 to some of them and asks for just this."""
     retrying = tenacity.Retrying(
@@ -306,11 +274,3 @@ def _while_conflict(put_object: Any, **request: Any) -> None:
 def _transfer(max_bytes: int) -> TransferConfig:
     part_bytes = max(PART_BYTES, -(-max_bytes // MAX_PARTS))
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)
-
-
-def _info(response: Any) -> ObjectInfo:
-    return ObjectInfo(int(response["ContentLength"]), _etag(response))
-
-
-def _etag(response: Any) -> str:
-    return str(response["ETag"]).strip('"')

@@ -19,9 +19,10 @@ from backend.errors import ModelMissing
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.claims import JobClaim
+from backend.jobs.film_place import settled
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import give_back_job, job_outcome
-from backend.jobs.outputs import output_place
+from backend.jobs.outputs import VIDEO_TYPE, output_places
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
@@ -118,14 +119,15 @@ class Aggregator:
             key = f"jobs/{claim.job_id}/{name}"
             self._store.put(key, data, content_type=CONTENT_TYPES[Path(name).suffix])
         self._finish_manifest(claim)
-        place = output_place(claim, kind_named(claim.kind).suffix, self._store, self._settings)
-        place.store.put_file(place.key, result.output, content_type="video/mp4")
+        places = output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)
+        place = settled(self._jobs.database, claim, places)
+        place.destination.put_file(result.output, content_type=VIDEO_TYPE)
         lease.check()
         timings = self._timings(claim) | result.seconds | {"upload": time.monotonic() - began}
         self._queue.finish_job(
             claim,
-            output_uri=place.store.uri(place.key),
-            output_key=place.key if place.is_own else None,
+            output_uri=place.uri,
+            output_key=place.own_key,
             timings={name: round(value, 3) for name, value in timings.items()},
             warnings=result.warnings,
         )

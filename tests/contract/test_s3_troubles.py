@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from backend.errors import ObjectExists, SourceForbidden, SourceUnreachable, StorageError
 from backend.settings import Settings
-from backend.storage import open_source, open_store
+from backend.storage import open_destination, open_source, open_store
 
 KEY = "jobs/7f/x"
 
@@ -26,6 +27,7 @@ class TroubledStore(ThreadingHTTPServer):
         self.refuses_conditions = False
         self.broken_bodies = 0
         self.stored: bytes | None = None
+        self.paths: list[str] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -39,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.paths.append(self.path)
         if self.server.refuses_conditions and "If-None-Match" in self.headers:
             return self.refuse(501, "NotImplemented")
         if self.server.answers:
@@ -47,6 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(200)
 
     def do_GET(self) -> None:
+        self.server.paths.append(self.path)
         if self.server.answers:
             return self.refuse(*self.server.answers.pop(0))
         data = self.server.stored or b""
@@ -141,3 +145,12 @@ def test_body_that_breaks_off_is_read_again(troubled: Settings, server: Troubled
     server.broken_bodies = 9
     with pytest.raises(SourceUnreachable):
         source.read_at(0, 12)
+
+
+def test_a_line_break_in_a_key_is_a_character_like_any_other(
+    troubled: Settings, server: TroubledStore, tmp_path: Path
+) -> None:
+    (tmp_path / "film").write_bytes(b"the film")
+    open_destination("s3://bucket/two\r\nlines.mp4", troubled).put_file(tmp_path / "film", content_type="video/mp4")
+    assert open_source("s3://bucket/two\r\nlines.mp4", troubled).read_at(0, 9) == b"the film"
+    assert server.paths == ["/bucket/two%0D%0Alines.mp4"] * 2
