@@ -106,6 +106,12 @@ class SourceForbidden(FramefleetError):
     code = "source_forbidden"
 
 
+class SourceExpired(SourceForbidden):
+    """The signed link, or the token, that the source is read with has run out."""
+
+    code = "source_expired"
+
+
 class SourceUnreachable(FramefleetError):
     code = "source_unreachable"
     retryable = True

@@ -21,10 +21,10 @@ from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import job_outcome
 from backend.jobs.queue import Queue
 from backend.jobs.segments import Segment
+from backend.jobs.sources import open_for_planning
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess
 from backend.settings import Settings
-from backend.storage import open_source
 from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
 from backend.storage.range_reader import RangeReader
@@ -52,7 +52,7 @@ class Planner:
 
     def _plan(self, claim: JobClaim, check: Callable[[], None]) -> None:
         with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:
-            source = open_source(claim.input_uri, self._settings)
+            source = open_for_planning(claim, self._store, self._settings)
             if source.info.size_bytes == 0:
                 raise EmptyFile("The file is empty.")
             if source.info.size_bytes > self._settings.max_source_bytes:

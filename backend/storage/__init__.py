@@ -30,7 +30,7 @@ def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Sou
     Raises UnsupportedInput, SourceNotFound, SourceForbidden, SourceUnreachable, MediaTooLarge above
     `max_source_bytes`, and SourceChanged when the etag is another one.
     """
-    source = _open(uri, settings)
+    source = _open(uri, settings, etag)
     if source.info.size_bytes > settings.max_source_bytes:
         raise MediaTooLarge(f"The source is larger than {settings.max_source_bytes} bytes: send a shorter video.")
     if etag is not None and source.info.etag != etag:
@@ -48,7 +48,7 @@ def open_destination(uri: str, settings: Settings) -> Destination:
     return S3Object(bucket, key, make_client(settings, scheme), scheme=scheme)
 
 
-def _open(uri: str, settings: Settings) -> Source:
+def _open(uri: str, settings: Settings, etag: str | None) -> Source:
     match scheme := scheme_of(uri):
         case "file":
             return FileSource(path_from_uri(uri))
@@ -57,7 +57,13 @@ def _open(uri: str, settings: Settings) -> Source:
         case "http" | "https":
             from backend.storage.http import HttpSource
 
-            return HttpSource(uri, allow_private=settings.http_allow_private, max_bytes=settings.max_source_bytes)
+            return HttpSource(
+                uri,
+                allow_private=settings.http_allow_private,
+                max_bytes=settings.max_source_bytes,
+                stall_sec=settings.source_stall_seconds,
+                etag=etag,
+            )
         case _:
             raise UnsupportedInput("The input's scheme is not read here: use file, s3, gs, http or https.")
 
@@ -69,4 +75,5 @@ def _open_object(uri: str, scheme: str, settings: Settings) -> Source:
     bucket, key = split_object_uri(uri)
     if not key:
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of a video.")
-    return S3Source(make_client(settings, scheme), bucket, key, scheme=scheme)
+    client = make_client(settings, scheme, for_source=True)
+    return S3Source(client, bucket, key, scheme=scheme, stall_sec=settings.source_stall_seconds)

@@ -13,6 +13,7 @@ from urllib3.exceptions import LocationParseError
 
 from backend.errors import SourceUnreachable, UnsupportedInput
 from backend.storage.names import is_object_uri
+from backend.storage.pace import WatchedPool, WatchedTlsPool
 
 CONNECT_TIMEOUT_SEC = 5
 READ_TIMEOUT_SEC = 30
@@ -114,9 +115,9 @@ def connect(target: Target, *, allow_private: bool) -> Iterator[urllib3.HTTPConn
     timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_SEC, read=READ_TIMEOUT_SEC)
     for address in resolve(target, allow_private=allow_private):
         if target.scheme == "http":
-            yield urllib3.HTTPConnectionPool(address, target.port, timeout=timeout, maxsize=4, retries=False)
+            yield WatchedPool(address, target.port, timeout=timeout, maxsize=4, retries=False)
         else:
-            yield urllib3.HTTPSConnectionPool(
+            yield WatchedTlsPool(
                 address,
                 target.port,
                 timeout=timeout,

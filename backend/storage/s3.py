@@ -27,6 +27,7 @@ from backend.storage.s3_source import Client, S3Source, object_info
 GCS_ENDPOINT = "https://storage.googleapis.com"
 CONNECT_TIMEOUT_SEC = 5
 READ_TIMEOUT_SEC = 30
+SOURCE_READ_TIMEOUT_SEC = 15
 REQUEST_TRIES = 4
 CONFLICT_TRIES = 6
 PART_BYTES = 8 * 1024 * 1024
@@ -34,9 +35,10 @@ MAX_PARTS = 9_000  # S3 allows 10,000
 MAX_PRESIGN_SEC = 7 * 24 * 3600  # what Signature Version 4 allows
 
 
-def make_client(settings: Settings, scheme: str = "s3") -> Client:
+def make_client(settings: Settings, scheme: str = "s3", *, for_source: bool = False) -> Client:
     """A thread-safe client for `s3` or `gs` URIs; one is kept for each set of settings.
 
+    One `for_source` neither waits long nor tries again: the source does, within its own time.
     Credentials come from the settings, or from the ambient chain (role, profile) when unset.
     Raises StorageError when only half of a key pair is set.
     """
@@ -49,7 +51,7 @@ def make_client(settings: Settings, scheme: str = "s3") -> Client:
     # An own endpoint needs some region to sign with; R2, GCS and MinIO take this one.
     region = settings.s3_region or ("us-east-1" if endpoint else None)
     token = settings.s3_session_token if key else None
-    return _client(endpoint, region, settings.s3_addressing_style, key, secret, token)
+    return _client(endpoint, region, settings.s3_addressing_style, key, secret, token, for_source)
 
 
 @lru_cache(maxsize=8)
@@ -60,6 +62,7 @@ def _client(
     key: SecretStr | None,
     secret: SecretStr | None,
     token: SecretStr | None,
+    for_source: bool,
 ) -> Client:
     session = Session(
         aws_access_key_id=key.get_secret_value() if key else None,
@@ -71,8 +74,8 @@ def _client(
         signature_version="s3v4",
         s3={"addressing_style": addressing_style},  # type: ignore[arg-type]
         connect_timeout=CONNECT_TIMEOUT_SEC,
-        read_timeout=READ_TIMEOUT_SEC,
-        retries={"mode": "standard", "total_max_attempts": REQUEST_TRIES},
+        read_timeout=SOURCE_READ_TIMEOUT_SEC if for_source else READ_TIMEOUT_SEC,
+        retries={"mode": "standard", "total_max_attempts": 1 if for_source else REQUEST_TRIES},
         max_pool_connections=32,
         # boto3's newer default checksums are refused or ignored by R2, GCS and older MinIO.
         request_checksum_calculation="when_required",

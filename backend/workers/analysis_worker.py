@@ -26,11 +26,11 @@ from backend.jobs.outputs import VIDEO_TYPE, output_places
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
 from backend.kinds.base import AggregateWork, Result
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
-from backend.storage import open_source
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact
@@ -79,7 +79,7 @@ class Aggregator:
 
     def _work(self, claim: JobClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
         kind = kind_named(claim.kind)
-        source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+        source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
 
         def report(share: float) -> None:
             lease.report(share)
@@ -129,7 +129,7 @@ class Aggregator:
             output_uri=place.uri,
             output_key=place.own_key,
             timings={name: round(value, 3) for name, value in timings.items()},
-            warnings=result.warnings,
+            warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
         )
 
     def _finish_manifest(self, claim: JobClaim) -> None:
