@@ -35,6 +35,10 @@ class Destination(Protocol):
 
     uri: str
 
+    def check(self) -> None:
+        """Raises OutputUnwritable for a place that cannot be: before any work is done for it."""
+        ...
+
     def put_file(self, path: Path, *, content_type: str) -> None:
         """Raises StorageError."""
         ...

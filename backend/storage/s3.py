@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from backend.errors import ObjectExists, ObjectNotFound, StorageError, UploadTooLarge
+from backend.errors import ObjectExists, ObjectNotFound, OutputUnwritable, StorageError, UploadTooLarge
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.files import temporary_file
@@ -219,6 +219,22 @@ class S3Object:
         self.uri = f"{scheme}://{bucket}/{key}"
         self._place = {"Bucket": bucket, "Key": key}
         self._client = client
+
+    def check(self) -> None:
+        """Only a missing bucket is certain: whoever may not ask for a bucket may still be allowed to write there.
+
+        Raises OutputUnwritable.
+        """
+        try:
+            self._client.head_bucket(Bucket=self._place["Bucket"])
+        except ClientError as error:
+            if classify(error) in (Trouble.ABSENT, Trouble.NO_BUCKET):
+                raise OutputUnwritable(
+                    f"{self.uri} cannot be written: there is no such bucket. Create it, or give another place."
+                ) from error
+        except S3_ERRORS:
+            # A store that is away now may be back when the film is done.
+            return
 
     def put_file(self, path: Path, *, content_type: str) -> None:
         """Raises StorageError."""

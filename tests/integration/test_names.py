@@ -135,3 +135,19 @@ def test_a_file_that_is_gone_fails_typed_whatever_its_name(
     failed = JobService(database).get(job.id)
     assert (failed.status, failed.error_code) == ("failed", "source_not_found")
     assert "caf\ufffd.mp4" in (failed.error_message or "")
+
+
+def test_a_place_in_no_bucket_is_refused_before_any_work(
+    s3_server: str, database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    clip = make_sample(tmp_path / "clip.mp4", seconds=1)
+    remote = Settings.model_validate(settings.model_dump(exclude_unset=True))
+    asked = NewJob("crop", clip.as_uri(), "clip.mp4", output_uri="s3://nowhere/film.mp4")
+    job = JobService(database).create(asked)
+    queue = Queue(database, remote)
+    claim = queue.claim_job(JobStatus.QUEUED, job.id)
+    assert claim is not None
+    Planner(database, queue, open_store(remote), remote).plan(claim)
+    failed = JobService(database).get(job.id)
+    assert (failed.status, failed.error_code, failed.total_chunks) == ("failed", "output_unwritable", None)
+    assert "s3://nowhere/film.mp4" in (failed.error_message or "")
