@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from tests.conftest import Said
 from tests.integration.conftest import Workers, read_film
 from tests.integration.rows import sql
 from tests.integration.test_workers import film_of, submit
-from tests.unit.test_http_source import Server, server, whole
+from tests.unit.test_http_source import Server, in_turn, ranged, server, whole
+from tests.unit.test_http_versions import trickling
 
 __all__ = ["server"]
 CLIP_SEC = 4
@@ -91,3 +93,17 @@ def test_a_download_stops_at_the_largest_size_that_is_allowed(
     assert (job.status, job.error_code) == ("failed", "media_too_large")
     assert list(open_store(settings).list("jobs/")) == []
     assert sql(database, "SELECT count(*) AS chunks FROM video_analysis_chunks") == [{"chunks": 0}]
+
+
+def test_a_source_that_trickles_ends_its_planning_with_its_own_words(
+    server: Server, film: bytes, database: Database, settings: Settings
+) -> None:
+    """Not with those of the child, which only notices that no bytes come; and not after each read's own time."""
+    at_first = [ranged(film)] * 3  # for the first bytes and the samples
+    server.answers["/clip.mp4"] = in_turn(*at_first, trickling(film))
+    hasty = settings.model_copy(update={"source_stall_seconds": 1.0, "max_attempts": 1})
+    began = time.monotonic()
+    job = submit(database, hasty, server.url("/clip.mp4"))
+    assert (job.status, job.error_code) == ("failed", "source_unreachable")
+    assert "too slowly" in (job.error_message or "")
+    assert time.monotonic() - began < 15  # of which starting the child takes most

@@ -137,13 +137,21 @@ def slow_head(handler: Handler) -> None:
     trickle(handler, b"HTTP/1.1 206 Partial Content\r\nX-Padding: " + b"x" * 10_000)
 
 
-def slow_body(handler: Handler) -> None:
-    first, last = handler.wanted(len(DATA))
-    handler.send_response(206)
-    handler.send_header("Content-Range", f"bytes {first}-{last}/{len(DATA)}")
-    handler.send_header("Content-Length", str(last - first + 1))
-    handler.end_headers()
-    trickle(handler, DATA[first : last + 1])
+def trickling(data: bytes) -> Answer:
+    """A ranged body, byte by byte."""
+
+    def answer(handler: Handler) -> None:
+        first, last = handler.wanted(len(data))
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        handler.send_header("Content-Length", str(last - first + 1))
+        handler.end_headers()
+        trickle(handler, data[first : last + 1])
+
+    return answer
+
+
+slow_body = trickling(DATA)
 
 
 def slow_whole(handler: Handler) -> None:
