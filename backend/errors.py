@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class FramefleetError(Exception):
@@ -12,8 +15,14 @@ class FramefleetError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        # A message may quote a file's name, and ends in a database, a log and a page.
+        self.message = writable(message)
+        super().__init__(self.message)
+
+
+def writable(text: str) -> str:
+    """The text as any database, log or page takes it: bytes that are no UTF-8 and NUL become U+FFFD."""
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 # What the user sent.
@@ -33,6 +42,12 @@ class UnsupportedInput(InvalidRequest):
 
 class UploadTooLarge(InvalidRequest):
     code = "upload_too_large"
+
+
+class OutputUnwritable(FramefleetError):
+    """The file that the film is to go to cannot be written."""
+
+    code = "output_unwritable"
 
 
 class JobNotFound(FramefleetError):
@@ -89,6 +104,12 @@ class SourceNotFound(FramefleetError):
 
 class SourceForbidden(FramefleetError):
     code = "source_forbidden"
+
+
+class SourceExpired(SourceForbidden):
+    """The signed link, or the token, that the source is read with has run out."""
+
+    code = "source_expired"
 
 
 class SourceUnreachable(FramefleetError):

@@ -19,6 +19,7 @@ class Event(StrEnum):
     LOADING_MODEL = "loading_model"
     DETECTOR_FALLBACK = "detector_fallback"
     JOB_CREATED = "job_created"
+    SOURCE_COPIED = "source_copied"
     JOB_PLANNED = "job_planned"
     JOB_FAILED = "job_failed"
     JOB_CANCELLED = "job_cancelled"

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     allowed_prefixes: str = Field("", validation_alias="ALLOWED_PREFIXES")
     http_allow_private: bool = Field(False, validation_alias="HTTP_ALLOW_PRIVATE")
     max_source_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_SOURCE_BYTES")
+    # How far a source may fall behind 32 KiB/s; less than SANDBOX_SILENCE_SECONDS, so that its own words are said.
+    source_stall_seconds: Positive = Field(45.0, validation_alias="SOURCE_STALL_SECONDS")
     max_upload_bytes: int = Field(20 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")
 
     # Chunks and the queue.

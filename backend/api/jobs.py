@@ -19,15 +19,15 @@ from backend.api.new_job import asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
 from backend.jobs.manifest import manifest_key
-from backend.jobs.outputs import output_name, source_key
+from backend.jobs.outputs import VIDEO_TYPE, source_key
 from backend.jobs.progress import progress_of
 from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
+from backend.storage.names import film_name
 
 LINK_SECONDS = 3600
-VIDEO_TYPE = "video/mp4"
 TRACK_FILES = {
     "json": ("tracks.json", "application/json"),
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
@@ -136,7 +136,7 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     _require_done(job)
     if job.output_key is None:
         raise ObjectNotFound(f"The film was written to {job.output_uri}.")
-    name = output_name(job.input_name, kind_named(job.kind).suffix)
+    name = film_name(job.input_name, kind_named(job.kind).suffix)
     attachment = name if query.download else None
     url = app.store.presign_get(job.output_key, expires_sec=LINK_SECONDS, filename=attachment)
     if url is not None:

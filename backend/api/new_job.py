@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any, BinaryIO, TypeVar, cast
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from flask import request
@@ -17,6 +16,7 @@ from backend.errors import InvalidRequest, UnsupportedInput
 from backend.jobs.outputs import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
+from backend.storage.names import is_object_uri, name_in, split_object_uri
 
 REMOTE_SCHEMES = ("http", "https", "s3", "gs")
 OUTPUT_SCHEMES = ("s3", "gs")
@@ -74,11 +74,10 @@ def _from_json(idempotency_key: str | None) -> NewJob:
     if asked.output_uri is not None:
         _check_scheme(asked.output_uri, OUTPUT_SCHEMES, "output_uri")
         _check_prefix(asked.output_uri, "output_uri")
-    name = urlsplit(asked.input).path.rstrip("/").rsplit("/", 1)[-1]
     return NewJob(
         kind=asked.kind,
         input_uri=asked.input,
-        input_name=name[:MAX_NAME_CHARACTERS] or "video",
+        input_name=name_in(asked.input)[:MAX_NAME_CHARACTERS],
         params=context().settings.with_param_defaults(asked.params),
         deep_mode=asked.deep_mode,
         priority=asked.priority,
@@ -104,7 +103,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     return NewJob(
         kind=form.kind,
         input_uri=app.store.uri(key),
-        input_name=file.filename.replace("\0", "")[:MAX_NAME_CHARACTERS] or "video",
+        input_name=file.filename[:MAX_NAME_CHARACTERS],
         params=app.settings.with_param_defaults(form.params),
         deep_mode=form.deep_mode,
         priority=form.priority,
@@ -150,9 +149,11 @@ def _with_small_scheme(uri: str) -> str:
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:
     """A file:// URI from outside would read this machine's own files."""
-    if any(char < " " for char in uri):
-        raise UnsupportedInput(f"{field}: must not have control characters")
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() not in schemes or not rest:
         allowed = ", ".join(f"{name}://" for name in schemes)
         raise UnsupportedInput(f"{field}: must be a URI that begins with {allowed}")
+    if is_object_uri(uri):
+        split_object_uri(uri)
+    elif any(char < " " for char in uri):
+        raise UnsupportedInput(f"{field}: must not have control characters")

@@ -24,7 +24,8 @@ from backend.cli.common import (
     settings_of,
 )
 from backend.jobs.service import NewJob
-from backend.local.run import Run, place_input, plan_now
+from backend.local.given import place_input
+from backend.local.run import Run, plan_now
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store
 
@@ -78,7 +79,7 @@ def submit(
     with reported(as_json), connected(data_dir) as (service, settings):
         store = open_store(settings)
         asked = settings.with_param_defaults(parse_params(params))
-        request = NewJob(kind, "", Path(input_).name, asked, priority=priority, output_uri=output_uri)
+        request = NewJob(kind, "", "", asked, priority=priority, output_uri=output_uri)
         job = service.create(place_input(input_, request, settings, store))
         plan_now(job.id, service.database, store, settings)
         report = resource_of(service, job.id)

@@ -1,48 +1,79 @@
-"""Where a job's upload lies; where its film goes, and what it is called."""
+"""Where a job's upload lies; where its film may go, and what it is called."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from backend.errors import UnsupportedInput
+from backend.errors import InvalidRequest, UnsupportedInput
 from backend.jobs.claims import JobClaim
 from backend.settings import Settings
-from backend.storage import open_store
-from backend.storage.base import ObjectStore
-from backend.storage.names import check_key, split_object_uri
+from backend.storage import open_destination
+from backend.storage.base import Destination, ObjectStore
+from backend.storage.names import (
+    MAX_S3_KEY_BYTES,
+    derived_name,
+    is_object_uri,
+    name_in,
+    scheme_of,
+    shortened,
+    split_object_uri,
+    tame_name,
+)
 
 MAX_STEM_CHARACTERS = 100
+MIN_NAME_BYTES = 100  # below that a folder leaves no room for names that tell films apart
+FILM_SUFFIXES = (".mp4", ".m4v")
+VIDEO_TYPE = "video/mp4"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
 class OutputPlace:
-    store: ObjectStore
-    key: str
-    is_own: bool  # in this installation's store, so that the API can serve it
+    """One place for the film. `own_key`: it is in this installation's store, so that the API can serve it."""
+
+    destination: Destination
+    own_key: str | None = None
+
+    @property
+    def uri(self) -> str:
+        return self.destination.uri
 
 
-def output_place(claim: JobClaim, suffix: str, own: ObjectStore, settings: Settings) -> OutputPlace:
+class OwnObject:
+    """A destination in this installation's store."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self.uri = store.uri(key)
+        self._store, self._key = store, key
+
+    def check(self) -> None:
+        """Our own store takes the job's other objects too."""
+
+    def put_file(self, path: Path, *, content_type: str) -> None:
+        self._store.put_file(self._key, path, content_type=content_type)
+
+
+def output_places(claim: JobClaim, suffix: str, own: ObjectStore, settings: Settings) -> Iterator[OutputPlace]:
     """`output_uri` of the request; else beside an s3:// or gs:// input; else OUTPUT_BUCKET for http(s) inputs; else,
-    and for an upload, in the job's own folder."""
-    name = output_name(claim.input_name, suffix)
+    and for an upload, in the job's own folder.
+
+    The best first: outside of the job's own folder another job's film may have a name already. Nobody else can have
+    the last. Raises UnsupportedInput, StorageError.
+    """
     if claim.output_uri:
-        return _at(claim.output_uri, settings)
-    is_upload = claim.input_uri == own.uri(source_key(claim.job_id))
-    scheme = claim.input_uri.partition("://")[0].lower()
-    if scheme in ("s3", "gs") and not is_upload:
-        folder = claim.input_uri.rpartition("/")[0]
-        try:
-            return _at(f"{folder}/{name}", settings)
-        except (ValueError, UnsupportedInput):  # a folder whose name our keys do not allow
-            pass
-    if scheme in ("http", "https") and settings.output_bucket:
-        bucket = settings.output_bucket
-        return _at(f"{bucket if '://' in bucket else 's3://' + bucket}/{name}", settings)
-    return OutputPlace(own, f"jobs/{claim.job_id}/output/{name}", is_own=True)
+        yield OutputPlace(open_destination(claim.output_uri, settings))
+        return
+    folder, name = _folder_outside(claim, own, settings)
+    if folder is not None:
+        for candidate in _names(name, suffix, claim.job_id, _room_bytes(folder)):
+            yield OutputPlace(open_destination(folder + candidate, settings))
+        return
+    key = f"jobs/{claim.job_id}/output/{output_name(claim.input_name, suffix)}"
+    yield OutputPlace(OwnObject(own, key), key)
 
 
 def source_key(job_id: UUID) -> str:
@@ -51,13 +82,52 @@ def source_key(job_id: UUID) -> str:
 
 
 def output_name(input_name: str, suffix: str) -> str:
-    """A safe file name made from what the user calls the input."""
+    """A name for a key of ours, made from what the user calls the input."""
     stem = _UNSAFE.sub("_", PurePosixPath(input_name.replace("\\", "/")).stem).strip("._")[:MAX_STEM_CHARACTERS]
     return f"{stem or 'video'}{suffix}.mp4"
 
 
-def _at(uri: str, settings: Settings) -> OutputPlace:
-    bucket, key = split_object_uri(uri)
-    scheme = uri.partition("://")[0]
-    store = open_store(settings.model_copy(update={"storage_url": f"{scheme}://{bucket}"}))
-    return OutputPlace(store, check_key(key), is_own=False)
+def check_film_name(name: str, place: str) -> None:
+    """Raises InvalidRequest when the name asks for another container than the one that is written."""
+    extension = PurePosixPath(name).suffix
+    if extension and extension.lower() not in FILM_SUFFIXES:
+        raise InvalidRequest(f"{place:.300}: films are written as MP4; give it a name that ends in .mp4.")
+
+
+def check_output_uri(input_uri: str, output_uri: str) -> None:
+    """Raises UnsupportedInput for what is no object, InvalidRequest for the input itself or for another container."""
+    bucket, key = split_object_uri(output_uri)
+    if not is_object_uri(output_uri) or not key or key.endswith("/"):
+        raise UnsupportedInput(
+            f"{output_uri:.300} names no object: write s3://bucket/film.mp4 or gs://bucket/film.mp4."
+        )
+    check_film_name(key, output_uri)
+    # Both schemes may lead to one store.
+    if is_object_uri(input_uri) and split_object_uri(input_uri) == (bucket, key):
+        raise InvalidRequest(f"{output_uri:.300} is the input itself, which is never overwritten: give another place.")
+
+
+def _folder_outside(claim: JobClaim, own: ObjectStore, settings: Settings) -> tuple[str | None, str]:
+    """The user's folder that the film goes to, with its last slash, and the name that it is derived from."""
+    uri, bucket = claim.input_uri, settings.output_bucket
+    folder: str | None = None
+    name = ""
+    if is_object_uri(uri) and uri != own.uri(source_key(claim.job_id)):
+        folder, slash, name = uri.rpartition("/")
+        folder += slash
+    elif scheme_of(uri) in ("http", "https") and bucket:
+        folder = (bucket if "://" in bucket else f"s3://{bucket}").rstrip("/") + "/"
+        name = tame_name(name_in(uri))
+    if folder is None or _room_bytes(folder) < MIN_NAME_BYTES:
+        return None, ""
+    return folder, name
+
+
+def _names(name: str, suffix: str, job_id: UUID, room_bytes: int) -> Iterator[str]:
+    yield derived_name(name, suffix, room_bytes)
+    yield shortened(name, f"{suffix}.mp4", name, room_bytes)  # a.mov beside a.mp4
+    yield derived_name(name, f"{suffix}_{job_id}", room_bytes)
+
+
+def _room_bytes(folder: str) -> int:
+    return MAX_S3_KEY_BYTES - len(split_object_uri(folder)[1].encode())

@@ -19,12 +19,14 @@ from backend.jobs.chunk_length import Cutting, cutting
 from backend.jobs.claims import JobClaim
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import job_outcome
+from backend.jobs.outputs import output_places
 from backend.jobs.queue import Queue
 from backend.jobs.segments import Segment
+from backend.jobs.sources import open_for_planning
+from backend.kinds import kind_named
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess
 from backend.settings import Settings
-from backend.storage import open_source
 from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
 from backend.storage.range_reader import RangeReader
@@ -52,7 +54,8 @@ class Planner:
 
     def _plan(self, claim: JobClaim, check: Callable[[], None]) -> None:
         with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:
-            source = open_source(claim.input_uri, self._settings)
+            next(output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)).destination.check()
+            source = open_for_planning(claim, self._store, self._settings)
             if source.info.size_bytes == 0:
                 raise EmptyFile("The file is empty.")
             if source.info.size_bytes > self._settings.max_source_bytes:

@@ -13,9 +13,10 @@ from sqlalchemy.dialects.postgresql import insert
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
-from backend.errors import InvalidState, JobNotFound
+from backend.errors import InvalidState, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs import lanes
+from backend.jobs.outputs import check_output_uri
 from backend.kinds import kind_named
 from backend.states import DeepMode, JobStatus, Stage
 
@@ -44,8 +45,13 @@ class JobService:
         self.database = database
 
     def create(self, request: NewJob) -> Job:
-        """The job's row; the earlier one when the idempotency key was seen before. Raises InvalidParams."""
+        """The job's row; the earlier one when the idempotency key was seen before.
+
+        Raises InvalidParams, and InvalidRequest for a place that the film cannot go to.
+        """
         params = kind_named(request.kind).parse_params(request.params)
+        if request.output_uri is not None:
+            check_output_uri(request.input_uri, request.output_uri)
         values = {
             "id": request.job_id,
             "tenant": request.tenant,
@@ -56,7 +62,7 @@ class JobService:
             "priority": request.priority,
             "params": params.model_dump(mode="json"),
             "input_uri": request.input_uri,
-            "input_name": request.input_name,
+            "input_name": writable(request.input_name),
             "output_uri": request.output_uri,
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,

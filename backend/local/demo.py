@@ -9,12 +9,14 @@ from rich.console import Console
 
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
-from backend.local.run import check_given, follow, plan_now
+from backend.local.given import check_given
+from backend.local.run import follow, plan_now
 from backend.local.sample import make_sample
 from backend.local.serve import Service
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store
+from backend.storage.names import film_name
 
 PARAMS = {"aspect": "9:16"}
 # Short enough that both workers have something to do on a clip of 40 s.
@@ -46,7 +48,7 @@ def demo(settings: Settings, *, video: Path | None, workers: int, port: int, sta
             error = report["error"] or {"code": report["status"], "message": ""}
             console.print(f"{error['code']}: {error['message']}", markup=False)
             return 1
-        film = service.settings.data_dir / "demo" / f"{source.stem}_cropped.mp4"
+        film = service.settings.data_dir / "demo" / film_name(source.name, "_cropped")
         film.parent.mkdir(parents=True, exist_ok=True)
         output_key = jobs.get(job.id).output_key
         assert output_key is not None  # the input is a local file, so the film lies in our own store

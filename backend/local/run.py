@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,22 +13,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from backend.db.engine import Database
-from backend.errors import FramefleetError, InvalidState, SourceNotFound, UnsupportedInput
-from backend.jobs.outputs import source_key
+from backend.errors import FramefleetError, InvalidState
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
+from backend.local.film_file import check_output, write_film
+from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker, database_of
 from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
-from backend.storage import open_store
+from backend.storage import open_source, open_store
 from backend.storage.base import ObjectStore
+from backend.storage.names import film_name
 from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
-URI_SCHEMES = ("http", "https", "s3", "gs", "file")
 RESULT_FILES = {
     "tracks": "tracks.json",
     "mot": "tracks.mot.txt",
@@ -60,12 +59,14 @@ class Run:
         """
         params = self._settings.with_param_defaults(params)
         kind_named(kind).parse_params(params)
-        check_given(given)
+        source = check_given(given)
+        if output is not None:
+            check_output(output, source)
         began = time.monotonic()
         remove_leftovers()
         with database_of(self._settings) as (database, settings):
             store = open_store(settings)
-            request = NewJob(kind, "", Path(given).name, params, deep_mode=self._deep_mode)
+            request = NewJob(kind, "", "", params, deep_mode=self._deep_mode)
             job_id = JobService(database).create(place_input(given, request, settings, store)).id
             with Fleet(settings, settings.data_dir / "logs") as fleet, _cancelled_unless_over(job_id, database):
                 self._start(fleet, job_id)
@@ -128,35 +129,12 @@ def follow(job_id: UUID, database: Database, console: Console, check: Callable[[
             return job_resources(database, [service.get(job_id)])[0]
 
 
-def place_input(given: str, request: NewJob, settings: Settings, store: ObjectStore) -> NewJob:
-    """The request with its input's URI: a local file is read in place where the database is this machine's own, else
-    uploaded, since workers elsewhere cannot see it. Raises SourceNotFound, UnsupportedInput."""
-    check_given(given)
-    if "://" in given and not given.startswith("file://"):
-        name = given.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-        return replace(request, input_uri=given, input_name=name or "video")
-    path = Path(given.removeprefix("file://")).resolve()
-    if settings.storage_root_url.startswith("file://"):
-        return replace(request, input_uri=path.as_uri())
-    key = source_key(request.job_id)
-    store.put_file(key, path)
-    return replace(request, input_uri=store.uri(key))
-
-
 def plan_now(job_id: UUID, database: Database, store: ObjectStore, settings: Settings) -> None:
     """Plans the job in this process, unless someone else already has."""
     queue = Queue(database, settings)
     claim = queue.claim_job(JobStatus.QUEUED, job_id)
     if claim is not None:
         Planner(database, queue, store, settings).plan(claim)
-
-
-def check_given(given: str) -> None:
-    scheme, separator, _ = given.partition("://")
-    if separator and scheme.lower() not in URI_SCHEMES:
-        raise UnsupportedInput(f"{scheme:.20}:// is not read here: give a path or a file, s3, gs, http or https URI.")
-    if (not separator or scheme == "file") and not Path(given.removeprefix("file://")).is_file():
-        raise SourceNotFound(f"There is no file {given:.300}.")
 
 
 def _check_alive(workers: list[Worker]) -> None:
@@ -179,22 +157,6 @@ def _fetch(
         files[name] = str(folder / file_name)
     job = JobService(database).get(job_id)
     assert job.output_uri is not None  # a done job has one
-    target = (output or folder / Path(job.output_uri).name).resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    if job.output_key is not None:
-        store.get_file(job.output_key, part)
-    else:
-        _download(job.output_uri, settings, part)
-    shutil.move(part, target)
-    return {"output": str(target), **files}
-
-
-def _download(uri: str, settings: Settings, path: Path) -> None:
-    from backend.storage import open_source
-
-    source = open_source(uri, settings)
-    block_bytes = 8 * 2**20
-    with path.open("wb") as file:
-        for offset in range(0, source.info.size_bytes, block_bytes):
-            file.write(source.read_at(offset, block_bytes))
+    film = open_source(job.output_uri, settings) if job.output_key is None else store.source(job.output_key)
+    named = output or folder / film_name(job.input_name, kind_named(job.kind).suffix)
+    return {"output": str(write_film(named, film)), **files}

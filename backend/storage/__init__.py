@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from backend.errors import MediaTooLarge, SourceChanged, UnsupportedInput
 from backend.settings import Settings
-from backend.storage.base import ObjectStore, Source
+from backend.storage.base import Destination, ObjectStore, Source
 from backend.storage.local import FileSource, LocalStore
-from backend.storage.names import path_from_uri, split_object_uri
+from backend.storage.names import path_from_uri, scheme_of, split_object_uri
 
 
 def open_store(settings: Settings) -> ObjectStore:
     """The store at `storage_root_url`. Raises StorageError, or UnsupportedInput for a malformed URL."""
     url = settings.storage_root_url
-    scheme = _scheme(url)
+    scheme = scheme_of(url)
     if scheme == "file":
         return LocalStore(path_from_uri(url))
     if scheme not in ("s3", "gs"):
@@ -30,7 +30,7 @@ def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Sou
     Raises UnsupportedInput, SourceNotFound, SourceForbidden, SourceUnreachable, MediaTooLarge above
     `max_source_bytes`, and SourceChanged when the etag is another one.
     """
-    source = _open(uri, settings)
+    source = _open(uri, settings, etag)
     if source.info.size_bytes > settings.max_source_bytes:
         raise MediaTooLarge(f"The source is larger than {settings.max_source_bytes} bytes: send a shorter video.")
     if etag is not None and source.info.etag != etag:
@@ -38,8 +38,18 @@ def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Sou
     return source
 
 
-def _open(uri: str, settings: Settings) -> Source:
-    match scheme := _scheme(uri):
+def open_destination(uri: str, settings: Settings) -> Destination:
+    """The object that an s3 or gs URI names, to be written. Raises UnsupportedInput, StorageError."""
+    from backend.storage.s3 import S3Object, make_client
+
+    scheme, (bucket, key) = scheme_of(uri), split_object_uri(uri)
+    if not key:
+        raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of the film.")
+    return S3Object(bucket, key, make_client(settings, scheme), scheme=scheme)
+
+
+def _open(uri: str, settings: Settings, etag: str | None) -> Source:
+    match scheme := scheme_of(uri):
         case "file":
             return FileSource(path_from_uri(uri))
         case "s3" | "gs":
@@ -47,19 +57,23 @@ def _open(uri: str, settings: Settings) -> Source:
         case "http" | "https":
             from backend.storage.http import HttpSource
 
-            return HttpSource(uri, allow_private=settings.http_allow_private, max_bytes=settings.max_source_bytes)
+            return HttpSource(
+                uri,
+                allow_private=settings.http_allow_private,
+                max_bytes=settings.max_source_bytes,
+                stall_sec=settings.source_stall_seconds,
+                etag=etag,
+            )
         case _:
             raise UnsupportedInput("The input's scheme is not read here: use file, s3, gs, http or https.")
 
 
 def _open_object(uri: str, scheme: str, settings: Settings) -> Source:
-    from backend.storage.s3 import S3Source, make_client
+    from backend.storage.s3 import make_client
+    from backend.storage.s3_source import S3Source
 
     bucket, key = split_object_uri(uri)
     if not key:
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of a video.")
-    return S3Source(make_client(settings, scheme), bucket, key, scheme=scheme)
-
-
-def _scheme(uri: str) -> str:
-    return uri.partition("://")[0].lower() if "://" in uri else ""
+    client = make_client(settings, scheme, for_source=True)
+    return S3Source(client, bucket, key, scheme=scheme, stall_sec=settings.source_stall_seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,12 +12,14 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def temporary_file(folder: Path) -> Iterator[BinaryIO]:
-    """A named file in `folder`, gone after the block unless the block renamed it."""
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+    """A named file in `folder`, gone after the block unless the block renamed it. Its mode is what the umask says,
+    as of any file that a program writes."""
+    path = folder / f".framefleet-{secrets.token_hex(8)}"
+    with path.open("xb") as file:
         try:
-            yield file  # type: ignore[misc]  # the wrapper is a BinaryIO in all but name
+            yield file
         finally:
-            Path(file.name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def pread_all(fd: int, offset: int, length: int) -> bytes:

@@ -12,6 +12,8 @@ import urllib3
 from urllib3.exceptions import LocationParseError
 
 from backend.errors import SourceUnreachable, UnsupportedInput
+from backend.storage.names import is_object_uri
+from backend.storage.pace import WatchedPool, WatchedTlsPool
 
 CONNECT_TIMEOUT_SEC = 5
 READ_TIMEOUT_SEC = 30
@@ -48,7 +50,12 @@ class Target:
 
 
 def safe_url(url: str) -> str:
-    """The URL for messages and logs: without query, fragment and user information, which may hold secrets."""
+    """The URL for messages and logs: without query, fragment and user information, which may hold secrets.
+
+    An object's URI has none of these: `?` and `#` are characters of its key.
+    """
+    if is_object_uri(url):
+        return url
     try:
         parts = urlsplit(url)
         where = parts.netloc.rpartition("@")[2]
@@ -108,9 +115,9 @@ def connect(target: Target, *, allow_private: bool) -> Iterator[urllib3.HTTPConn
     timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_SEC, read=READ_TIMEOUT_SEC)
     for address in resolve(target, allow_private=allow_private):
         if target.scheme == "http":
-            yield urllib3.HTTPConnectionPool(address, target.port, timeout=timeout, maxsize=4, retries=False)
+            yield WatchedPool(address, target.port, timeout=timeout, maxsize=4, retries=False)
         else:
-            yield urllib3.HTTPSConnectionPool(
+            yield WatchedTlsPool(
                 address,
                 target.port,
                 timeout=timeout,

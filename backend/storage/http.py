@@ -5,81 +5,77 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import BinaryIO
-from urllib.parse import quote, urljoin
 
 import tenacity
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from backend.errors import (
-    FramefleetError,
     MediaTooLarge,
     SourceChanged,
-    SourceForbidden,
-    SourceNotFound,
     SourceUnreachable,
     StorageError,
     UnsupportedInput,
 )
 from backend.storage.base import ObjectInfo
 from backend.storage.files import pread_all
-from backend.storage.guard import Target, connect, parse_target, safe_url
+from backend.storage.guard import safe_url
+from backend.storage.http_link import Link, TooSlow, parts_of
+from backend.storage.versions import Version, parse_version, sample, strong, validator_of
 
 __all__ = ["HttpSource", "safe_url"]
 
 FIRST_READ_BYTES = 64 * 1024
-COPY_BYTES = 256 * 1024
-MAX_REDIRECTS = 5
 TRIES = 3
-# A body may take this long, and a server that sends slower than this is as good as dead.
-BODY_GRACE_SEC = 60
-SLOWEST_BYTES_PER_SEC = 32 * 1024
+STALL_SEC = 45.0
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_REDIRECTS = {301, 302, 303, 307, 308}
-_BUSY = {408, 425, 429}
+
+
+def _may_help(error: BaseException) -> bool:
+    return isinstance(error, SourceUnreachable) and not isinstance(error, TooSlow)
+
 
 _retrying = tenacity.retry(
-    retry=tenacity.retry_if_exception_type(SourceUnreachable),
+    retry=tenacity.retry_if_exception(_may_help),
     stop=tenacity.stop_after_attempt(TRIES),
     wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.2),
     reraise=True,
 )
 
 
-@dataclass(frozen=True)
-class _Hop:
-    """Where the URL ends after its redirects, and the checked address that serves it."""
-
-    target: Target
-    pool: urllib3.HTTPConnectionPool
-    was_redirected: bool
-
-
 class HttpSource:
     """Bytes behind a URL of the public internet; every read compares the version with the one at the start.
 
+    With `etag` the version is known again by it: a strong ETag decides alone, else sampled bytes do. A server without
+    ranges is downloaded whole, and the version is a digest of all bytes.
     Only public addresses are met, unless `allow_private`; each redirect is checked anew.
-    Raises UnsupportedInput, SourceNotFound, SourceForbidden, SourceUnreachable, MediaTooLarge above `max_bytes`.
+    Raises UnsupportedInput, SourceNotFound, SourceForbidden, SourceExpired, MediaTooLarge above `max_bytes`, and
+    SourceUnreachable, also for a server that falls `stall_sec` behind 32 KiB/s.
     """
 
-    def __init__(self, url: str, *, allow_private: bool = False, max_bytes: int) -> None:
-        parse_target(url)
-        self._url = url
-        self._name = safe_url(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        allow_private: bool = False,
+        max_bytes: int,
+        stall_sec: float = STALL_SEC,
+        etag: str | None = None,
+    ) -> None:
+        self._link = Link(url, allow_private=allow_private, stall_sec=stall_sec)
+        self._name = self._link.name
         # Two URLs may differ in their query alone, which must not be shown.
         self.uri = f"{self._name}#{hashlib.sha256(url.encode()).hexdigest()[:16]}"
-        self._allow_private = allow_private
         self._max_bytes = max_bytes
-        self._hop: _Hop | None = None
         self._spool: BinaryIO | None = None
         self._head = b""
-        self.info = self._open()
+        self._validators: set[str | None] = set()  # what servers call this version
+        with self._link.pace.waiting():
+            size_bytes, whole = self._open()
+            self._version = self._known_again(size_bytes, whole, parse_version(etag) if etag else None)
+        self.info = ObjectInfo(size_bytes, str(self._version))
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`. Raises SourceChanged when the server has another version by now."""
@@ -90,118 +86,102 @@ class HttpSource:
             return pread_all(self._spool.fileno(), offset, length)
         if offset + length <= len(self._head):
             return self._head[offset : offset + length]
-        data = b""
-        while len(data) < length:  # a server may send less than it was asked for
-            data += self._fetch(offset + len(data), length - len(data))
-        return data
+        with self._link.pace.waiting():
+            return self._read(offset, length, self._checked)
+
+    def download(self) -> BinaryIO | None:
+        """The whole of it, from its start, where the server serves no ranges; else None."""
+        if self._spool is not None:
+            self._spool.seek(0)
+        return self._spool
 
     def close(self) -> None:
         """Closes the connections and the temporary file; the garbage collector does so too."""
-        if self._hop is not None:
-            self._hop.pool.close()
+        self._link.close()
         if self._spool is not None:
             self._spool.close()
 
     @_retrying
-    def _open(self) -> ObjectInfo:
-        """The first bytes tell size and version, so no HEAD is needed: signed URLs often allow none."""
-        with self._get(f"bytes=0-{FIRST_READ_BYTES - 1}") as response:
+    def _open(self) -> tuple[int, str | None]:
+        """The size, and the digest where all was downloaded.
+
+        The first bytes tell size and version, so no HEAD is needed: signed URLs often allow none.
+        """
+        with self._link.get(f"bytes=0-{FIRST_READ_BYTES - 1}") as response:
+            self._validators = {validator_of(response)}
             if response.status == 200:
                 return self._download(response)
             if response.status == 416 and response.headers.get("Content-Range") == "bytes */0":
-                return ObjectInfo(0, _version(response, 0) or "empty")
+                return 0, None
             if response.status == 206:
                 start, end, size_bytes = self._content_range(response)
                 if start == 0 and size_bytes is not None:
                     self._check_size(size_bytes)
-                    self._head = self._body(response, min(end + 1, FIRST_READ_BYTES))
-                    return ObjectInfo(size_bytes, _version(response, size_bytes) or f"size-{size_bytes}")
-        with self._get(None) as response:  # ranges of a size that the server does not tell are of no use
+                    self._head = self._link.body(response, min(end + 1, FIRST_READ_BYTES))
+                    return size_bytes, None
+        with self._link.get(None) as response:  # ranges of a size that the server does not tell are of no use
             if response.status != 200:
-                raise self._refusal(response.status)
+                raise self._link.refusal(response.status)
             return self._download(response)
 
-    def _download(self, response: urllib3.BaseHTTPResponse) -> ObjectInfo:
+    def _download(self, response: urllib3.BaseHTTPResponse) -> tuple[int, str]:
         """The whole body, into a file without a name."""
         self._check_size(response.length_remaining or 0)
         spool = tempfile.TemporaryFile()  # noqa: SIM115  # read_at uses it from here on
         digest = self._copy(response, spool)
-        size_bytes = spool.tell()
         self._spool = spool
-        return ObjectInfo(size_bytes, _version(response, size_bytes) or digest)
+        return spool.tell(), digest
+
+    def _known_again(self, size_bytes: int, digest: str | None, wanted: Version | None) -> Version:
+        """The wanted version where this is the same one; else its own."""
+        (validator,) = self._validators
+        etag = strong(validator)
+        if wanted is not None and wanted.etag is not None and wanted.etag in (etag, digest):
+            return wanted
+        if digest is not None:
+            return Version(digest, None)
+        sampled = sample(size_bytes, lambda offset, length: self._head_or_range(size_bytes, offset, length))
+        if wanted is not None and wanted.sample == sampled:
+            return wanted
+        return Version(etag, sampled)
+
+    def _head_or_range(self, size_bytes: int, offset: int, length: int) -> bytes:
+        if offset + length <= len(self._head):
+            return self._head[offset : offset + length]
+        return self._read(offset, length, lambda at, rest: self._sized(at, rest, size_bytes)[0])
+
+    def _read(self, offset: int, length: int, fetch: Callable[[int, int], bytes]) -> bytes:
+        data = b""
+        while len(data) < length:  # a server may send less than it was asked for
+            data += fetch(offset + len(data), length - len(data))
+        return data
+
+    def _checked(self, offset: int, length: int) -> bytes:
+        """Bytes of this version. Another server's validator for the same bytes is learnt."""
+        data, validator = self._sized(offset, length, self.info.size_bytes)
+        if validator not in self._validators:
+            size_bytes = self.info.size_bytes
+            again = sample(size_bytes, lambda at, rest: self._read(at, rest, self._of_any_version))
+            if again != self._version.sample:
+                raise SourceChanged(f"{self._name} has other bytes than before: submit the job again.")
+            self._validators.add(validator)
+        return data
+
+    def _of_any_version(self, offset: int, length: int) -> bytes:
+        return self._sized(offset, length, self.info.size_bytes)[0]
 
     @_retrying
-    def _fetch(self, offset: int, length: int) -> bytes:
-        with self._get(f"bytes={offset}-{offset + length - 1}") as response:
+    def _sized(self, offset: int, length: int, size_bytes: int) -> tuple[bytes, str | None]:
+        """Some bytes from the offset on, and the server's validator. Raises SourceChanged for another size."""
+        with self._link.get(f"bytes={offset}-{offset + length - 1}") as response:
             if response.status != 206:
                 raise SourceUnreachable(f"{self._name} no longer serves ranges: try again later.")
-            start, end, size_bytes = self._content_range(response)
-            version = _version(response, self.info.size_bytes) or f"size-{self.info.size_bytes}"
-            if version != self.info.etag or size_bytes not in (None, self.info.size_bytes):
-                raise SourceChanged(f"{self._name} changed meanwhile: submit the job again.")
+            start, end, said_bytes = self._content_range(response)
+            if said_bytes not in (None, size_bytes):
+                raise SourceChanged(f"{self._name} has {said_bytes} bytes, not {size_bytes}: submit the job again.")
             if start != offset or not start <= end < offset + length:
                 raise SourceUnreachable(f"{self._name} sent other bytes than it was asked for: try again.")
-            return self._body(response, end - start + 1)
-
-    @contextmanager
-    def _get(self, byte_range: str | None) -> Iterator[urllib3.BaseHTTPResponse]:
-        """A 200, 206 or 416. What stays unread of it closes the connection; a failure forgets where the URL led."""
-        response = None
-        try:
-            response = self._answer(byte_range)
-            yield response
-        except (HTTPError, OSError) as error:
-            self._hop = None
-            raise self._unreachable(error) from None  # urllib3's message holds the path with its query
-        except SourceUnreachable:
-            self._hop = None
-            raise
-        finally:
-            if response is not None:
-                response.close()  # a body read to its end has put its connection back into the pool by now
-
-    def _answer(self, byte_range: str | None) -> urllib3.BaseHTTPResponse:
-        hop = self._hop
-        response = _request(hop.pool, hop.target, byte_range) if hop else self._walk(byte_range)
-        # A redirect's signed URL runs out long before the first one does: ask for a fresh one, once.
-        if hop and hop.was_redirected and 400 <= response.status < 500 and response.status != 416:
-            response.close()
-            response = self._walk(byte_range)
-        if response.status not in (200, 206, 416):
-            response.close()
-            raise self._refusal(response.status)
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            response.close()
-            raise UnsupportedInput(f"{self._name} sends compressed bytes only: serve the file as it is.")
-        return response
-
-    def _walk(self, byte_range: str | None) -> urllib3.BaseHTTPResponse:
-        """Follows redirects by hand, so that each hop's address is checked before anything is sent there."""
-        url = self._url
-        for count in range(MAX_REDIRECTS + 1):
-            target = parse_target(url)
-            pool, response = self._reach(target, byte_range)
-            location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None:
-                self._hop = _Hop(target, pool, was_redirected=count > 0)
-                return response
-            response.close()
-            pool.close()
-            # Header bytes arrive as Latin-1, whatever they were meant to be.
-            url = urljoin(url, quote(location.encode("latin-1", "replace"), safe="%/:?#[]@!$&'()*+,;=~"))
-        raise UnsupportedInput(f"{self._name} redirects more than {MAX_REDIRECTS} times: give the final URL.")
-
-    def _reach(
-        self, target: Target, byte_range: str | None
-    ) -> tuple[urllib3.HTTPConnectionPool, urllib3.BaseHTTPResponse]:
-        """The first of the host's addresses that takes a connection."""
-        failure: HTTPError | None = None
-        for pool in connect(target, allow_private=self._allow_private):
-            try:
-                return pool, _request(pool, target, byte_range)
-            except (NewConnectionError, ConnectTimeoutError) as error:
-                failure = error
-        raise self._unreachable(failure)
+            return self._link.body(response, end - start + 1), validator_of(response)
 
     def _content_range(self, response: urllib3.BaseHTTPResponse) -> tuple[int, int, int | None]:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -210,15 +190,9 @@ class HttpSource:
         start, end, size = match.groups()
         return int(start), int(end), None if size == "*" else int(size)
 
-    def _body(self, response: urllib3.BaseHTTPResponse, length: int) -> bytes:
-        data = b"".join(_stream(response, length))
-        if len(data) != length:
-            raise SourceUnreachable(f"{self._name} broke off in the middle: try again.")
-        return data
-
     def _copy(self, response: urllib3.BaseHTTPResponse, spool: BinaryIO) -> str:
         digest = hashlib.sha256()
-        for part in _stream(response):
+        for part in parts_of(response, None, self._link.pace):
             digest.update(part)
             self._check_size(spool.tell() + len(part))
             try:
@@ -231,48 +205,3 @@ class HttpSource:
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._max_bytes:
             raise MediaTooLarge(f"{self._name} is larger than {self._max_bytes} bytes: give a shorter video.")
-
-    def _refusal(self, status: int) -> FramefleetError:
-        if status in (404, 410):
-            return SourceNotFound(f"{self._name} does not exist ({status}): check the URL.")
-        if status in (401, 403, 407):
-            return SourceForbidden(f"{self._name} may not be read ({status}): give a URL that is signed and in force.")
-        if status >= 500 or status in _BUSY:
-            return SourceUnreachable(f"{self._name} does not answer now ({status}): try again later.")
-        return UnsupportedInput(f"{self._name} cannot be read ({status}): give the URL of the video itself.")
-
-    def _unreachable(self, error: Exception | None) -> SourceUnreachable:
-        if isinstance(error, SSLError):
-            return SourceUnreachable(f"{self._name} has no valid certificate, or does not speak TLS: check its set-up.")
-        return SourceUnreachable(f"{self._name} cannot be reached ({type(error).__name__}): try again later.")
-
-
-def _request(pool: urllib3.HTTPConnectionPool, target: Target, byte_range: str | None) -> urllib3.BaseHTTPResponse:
-    headers = {"Host": target.host_header, "Accept-Encoding": "identity", "User-Agent": "framefleet"}
-    if byte_range is not None:
-        headers["Range"] = byte_range
-    return pool.urlopen(
-        "GET", target.path, headers=headers, redirect=False, preload_content=False, decode_content=False
-    )
-
-
-def _stream(response: urllib3.BaseHTTPResponse, limit_bytes: int | None = None) -> Iterator[bytes]:
-    """The body in parts, no more than the limit of it.
-
-    The socket's timeout starts anew with every byte, so a slow drip needs a bound of its own; read1, since read would
-    wait until its buffer is full.
-    """
-    started, received = time.monotonic(), 0
-    while part := response.read1(COPY_BYTES, decode_content=False):
-        yield part if limit_bytes is None else part[: limit_bytes - received]
-        received += len(part)
-        if limit_bytes is not None and received > limit_bytes:
-            return
-        if time.monotonic() - started > BODY_GRACE_SEC + received / SLOWEST_BYTES_PER_SEC:
-            raise HTTPError("the body came too slowly")
-
-
-def _version(response: urllib3.BaseHTTPResponse, size_bytes: int) -> str | None:
-    """The strongest validator the server gives: ETag, else modification time with the size."""
-    modified = response.headers.get("Last-Modified")
-    return response.headers.get("ETag") or (f"{modified}-{size_bytes}" if modified else None)

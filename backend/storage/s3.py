@@ -16,35 +16,29 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from backend.errors import (
-    ObjectExists,
-    ObjectNotFound,
-    SourceChanged,
-    SourceUnreachable,
-    StorageError,
-    UploadTooLarge,
-)
+from backend.errors import ObjectExists, ObjectNotFound, OutputUnwritable, StorageError, UploadTooLarge
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.files import temporary_file
 from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
-from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, source_errors, store_errors
+from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, store_errors
+from backend.storage.s3_source import Client, S3Source, object_info
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
 CONNECT_TIMEOUT_SEC = 5
 READ_TIMEOUT_SEC = 30
+SOURCE_READ_TIMEOUT_SEC = 15
 REQUEST_TRIES = 4
-BODY_TRIES = 3
 CONFLICT_TRIES = 6
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 9_000  # S3 allows 10,000
 MAX_PRESIGN_SEC = 7 * 24 * 3600  # what Signature Version 4 allows
-Client = Any  # boto3 makes its clients at run time
 
 
-def make_client(settings: Settings, scheme: str = "s3") -> Client:
+def make_client(settings: Settings, scheme: str = "s3", *, for_source: bool = False) -> Client:
     """A thread-safe client for `s3` or `gs` URIs; one is kept for each set of settings.
 
+    One `for_source` neither waits long nor tries again: the source does, within its own time.
     Credentials come from the settings, or from the ambient chain (role, profile) when unset.
     Raises StorageError when only half of a key pair is set.
     """
@@ -57,7 +51,7 @@ def make_client(settings: Settings, scheme: str = "s3") -> Client:
     # An own endpoint needs some region to sign with; R2, GCS and MinIO take this one.
     region = settings.s3_region or ("us-east-1" if endpoint else None)
     token = settings.s3_session_token if key else None
-    return _client(endpoint, region, settings.s3_addressing_style, key, secret, token)
+    return _client(endpoint, region, settings.s3_addressing_style, key, secret, token, for_source)
 
 
 @lru_cache(maxsize=8)
@@ -68,6 +62,7 @@ def _client(
     key: SecretStr | None,
     secret: SecretStr | None,
     token: SecretStr | None,
+    for_source: bool,
 ) -> Client:
     session = Session(
         aws_access_key_id=key.get_secret_value() if key else None,
@@ -79,8 +74,8 @@ def _client(
         signature_version="s3v4",
         s3={"addressing_style": addressing_style},  # type: ignore[arg-type]
         connect_timeout=CONNECT_TIMEOUT_SEC,
-        read_timeout=READ_TIMEOUT_SEC,
-        retries={"mode": "standard", "total_max_attempts": REQUEST_TRIES},
+        read_timeout=SOURCE_READ_TIMEOUT_SEC if for_source else READ_TIMEOUT_SEC,
+        retries={"mode": "standard", "total_max_attempts": 1 if for_source else REQUEST_TRIES},
         max_pool_connections=32,
         # boto3's newer default checksums are refused or ignored by R2, GCS and older MinIO.
         request_checksum_calculation="when_required",
@@ -105,7 +100,7 @@ class S3Store:
         place = self._place(key)
         try:
             with store_errors(self.uri(key)):
-                return _info(self._client.head_object(**place))
+                return object_info(self._client.head_object(**place))
         except ObjectNotFound:
             return None
 
@@ -214,58 +209,37 @@ class S3Store:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
     def _upload(self, key: str, file: BinaryIO | _BoundedStream, max_bytes: int, content_type: str) -> None:
-        """One PUT, or a multipart upload that is aborted when the file's read raises."""
-        place = self._place(key)
-        with store_errors(self.uri(key)):
-            self._client.upload_fileobj(
-                file, **place, ExtraArgs={"ContentType": content_type}, Config=_transfer(max_bytes)
-            )
+        _upload(self._client, self._place(key), self.uri(key), file, max_bytes, content_type)
 
 
-class _BodyBroken(SourceUnreachable):
-    """The connection broke after the response's head."""
+class S3Object:
+    """A user's object to write: any key, exactly as it is."""
 
-
-class S3Source:
-    """An object read by range; every read asks for the version that was there at the start.
-
-    Raises SourceNotFound, SourceForbidden or SourceUnreachable.
-    """
-
-    def __init__(self, client: Client, bucket: str, key: str, *, scheme: str = "s3") -> None:
-        self._client = client
-        self._place = {"Bucket": bucket, "Key": key}
+    def __init__(self, bucket: str, key: str, client: Client, *, scheme: str = "s3") -> None:
         self.uri = f"{scheme}://{bucket}/{key}"
-        with source_errors(self.uri):
-            self.info = _info(client.head_object(**self._place))
+        self._place = {"Bucket": bucket, "Key": key}
+        self._client = client
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`. Raises SourceChanged when the object was replaced."""
-        end = min(offset + length, self.info.size_bytes)
-        if offset >= end:
-            return b""
-        data, etag = self._fetch(f"bytes={offset}-{end - 1}")
-        if etag != self.info.etag:  # a store that ignores If-Match
-            raise SourceChanged(f"{self.uri} changed meanwhile: submit the job again.")
-        if len(data) != end - offset:
-            raise SourceUnreachable(f"The store sent {len(data)} bytes of {self.uri}, not {end - offset}: try again.")
-        return data
+    def check(self) -> None:
+        """Only a missing bucket is certain: whoever may not ask for a bucket may still be allowed to write there.
 
-    # The client retries requests; what breaks in the middle of a body is ours to ask for again.
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(_BodyBroken),
-        stop=tenacity.stop_after_attempt(BODY_TRIES),
-        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2),
-        reraise=True,
-    )
-    def _fetch(self, byte_range: str) -> tuple[bytes, str]:
-        with source_errors(self.uri):
-            response = self._client.get_object(**self._place, Range=byte_range, IfMatch=f'"{self.info.etag}"')
+        Raises OutputUnwritable.
+        """
         try:
-            with source_errors(self.uri):
-                return response["Body"].read(), _etag(response)
-        except SourceUnreachable as error:
-            raise _BodyBroken(error.message) from error
+            self._client.head_bucket(Bucket=self._place["Bucket"])
+        except ClientError as error:
+            if classify(error) in (Trouble.ABSENT, Trouble.NO_BUCKET):
+                raise OutputUnwritable(
+                    f"{self.uri} cannot be written: there is no such bucket. Create it, or give another place."
+                ) from error
+        except S3_ERRORS:
+            # A store that is away now may be back when the film is done.
+            return
+
+    def put_file(self, path: Path, *, content_type: str) -> None:
+        """Raises StorageError."""
+        with path.open("rb") as file:
+            _upload(self._client, self._place, self.uri, file, path.stat().st_size, content_type)
 
 
 class _BoundedStream:
@@ -290,6 +264,19 @@ class _BoundedStream:
         return b"".join(parts)
 
 
+def _upload(
+    client: Client,
+    place: dict[str, str],
+    uri: str,
+    file: BinaryIO | _BoundedStream,
+    max_bytes: int,
+    content_type: str,
+) -> None:
+    """One PUT, or a multipart upload that is aborted when the file's read raises."""
+    with store_errors(uri):
+        client.upload_fileobj(file, **place, ExtraArgs={"ContentType": content_type}, Config=_transfer(max_bytes))
+
+
 def _while_conflict(put_object: Any, **request: Any) -> None:
     """Tries again while others write the same key: S3 answers 409 to some of them and asks for just this."""
     retrying = tenacity.Retrying(
@@ -306,11 +293,3 @@ def _while_conflict(put_object: Any, **request: Any) -> None:
 def _transfer(max_bytes: int) -> TransferConfig:
     part_bytes = max(PART_BYTES, -(-max_bytes // MAX_PARTS))
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)
-
-
-def _info(response: Any) -> ObjectInfo:
-    return ObjectInfo(int(response["ContentLength"]), _etag(response))
-
-
-def _etag(response: Any) -> str:
-    return str(response["ETag"]).strip('"')

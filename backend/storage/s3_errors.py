@@ -26,6 +26,7 @@ from backend.errors import (
     ObjectExists,
     ObjectNotFound,
     SourceChanged,
+    SourceExpired,
     SourceForbidden,
     SourceNotFound,
     SourceUnreachable,
@@ -52,6 +53,7 @@ class Trouble(Enum):
     NOT_IMPLEMENTED = auto()
     WRONG_REGION = auto()
     FORBIDDEN = auto()
+    EXPIRED = auto()
     NO_CREDENTIALS = auto()
     UNREACHABLE = auto()
     OTHER = auto()
@@ -65,7 +67,8 @@ _BY_CODE = {
     "PermanentRedirect": Trouble.WRONG_REGION,
     "AuthorizationHeaderMalformed": Trouble.WRONG_REGION,
     "IllegalLocationConstraintException": Trouble.WRONG_REGION,
-    "ExpiredToken": Trouble.FORBIDDEN,
+    "ExpiredToken": Trouble.EXPIRED,
+    "TokenRefreshRequired": Trouble.EXPIRED,
     "InvalidAccessKeyId": Trouble.FORBIDDEN,
     "SlowDown": Trouble.UNREACHABLE,
     "RequestTimeout": Trouble.UNREACHABLE,
@@ -91,6 +94,8 @@ _SENTENCES = {
     Trouble.WRONG_REGION: "The bucket of {uri} is in another region: set S3_REGION to the bucket's.",
     Trouble.FORBIDDEN: "Access to {uri} was refused ({code}): check that the credentials are in force, and allow them "
     "s3:GetObject, s3:PutObject and s3:ListBucket there.",
+    Trouble.EXPIRED: "The session token for {uri} has expired ({code}): give the workers fresh credentials, then retry "
+    "the job.",
     Trouble.NO_CREDENTIALS: "There are no usable credentials for {uri}: set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, or give the machine a role.",
     Trouble.UNREACHABLE: "The object store of {uri} cannot be reached or does not answer ({code}): check the network "
@@ -107,6 +112,7 @@ _SOURCE_ERRORS: dict[Trouble, type[FramefleetError]] = {
     Trouble.NO_BUCKET: SourceNotFound,
     Trouble.PRECONDITION: SourceChanged,
     Trouble.FORBIDDEN: SourceForbidden,
+    Trouble.EXPIRED: SourceExpired,
     Trouble.NO_CREDENTIALS: SourceForbidden,
     Trouble.WRONG_REGION: SourceForbidden,
 }

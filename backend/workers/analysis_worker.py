@@ -18,17 +18,18 @@ from backend.errors import ModelMissing
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.claims import JobClaim
+from backend.jobs.film_place import settled
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.outcome import give_back_job, job_outcome
-from backend.jobs.outputs import output_place
+from backend.jobs.outputs import VIDEO_TYPE, output_places
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
 from backend.kinds.base import AggregateWork, Result
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
-from backend.storage import open_source
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import RangeReader
 from backend.vision.artifacts import ChunkArtifact, load_artifact
@@ -77,7 +78,7 @@ class Aggregator:
 
     def _work(self, claim: JobClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
         kind = kind_named(claim.kind)
-        source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+        source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
 
         def report(share: float) -> None:
             lease.report(share)
@@ -117,16 +118,17 @@ class Aggregator:
             key = f"jobs/{claim.job_id}/{name}"
             self._store.put(key, data, content_type=CONTENT_TYPES[Path(name).suffix])
         self._finish_manifest(claim)
-        place = output_place(claim, kind_named(claim.kind).suffix, self._store, self._settings)
-        place.store.put_file(place.key, result.output, content_type="video/mp4")
+        places = output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)
+        place = settled(self._jobs.database, claim, places)
+        place.destination.put_file(result.output, content_type=VIDEO_TYPE)
         lease.check()
         timings = self._timings(claim) | result.seconds | {"upload": time.monotonic() - began}
         self._queue.finish_job(
             claim,
-            output_uri=place.store.uri(place.key),
-            output_key=place.key if place.is_own else None,
+            output_uri=place.uri,
+            output_key=place.own_key,
             timings={name: round(value, 3) for name, value in timings.items()},
-            warnings=result.warnings,
+            warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
         )
 
     def _finish_manifest(self, claim: JobClaim) -> None:

@@ -15,11 +15,11 @@ from backend.jobs.lease import LeaseKeeper
 from backend.jobs.manifest import artifact_key
 from backend.jobs.outcome import give_back, outcome
 from backend.jobs.queue import Queue
+from backend.jobs.sources import open_job_source
 from backend.kinds import kind_named
 from backend.kinds.base import ChunkWork
 from backend.settings import Settings
 from backend.states import DeepMode
-from backend.storage import open_source
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import BlockCache, RangeReader
 from backend.vision.artifacts import ChunkArtifact
@@ -103,7 +103,7 @@ class ChunkWorker:
         sha256 = self._artifacts.adopted(claim)
         bytes_read = 0
         if sha256 is None:
-            source = open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+            source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
             reader = RangeReader(source, self._cache)
             artifact = self._analyse(claim, reader, lease, loop)
             lease.check()

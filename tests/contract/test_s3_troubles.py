@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from backend.errors import ObjectExists, SourceForbidden, SourceUnreachable, StorageError
+from backend.errors import ObjectExists, SourceExpired, SourceForbidden, SourceUnreachable, StorageError
 from backend.settings import Settings
-from backend.storage import open_source, open_store
+from backend.storage import open_destination, open_source, open_store
 
 KEY = "jobs/7f/x"
 
@@ -26,6 +29,8 @@ class TroubledStore(ThreadingHTTPServer):
         self.refuses_conditions = False
         self.broken_bodies = 0
         self.stored: bytes | None = None
+        self.paths: list[str] = []
+        self.pause_sec = 0.0  # between bytes
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -39,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.paths.append(self.path)
         if self.server.refuses_conditions and "If-None-Match" in self.headers:
             return self.refuse(501, "NotImplemented")
         if self.server.answers:
@@ -47,6 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(200)
 
     def do_GET(self) -> None:
+        self.server.paths.append(self.path)
         if self.server.answers:
             return self.refuse(*self.server.answers.pop(0))
         data = self.server.stored or b""
@@ -65,8 +72,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", '"tag"')
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command == "HEAD":
+            return
+        if not self.server.pause_sec:
             self.wfile.write(body[:sent])
+            return
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # the reader hung up
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.server.pause_sec)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -141,3 +156,39 @@ def test_body_that_breaks_off_is_read_again(troubled: Settings, server: Troubled
     server.broken_bodies = 9
     with pytest.raises(SourceUnreachable):
         source.read_at(0, 12)
+
+
+def test_a_line_break_in_a_key_is_a_character_like_any_other(
+    troubled: Settings, server: TroubledStore, tmp_path: Path
+) -> None:
+    (tmp_path / "film").write_bytes(b"the film")
+    open_destination("s3://bucket/two\r\nlines.mp4", troubled).put_file(tmp_path / "film", content_type="video/mp4")
+    assert open_source("s3://bucket/two\r\nlines.mp4", troubled).read_at(0, 9) == b"the film"
+    assert server.paths == ["/bucket/two%0D%0Alines.mp4"] * 2
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_session_token_that_ran_out_says_so(troubled: Settings, server: TroubledStore, status: int) -> None:
+    server.answers = [(status, "ExpiredToken")] * 9  # to a HEAD without words
+    with pytest.raises(SourceExpired, match="fresh credentials") as caught:
+        open_source("s3://bucket/video.mp4", troubled)
+    assert not caught.value.retryable
+
+
+def test_a_session_token_that_runs_out_in_the_middle_says_so(troubled: Settings, server: TroubledStore) -> None:
+    server.stored = b"a whole body"
+    source = open_source("s3://bucket/video.mp4", troubled)
+    server.answers = [(400, "ExpiredToken")]
+    with pytest.raises(SourceExpired, match="fresh credentials"):
+        source.read_at(0, 12)
+
+
+def test_a_store_that_trickles_is_given_up_and_stays_so(troubled: Settings, server: TroubledStore) -> None:
+    server.stored = bytes(500)
+    source = open_source("s3://bucket/video.mp4", troubled.model_copy(update={"source_stall_seconds": 1.0}))
+    server.pause_sec = 0.05
+    began = time.monotonic()
+    for _ in range(5):
+        with pytest.raises(SourceUnreachable, match="too slowly"):
+            source.read_at(0, 500)
+    assert time.monotonic() - began < 6

@@ -90,6 +90,11 @@ def test_an_upload_becomes_a_planned_job(client: FlaskClient, clip: bytes, datab
         (b'{"input": "file:///etc/passwd"}', 400, "unsupported_input"),
         (b'{"input": "gopher://h/a"}', 400, "unsupported_input"),
         (b'{"input": "https://h/a.mp4", "output_uri": "file:///tmp/x"}', 400, "unsupported_input"),
+        (b'{"input": "s3://bkt/a.mp4", "output_uri": "gs://bkt/a.mp4"}', 400, "invalid_request"),
+        (b'{"input": "s3://bkt/a.mp4", "output_uri": "s3://bkt/b.mkv"}', 400, "invalid_request"),
+        (b'{"input": "s3://bkt/a.mp4", "output_uri": "s3://bkt/folder/"}', 400, "unsupported_input"),
+        (b'{"input": "s3://bkt/a\\ud800.mp4"}', 400, "invalid_request"),
+        (b'{"input": "s3://bkt/../a.mp4"}', 400, "unsupported_input"),
     ],
 )
 def test_a_bad_request_is_a_problem_with_a_code(client: FlaskClient, body: bytes, status: int, code: str) -> None:

@@ -129,11 +129,14 @@ def open_at(server: Server, path: str = "/v.mp4", max_bytes: int = 10**9) -> Htt
 def test_ranges_are_read_and_no_more_than_asked(server: Server) -> None:
     server.answers["/v.mp4"] = ranged(ETag='"v1"')
     source = open_at(server, "/v.mp4?sig=abc")
-    assert (source.info.size_bytes, source.info.etag) == (len(DATA), '"v1"')
+    assert source.info.size_bytes == len(DATA)
+    assert source.info.etag.startswith('"v1" sample-')
     assert source.read_at(100_000, 5000) == DATA[100_000:105_000]
     assert source.read_at(299_990, 10**12) == DATA[-10:]
     assert source.read_at(300_000, 1) == b""
-    assert server.ranges("/v.mp4") == ["bytes=0-65535", "bytes=100000-104999", "bytes=299990-299999"]
+    first, *samples, wanted, last = server.ranges("/v.mp4")
+    assert (first, wanted, last) == ("bytes=0-65535", "bytes=100000-104999", "bytes=299990-299999")
+    assert samples == ["bytes=117232-182767", "bytes=234464-299999"]
     path, headers = server.requests[0]
     assert path == "/v.mp4?sig=abc"
     assert headers["host"] == f"127.0.0.1:{server.server_port}"
@@ -142,8 +145,10 @@ def test_ranges_are_read_and_no_more_than_asked(server: Server) -> None:
 
 def test_first_bytes_are_not_fetched_twice(server: Server) -> None:
     server.answers["/v.mp4"] = ranged()
-    assert open_at(server).read_at(0, 65536) == DATA[:65536]
-    assert len(server.requests) == 1
+    source = open_at(server)
+    opened = len(server.requests)
+    assert source.read_at(0, 65536) == DATA[:65536]
+    assert len(server.requests) == opened
 
 
 def test_host_name_is_kept_while_its_checked_address_is_met(server: Server) -> None:
@@ -161,7 +166,7 @@ def test_server_that_sends_less_than_asked_is_asked_again(server: Server) -> Non
 def test_server_without_ranges_is_downloaded_once(server: Server) -> None:
     server.answers["/v.mp4"] = whole(ETag='"v1"')
     source = open_at(server)
-    assert (source.info.size_bytes, source.info.etag) == (len(DATA), '"v1"')
+    assert source.info.size_bytes == len(DATA)
     assert source.read_at(5, 10) == DATA[5:15]
     assert source.read_at(299_000, 5000) == DATA[-1000:]
     assert len(server.requests) == 1
@@ -215,15 +220,19 @@ def test_larger_than_allowed_is_refused_before_it_is_read(server: Server, answer
 def test_other_version_is_never_read_as_the_first(
     server: Server, before: dict[str, str], after: dict[str, str]
 ) -> None:
-    server.answers["/v.mp4"] = in_turn(ranged(**before), ranged(**after))
+    server.answers["/v.mp4"] = ranged(**before)
+    source = open_at(server)
+    server.answers["/v.mp4"] = ranged(DATA[:-1] + b"!", **after)
     with pytest.raises(SourceChanged):
-        open_at(server).read_at(100_000, 10)
+        source.read_at(100_000, 10)
 
 
 def test_other_size_is_another_version(server: Server) -> None:
-    server.answers["/v.mp4"] = in_turn(ranged(), ranged(DATA + b"more"))
+    server.answers["/v.mp4"] = ranged()
+    source = open_at(server)
+    server.answers["/v.mp4"] = ranged(DATA + b"more")
     with pytest.raises(SourceChanged):
-        open_at(server).read_at(100_000, 10)
+        source.read_at(100_000, 10)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +292,7 @@ def test_endless_range_answer_is_cut_off(server: Server) -> None:
         for _ in range(100_000):
             handler.wfile.write(bytes(65536))
 
-    server.answers["/v.mp4"] = endless
+    server.answers["/v.mp4"] = in_turn(endless, ranged())
     started = time.monotonic()
     assert open_at(server).info.size_bytes == len(DATA)
     assert time.monotonic() - started < 5
@@ -291,8 +300,9 @@ def test_endless_range_answer_is_cut_off(server: Server) -> None:
 
 @pytest.mark.parametrize("content_range", ["", "bytes 5-10/20", "items 0-1/2", "bytes 0-65535/x"])
 def test_answers_about_other_bytes_are_refused(server: Server, content_range: str) -> None:
-    server.answers["/v.mp4"] = in_turn(ranged(), lambda handler: handler.send(206, b"x", Content_Range=content_range))
+    server.answers["/v.mp4"] = ranged()
     source = open_at(server)
+    server.answers["/v.mp4"] = lambda handler: handler.send(206, b"x", Content_Range=content_range)
     with pytest.raises((UnsupportedInput, SourceUnreachable, SourceChanged)):
         source.read_at(100_000, 10)
 
@@ -331,9 +341,10 @@ def test_five_redirects_are_followed_and_a_loop_is_not(server: Server) -> None:
         server.answers[f"/{number}"] = status(301, Location=f"/{number + 1}")
     server.answers["/6"] = ranged()
     assert open_at(server, "/1").info.size_bytes == len(DATA)
+    followed = len(server.ranges("/6"))
     with pytest.raises(UnsupportedInput, match="5 times"):
         open_at(server, "/0")
-    assert len(server.ranges("/6")) == 1
+    assert len(server.ranges("/6")) == followed
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://h/x", "http://user:pass@127.0.0.1/x", "http://"])

@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.errors import InvalidRequest
 from backend.jobs.claims import JobClaim
-from backend.jobs.outputs import MAX_STEM_CHARACTERS, OutputPlace, output_name, output_place, source_key
+from backend.jobs.outputs import (
+    MAX_STEM_CHARACTERS,
+    OutputPlace,
+    check_output_uri,
+    output_name,
+    output_places,
+    source_key,
+)
 from backend.jobs.service import NewJob
-from backend.local.run import place_input
+from backend.local.given import place_input
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store
@@ -82,12 +90,12 @@ def claim(input_uri: str, name: str = "test.mp4", output_uri: str | None = None)
 def place(tmp_path: Path, wanted: JobClaim, **changes: Any) -> OutputPlace:
     keys = {"s3_access_key_id": "k", "s3_secret_access_key": "s", "s3_region": "us-east-1"}
     settings = Settings(storage_url=(tmp_path / "objects").as_uri(), **keys, **changes)
-    return output_place(wanted, "_cropped", open_store(settings), settings)
+    return next(output_places(wanted, "_cropped", open_store(settings), settings))
 
 
 def test_an_upload_goes_to_the_jobs_own_folder(tmp_path: Path) -> None:
     found = place(tmp_path, claim((tmp_path / "in.mp4").as_uri()))
-    assert (found.key, found.is_own) == (f"jobs/{JOB}/output/test_cropped.mp4", True)
+    assert found.own_key == f"jobs/{JOB}/output/test_cropped.mp4"
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
@@ -95,9 +103,9 @@ def test_an_upload_into_a_bucket_stays_in_the_jobs_own_folder(scheme: str) -> No
     keys = {"s3_access_key_id": "k", "s3_secret_access_key": "s", "s3_region": "us-east-1"}
     settings = Settings(storage_url=f"{scheme}://ours/prefix", **keys)
     own = open_store(settings)
-    found = output_place(claim(own.uri(source_key(JOB))), "_cropped", own, settings)
-    assert (found.key, found.is_own) == (f"jobs/{JOB}/output/test_cropped.mp4", True)
-    assert found.store is own
+    (found,) = output_places(claim(own.uri(source_key(JOB))), "_cropped", own, settings)
+    assert found.own_key == f"jobs/{JOB}/output/test_cropped.mp4"
+    assert found.uri == own.uri(found.own_key)
 
 
 class Uploads:
@@ -125,25 +133,93 @@ def test_a_local_file_sent_to_a_bucket_keeps_the_output_that_was_asked_for(tmp_p
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_a_bucket_input_gets_its_output_beside_it(tmp_path: Path, scheme: str) -> None:
     found = place(tmp_path, claim(f"{scheme}://bkt/p/test.mp4"))
-    assert (found.store.uri(found.key), found.is_own) == (f"{scheme}://bkt/p/test_cropped.mp4", False)
+    assert (found.uri, found.own_key) == (f"{scheme}://bkt/p/test_cropped.mp4", None)
 
 
 def test_a_bucket_input_at_the_top_gets_its_output_there(tmp_path: Path) -> None:
     found = place(tmp_path, claim("s3://bkt/test.mp4"))
-    assert found.store.uri(found.key) == "s3://bkt/test_cropped.mp4"
+    assert found.uri == "s3://bkt/test_cropped.mp4"
 
 
 @pytest.mark.parametrize("bucket", ["films", "s3://films"])
 def test_a_web_input_goes_to_the_output_bucket(tmp_path: Path, bucket: str) -> None:
     found = place(tmp_path, claim("https://example.org/p/test.mp4?token=1"), output_bucket=bucket)
-    assert found.store.uri(found.key) == "s3://films/test_cropped.mp4"
+    assert found.uri == "s3://films/test_cropped.mp4"
 
 
 def test_a_web_input_without_an_output_bucket_goes_to_the_jobs_own_folder(tmp_path: Path) -> None:
     found = place(tmp_path, claim("https://example.org/p/test.mp4"))
-    assert (found.key, found.is_own) == (f"jobs/{JOB}/output/test_cropped.mp4", True)
+    assert found.own_key == f"jobs/{JOB}/output/test_cropped.mp4"
 
 
 def test_the_requests_output_uri_wins(tmp_path: Path) -> None:
     found = place(tmp_path, claim("s3://bkt/p/test.mp4", output_uri="s3://other/x/y.mp4"))
-    assert (found.store.uri(found.key), found.is_own) == ("s3://other/x/y.mp4", False)
+    assert (found.uri, found.own_key) == ("s3://other/x/y.mp4", None)
+
+
+@pytest.mark.parametrize(
+    ("key", "film"),
+    [
+        ("in/東京.mp4", "in/東京_cropped.mp4"),
+        ("talks/Иван.mov", "talks/Иван_cropped.mp4"),
+        ("in/a b.mp4", "in/a b_cropped.mp4"),
+        ("in/a+b.mp4", "in/a+b_cropped.mp4"),
+        ("in/100%25.mp4", "in/100%25_cropped.mp4"),
+        ("in//what?#1.mp4", "in//what?#1_cropped.mp4"),
+        ("вход/👩\u200d👩.mp4", "вход/👩\u200d👩_cropped.mp4"),
+        ("-rf \"'\n.mp4", "-rf \"'\n_cropped.mp4"),
+        ("x/" + "長" * 80 + ".mp4", "x/" + "長" * 80 + "_cropped.mp4"),
+        (".mp4", ".mp4_cropped.mp4"),
+        ("folder/", "folder/video_cropped.mp4"),
+    ],
+)
+def test_a_film_lies_beside_its_object_under_its_own_name(tmp_path: Path, key: str, film: str) -> None:
+    assert place(tmp_path, claim(f"s3://bkt/{key}")).uri == f"s3://bkt/{film}"
+
+
+def test_names_too_long_for_a_key_still_differ(tmp_path: Path) -> None:
+    keys = [f"in/{'長' * 330}{end}.mp4" for end in "甲乙"]
+    films = [place(tmp_path, claim(f"s3://bkt/{key}")).uri.removeprefix("s3://bkt/") for key in keys]
+    assert films[0] != films[1]
+    for film in films:
+        assert len(film.encode()) <= 1024
+        assert film.startswith("in/長長長") and film.endswith("_cropped.mp4")
+
+
+@pytest.mark.parametrize(
+    ("path", "film"),
+    [
+        ("my%20clip.mp4?sig=a/b", "my clip_cropped.mp4"),
+        ("%E6%9D%B1%E4%BA%AC.mp4", "東京_cropped.mp4"),
+        ("%E5%A4%A7%E9%98%AA.mp4", "大阪_cropped.mp4"),
+        ("x%2F..%2Fy%0A.mp4", "y__cropped.mp4"),
+        ("caf%E9.mp4", "caf\ufffd_cropped.mp4"),
+    ],
+)
+def test_a_web_film_is_named_as_its_url_reads(tmp_path: Path, path: str, film: str) -> None:
+    assert place(tmp_path, claim(f"https://h/p/{path}"), output_bucket="films").uri == f"s3://films/{film}"
+
+
+@pytest.mark.parametrize("place", ["s3://bkt/in/a.mp4", "gs://bkt/in/a.mp4", "S3://bkt/in/a.mp4"])
+def test_the_input_is_no_place_for_its_film(place: str) -> None:
+    with pytest.raises(InvalidRequest, match="is the input itself"):
+        check_output_uri("s3://bkt/in/a.mp4", place)
+
+
+@pytest.mark.parametrize("place", ["s3://bkt/a.mkv", "s3://bkt/a.MOV", "gs://bkt/x/a.webm"])
+def test_another_container_is_refused_by_its_name(place: str) -> None:
+    with pytest.raises(InvalidRequest, match="MP4"):
+        check_output_uri("s3://bkt/in.mp4", place)
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bkt/", "s3://bkt/folder/", "file:///tmp/x.mp4", "https://h/x.mp4", "s3://bkt/../x.mp4"]
+)
+def test_what_names_no_object_is_refused(place: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_output_uri("s3://bkt/in.mp4", place)
+
+
+@pytest.mark.parametrize("place", ["s3://bkt/a.mp4", "s3://bkt/a.M4V", "s3://bkt/film", "gs://bkt/東 京.mp4"])
+def test_a_place_of_its_own_is_taken(place: str) -> None:
+    check_output_uri("s3://bkt/in.mp4", place)

@@ -1,0 +1,11 @@
+-- A job on another input has, or is about to write, its film there; a failed one may be retried. A job on the same
+-- input replaces its own film.
+SELECT EXISTS (
+    SELECT
+    FROM video_analysis_jobs taken
+    JOIN video_analysis_jobs mine ON mine.id = :job_id
+    WHERE taken.output_uri = :output_uri
+      AND taken.id <> mine.id
+      AND taken.input_uri <> mine.input_uri
+      AND taken.status <> 'cancelled'
+) AS is_taken

@@ -1,0 +1,37 @@
+"""Which of the places that a film may go to is its own: no film is ever written over another one's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from backend.db.engine import Database
+from backend.db.sql import statement
+from backend.errors import ClaimLost
+from backend.jobs.claims import JobClaim
+from backend.jobs.outputs import OutputPlace
+
+
+def settled(database: Database, claim: JobClaim, places: Iterable[OutputPlace]) -> OutputPlace:
+    """The first place that no other input's film has; it stays this job's. Raises ClaimLost."""
+    place = None
+    for place in places:
+        if place.own_key is not None or place.uri == claim.output_uri:
+            return place
+        with database.transaction() as connection:
+            if _took(connection, claim, place.uri):
+                return place
+    assert place is not None, "a film has at least one place to go to"
+    return place
+
+
+def _took(connection: Connection, claim: JobClaim, output_uri: str) -> bool:
+    connection.execute(statement("lock_name"), {"output_uri": output_uri})
+    # A statement of its own sees what was committed while this one waited for the lock.
+    wanted = {"job_id": claim.job_id, "output_uri": output_uri}
+    if connection.execute(statement("name_is_taken"), wanted).scalar_one():
+        return False
+    if connection.execute(statement("take_name"), {**wanted, "attempts": claim.attempts}).rowcount != 1:
+        raise ClaimLost("The job was rescued from this worker, cancelled or finished.")
+    return True
