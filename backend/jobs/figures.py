@@ -81,7 +81,8 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
         {
             "worker_id": row["worker_id"],
             "kind": row["kind"],
-            "state": _state(float(row["silent_seconds"]), row["job_id"] is not None),
+            "state": _state(float(row["silent_seconds"]), row["job_id"] is not None, row["trouble"] is not None),
+            "trouble": row["trouble"],
             "job_id": str(row["job_id"]) if row["job_id"] else None,
             "chunk_index": row["chunk_index"],
             "started_at": row["started_at"].isoformat(),
@@ -91,9 +92,11 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
     ]
 
 
-def _state(silent_seconds: float, holds_work: bool) -> str:
+def _state(silent_seconds: float, holds_work: bool, suffers: bool) -> str:
     if silent_seconds > SILENT_SECONDS:
         return "silent"
+    if suffers:
+        return "unwell"
     return "working" if holds_work else "idle"
 
 

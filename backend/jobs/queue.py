@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
+from backend.errors import ClaimLost, DatabaseUnavailable, Fault, FramefleetError
 from backend.events import Event, error, warn
 from backend.jobs import lanes, sweep
 from backend.jobs.claims import ChunkClaim, JobClaim
@@ -22,6 +22,7 @@ from backend.jobs.failure import fail_job_of_chunk
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
+from backend.versions import SCHEMA_VERSION
 
 LOST = "The claim was lost: rescued from this worker, cancelled or finished."
 # Jobs interleave: a worker meets a chunk of each, in turn, and a memory smaller than their number would always miss.
@@ -32,6 +33,8 @@ SWEEP_EVERY_SEC = 5.0
 TURN_SLACK = 0.8
 # A worker whose sweep failed leaves this many turns to the others, or it would take each as it comes.
 TURNS_LEFT_TO_OTHERS = (2.0, 6.0)
+# What the surroundings ended comes back after a pause that grows to half a minute, so many times as make a day.
+PUT_BACK = {"base_seconds": 1.0, "cap_seconds": 30.0, "max_put_backs": 2880}
 OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
 
 
@@ -187,8 +190,7 @@ class Queue:
                     "chunk_id": claim.chunk_id,
                     "attempts": claim.attempts,
                     "permanent": not error.retryable,
-                    "error_code": error.code,
-                    "error_message": error.message,
+                    **_told(error),
                     **self._backoff,
                 },
             ).one_or_none()
@@ -198,6 +200,19 @@ class Queue:
                 fail_job_of_chunk(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
             else:
                 lanes.lower_floors(connection, [row])
+
+    def put_back_chunk(self, claim: ChunkClaim, error: FramefleetError) -> str:
+        """Back to the queue for a moment, with no failure counted; returns the status that the chunk is left in."""
+        with self._database.transaction() as connection:
+            guard = {"chunk_id": claim.chunk_id, "attempts": claim.attempts}
+            row = connection.execute(statement("put_back_chunk"), guard | _told(error) | PUT_BACK).one_or_none()
+            if row is None:
+                raise ClaimLost("The chunk was rescued from this worker.")
+            if row.status == "failed":
+                fail_job_of_chunk(connection, claim.job_id, row.chunk_index, error.code, error.message, True)
+            else:
+                lanes.lower_floors(connection, [row])
+        return str(row.status)
 
     def release_chunk(self, claim: ChunkClaim) -> None:
         self._release_chunk(claim.chunk_id, claim.attempts)
@@ -267,13 +282,23 @@ class Queue:
                 {
                     **_job_guard(claim),
                     "permanent": not error.retryable,
-                    "error_code": error.code,
-                    "error_message": error.message,
+                    **_told(error),
                     **self._backoff,
                 },
             ).one_or_none()
         if row is None:
             raise ClaimLost("The job was rescued from this worker, cancelled or finished.")
+        return JobStatus(row.status)
+
+    def put_back_job(self, claim: JobClaim, error: FramefleetError) -> JobStatus:
+        """As `put_back_chunk`. Where this version knows too little of the job, it is left to a newer one."""
+        needed = SCHEMA_VERSION + 1 if error.fault is Fault.VERSION else 0
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                statement("put_back_job"), _job_guard(claim) | _told(error) | PUT_BACK | {"schema_version": needed}
+            ).one_or_none()
+        if row is None:
+            raise ClaimLost(LOST)
         return JobStatus(row.status)
 
     def release_job(self, claim: JobClaim) -> None:
@@ -314,6 +339,10 @@ def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: in
         "artifact_sha256": sha256,
         "bytes_read": bytes_read,
     }
+
+
+def _told(error: FramefleetError) -> dict[str, str]:
+    return {"error_code": error.code, "error_message": error.message}
 
 
 def _job_guard(claim: JobClaim) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -139,9 +139,16 @@ class S3Store:
         with store_errors(self.uri(key)):
             self._client.put_object(**request)
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = "application/octet-stream",
+        moved: Callable[[int], object] = lambda size_bytes: None,
+    ) -> None:
         with path.open("rb") as file:
-            self._upload(key, file, path.stat().st_size, content_type)
+            self._upload(key, file, path.stat().st_size, content_type, moved)
 
     def put_stream(
         self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"
@@ -213,12 +220,23 @@ class S3Store:
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
-    def _upload(self, key: str, file: BinaryIO | _BoundedStream, max_bytes: int, content_type: str) -> None:
+    def _upload(
+        self,
+        key: str,
+        file: BinaryIO | _BoundedStream,
+        max_bytes: int,
+        content_type: str,
+        moved: Callable[[int], object] | None = None,
+    ) -> None:
         """One PUT, or a multipart upload that is aborted when the file's read raises."""
         place = self._place(key)
         with store_errors(self.uri(key)):
             self._client.upload_fileobj(
-                file, **place, ExtraArgs={"ContentType": content_type}, Config=_transfer(max_bytes)
+                file,
+                **place,
+                ExtraArgs={"ContentType": content_type},
+                Callback=moved,
+                Config=_transfer(max_bytes),
             )
 
 

@@ -95,10 +95,11 @@ def _spread(seconds: float) -> float:
 
 
 @command.worker("janitor")
-def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
+def main(place: command.Workplace) -> int:
     """Rescues expired leases, expires uploads, deletes by RETENTION_DAYS; with --once, one round."""
-    queue = Queue(database, settings)
-    janitor = Janitor(database, queue, store, settings)
+    settings, options = place.settings, place.options
+    queue = Queue(place.database, settings)
+    janitor = Janitor(place.database, queue, place.store, settings)
     if options.once:
         janitor.sweep()
         return 0

@@ -1,0 +1,167 @@
+"""Workers as processes whose store, disk or neighbours fail: the work outlives it, and nothing counts against it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from backend.db.engine import Database
+from backend.jobs.service import JobService
+from backend.local.sample import make_sample
+from backend.settings import Settings
+from tests.integration.conftest import Workers, wait_until
+from tests.integration.test_workers import submit
+
+
+class Door:
+    """A way to a server on this machine. Closed, it hangs up on whoever comes, and on who is there."""
+
+    def __init__(self, port: int) -> None:
+        self._behind = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.is_open = True
+        self._passing: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self.is_open = False
+        for end in self._passing:
+            _hang_up(end)
+        self._passing.clear()
+
+    def remove(self) -> None:
+        self.close()
+        _hang_up(self._listener)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self.is_open:
+                client.close()
+                continue
+            server = socket.create_connection(self._behind)
+            self._passing += [client, server]
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=_pump, args=ends, daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(2**16):
+            target.sendall(data)
+    except OSError:
+        pass
+    _hang_up(target)
+
+
+def _hang_up(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the other side was faster
+        end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def door(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """The workers' way to the S3 server, with the bucket `films`."""
+    boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1").create_bucket(Bucket="films")
+    door = Door(int(s3_server.rsplit(":", 1)[1]))
+    monkeypatch.setenv("MAX_ATTEMPTS", "1")
+    yield door
+    door.remove()
+
+
+@pytest.fixture
+def remote(door: Door, workers: Workers, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a fleet whose store is behind the door; its workers have them."""
+    monkeypatch.setenv("S3_ENDPOINT_URL", door.address)
+    given = settings.model_dump(exclude_unset=True) | {"storage_url": "s3://films/store", "max_attempts": 1}
+    found = Settings.model_validate(given)
+    workers.fleet.settings = found.model_copy(update={"poll_seconds": 0.1, "drain_seconds": 0, "detector": "hog"})
+    return found
+
+
+def test_jobs_outlive_a_store_that_is_away(
+    door: Door, remote: Settings, workers: Workers, database: Database, tmp_path: Path
+) -> None:
+    source = make_sample(tmp_path / "clip.mp4", seconds=2).as_uri()
+    service = JobService(database)
+    job = submit(database, remote, source)
+    door.close()
+    unplanned = submit(database, remote, source, plan=False)
+    workers.start_chunk_worker()
+    workers.start_analysis_worker()
+    wait_until(lambda: service.chunks(job.id)[0].put_backs, 60, "the chunk is put back")
+    wait_until(lambda: service.get(unplanned.id).put_backs, 60, "the planning is put back")
+    door.is_open = True
+    for each in (job, unplanned):
+        ended = workers.wait_for_end(each, timeout_sec=120)
+        assert (ended.status, ended.failures) == ("done", 0), ended.error_message
+        assert [chunk.failures for chunk in service.chunks(each.id)] == [0]
+    assert '"worker_well"' in workers.log("analysis")
+
+
+def test_a_machine_with_a_wrong_endpoint_harms_no_job_beside_a_healthy_one(
+    remote: Settings, workers: Workers, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = remote.model_copy(update={"chunk_seconds": 1.0})
+    job = submit(database, few, make_sample(tmp_path / "clip.mp4", seconds=6).as_uri())
+    service = JobService(database)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        monkeypatch.setenv("S3_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+    workers.start_chunk_worker("sick")
+    wait_until(lambda: '"chunk_put_back"' in workers.log("sick"), 60, "the sick worker has had its try")
+    monkeypatch.setenv("S3_ENDPOINT_URL", remote.s3_endpoint_url or "")
+    workers.start_chunk_worker("healthy")
+    workers.start_analysis_worker()
+    assert workers.wait_for_end(job).status == "done"
+    chunks = service.chunks(job.id)
+    assert [chunk.failures for chunk in chunks] == [0] * len(chunks)
+    assert workers.log("sick").count('"chunk_claimed"') <= 2
+    assert '"worker_unwell"' in workers.log("sick")
+
+
+def test_a_bucket_that_the_job_names_and_that_is_not_there_is_the_jobs_failure(
+    remote: Settings, workers: Workers, database: Database, tmp_path: Path
+) -> None:
+    job = submit(database, remote, make_sample(tmp_path / "clip.mp4", seconds=1).as_uri())
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE video_analysis_jobs SET output_uri = 's3://not-there/film.mp4'")
+    workers.start_chunk_worker()
+    workers.start_analysis_worker()
+    ended = workers.wait_for_end(job)
+    assert (ended.status, ended.error_code, ended.put_backs) == ("failed", "output_refused", 0)
+    assert "not-there" in (ended.error_message or "")
+    assert '"worker_unwell"' not in workers.log("analysis")
+
+
+def test_a_temporary_folder_that_is_gone_does_not_fail_the_film(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_ATTEMPTS", "1")
+    job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=1).as_uri())
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    with monkeypatch.context() as of_analysis:
+        of_analysis.setenv("TMPDIR", str(folder))
+        workers.start_analysis_worker()
+    wait_until(lambda: '"worker_started"' in workers.log("analysis"), 60, "the worker is there")
+    for path in folder.iterdir():
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+    workers.start_chunk_worker()
+    service = JobService(database)
+    wait_until(lambda: service.get(job.id).put_backs, 60, "the aggregation is put back")
+    assert '"worker_unwell"' in workers.log("analysis")
+    folder.mkdir()
+    ended = workers.wait_for_end(job)
+    assert (ended.status, ended.failures) == ("done", 0), ended.error_message
