@@ -64,6 +64,7 @@ class Event(StrEnum):
     ORPHAN_DELETED = "orphan_deleted"
     ORPHANS_KEPT = "orphans_kept"
     LEFTOVER_REMOVED = "leftover_removed"
+    WORK_UNKNOWN = "work_unknown"
     OLDEST_TRANSACTION = "oldest_transaction"
 
 

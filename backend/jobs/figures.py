@@ -36,6 +36,8 @@ class Figures:
     workers: Mapping[str, int]  # by kind
     jobs: Mapping[str, int]  # by status; ended ones of the last hour
     failed_jobs: Mapping[str, int]  # by error code, of the last hour
+    unwell_workers: int  # that live and claim nothing: their store or disk fails
+    unknown_jobs: int  # that no living worker knows the kind or the version of
 
     @property
     def running_workers(self) -> int:
@@ -55,7 +57,10 @@ def read_figures(database: Database) -> Figures:
         connection.execute(READ_TIMEOUT)
         row = connection.execute(statement("queue_metrics"), window).mappings().one()
         jobs = connection.execute(statement("jobs_by_status"), window).all()
-        workers = connection.execute(statement("workers_by_kind"), {"silent_seconds": SILENT_SECONDS}).all()
+        silence = {"silent_seconds": SILENT_SECONDS}
+        workers = connection.execute(statement("workers_by_kind"), silence).all()
+        unwell = connection.execute(statement("unwell_workers"), silence).scalar_one()
+        unknown = connection.execute(statement("unknown_work"), silence).all()
     transaction = oldest_transaction(database)
     return Figures(
         queued_chunks=row["queued_chunks"],
@@ -70,6 +75,8 @@ def read_figures(database: Database) -> Figures:
         workers={kind: count for kind, count in workers},
         jobs=_summed((status, count) for status, _, count in jobs),
         failed_jobs=_summed((code or "internal_error", count) for status, code, count in jobs if status == "failed"),
+        unwell_workers=unwell,
+        unknown_jobs=sum(row.jobs for row in unknown),
     )
 
 

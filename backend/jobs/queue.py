@@ -19,6 +19,7 @@ from backend.events import Event, error, warn
 from backend.jobs import lanes, sweep
 from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.failure import fail_job_of_chunk
+from backend.kinds import KINDS
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
@@ -47,6 +48,8 @@ class Queue:
         self._stale_lanes: set[tuple[str, str]] = set()  # claims found their floors so; see `tend`
         self._sweep_every_sec = min(SWEEP_EVERY_SEC, settings.lease_seconds / 2)
         self._sweep_at = 0.0  # of the monotonic clock
+        # What this version can work on; all else is left to newer workers.
+        self.known: dict[str, Any] = {"kinds": sorted(KINDS), "schema_version": SCHEMA_VERSION}
         self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
         self._backoff = {
             "max_attempts": settings.max_attempts,
@@ -76,6 +79,7 @@ class Queue:
             "job_id": job_id,
             "tenant_cap": self._tenant_cap,
             "full": full,
+            **self.known,
             "worker_id": self._worker_id,
             **self._lease,
         }
@@ -236,14 +240,17 @@ class Queue:
     def has_queued(self, deep_mode: DeepMode, job_id: UUID | None = None) -> bool:
         """Whether any chunk of that mode, or of that job, waits, due or not."""
         if job_id is not None:
-            return self._database.ask("any_queued+of_job", deep_mode=deep_mode, job_id=job_id) is not None
-        return self._database.ask("any_queued", deep_mode=deep_mode) is not None
+            found = self._database.ask("any_queued+of_job", deep_mode=deep_mode, job_id=job_id, **self.known)
+        else:
+            found = self._database.ask("any_queued", deep_mode=deep_mode, **self.known)
+        return found is not None
 
     # Jobs: planning and aggregation
 
     def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
         """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
-        row = self._database.ask("claim_job", status=status, job_id=job_id, worker_id=self._worker_id, **self._lease)
+        asked = {"status": status, "job_id": job_id, "worker_id": self._worker_id}
+        row = self._database.ask("claim_job", **asked, **self.known, **self._lease)
         if row is None:
             return None
         fields = {name: row[name] for name in JobClaim.__dataclass_fields__}

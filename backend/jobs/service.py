@@ -18,6 +18,7 @@ from backend.events import Event, emit
 from backend.jobs import lanes
 from backend.kinds import kind_named
 from backend.states import DeepMode, JobStatus, Stage
+from backend.versions import SCHEMA_VERSION
 
 MAX_LIST = 200
 
@@ -60,6 +61,7 @@ class JobService:
             "output_uri": request.output_uri,
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,
+            "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:
             inserted = session.execute(

@@ -225,7 +225,7 @@ def main(place: command.Workplace) -> int:
 
     def has_work() -> bool:
         with database.transaction() as connection:
-            waiting = connection.execute(statement("any_job_waiting")).one_or_none()
+            waiting = connection.execute(statement("any_job_waiting"), queue.known).one_or_none()
         return waiting is not None or queue.has_queued(DeepMode.CPU)
 
     # Whoever works for one job alone leaves the others as they are. What else is due every so often is added here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -148,17 +149,17 @@ def test_a_temporary_folder_that_is_gone_does_not_fail_the_film(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAX_ATTEMPTS", "1")
-    job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=1).as_uri())
+    source = make_sample(tmp_path / "clip.mp4", seconds=1).as_uri()
     folder = tmp_path / "tmp"
     folder.mkdir()
+    workers.start_chunk_worker()
     with monkeypatch.context() as of_analysis:
         of_analysis.setenv("TMPDIR", str(folder))
         workers.start_analysis_worker()
-    wait_until(lambda: '"worker_started"' in workers.log("analysis"), 60, "the worker is there")
-    for path in folder.iterdir():
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
-    workers.start_chunk_worker()
+    # The worker is at home in its folder by then.
+    assert workers.wait_for_end(submit(database, settings, source)).status == "done"
+    shutil.rmtree(folder)
+    job = submit(database, settings, source)
     service = JobService(database)
     wait_until(lambda: service.get(job.id).put_backs, 60, "the aggregation is put back")
     assert '"worker_unwell"' in workers.log("analysis")

@@ -1,4 +1,4 @@
-"""Work that stands still or hangs does not keep its claim: it is given up, and its process ends where its thread cannot."""
+"""Work that hangs does not keep its claim: it is given up, and its process ends where its thread cannot."""
 
 from __future__ import annotations
 
