@@ -16,7 +16,7 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, Fault, FramefleetError
 from backend.events import Event, error, warn
-from backend.jobs import lanes, sweep
+from backend.jobs import lanes, probation, sweep
 from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.failure import fail_job_of_chunk
 from backend.kinds import KINDS
@@ -177,6 +177,8 @@ class Queue:
         try:
             if completed["detector_unknown"]:
                 self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
+            if completed["on_probation"]:
+                probation.end(self._database, claim.job_id)
             if completed["more_queued"]:
                 return JobStatus.PROCESSING
             # After the commit, not before: see advance_job.sql.
@@ -202,8 +204,11 @@ class Queue:
                 raise ClaimLost("The chunk was rescued from this worker.")
             if row.status == "failed":
                 fail_job_of_chunk(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
-            else:
-                lanes.lower_floors(connection, [row])
+                return
+            # Others may be in work on the same source: they find out for themselves.
+            source_failed = error.fault is Fault.PLACE
+            queued = probation.begin(connection, claim.job_id) if source_failed else ()
+            lanes.lower_floors(connection, queued or [row])
 
     def put_back_chunk(self, claim: ChunkClaim, error: FramefleetError) -> str:
         """Back to the queue for a moment, with no failure counted; returns the status that the chunk is left in."""

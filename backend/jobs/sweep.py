@@ -9,7 +9,7 @@ from typing import Any
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.events import Event, warn
-from backend.jobs import lanes
+from backend.jobs import lanes, probation
 from backend.jobs.failure import fail_job_of_chunk
 from backend.states import JobStatus
 
@@ -18,8 +18,10 @@ FLOORS_SEC = 1.0
 
 
 def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mapping[str, Any]) -> int:
-    """Expired leases of chunks and jobs, aggregations that nobody started, chunks of jobs that are over, and the lanes'
-    floors. Any number may do it at once. Returns how many claims were taken back. Raises DatabaseUnavailable.
+    """Expired leases of chunks and jobs, aggregations that nobody started, chunks of jobs that are over, jobs on
+    probation, and the lanes' floors. Any number may do it at once. Returns how many claims were taken back.
+
+    Raises DatabaseUnavailable.
     """
     with database.transaction() as connection:
         chunks = connection.execute(statement("rescue_chunks"), {**backoff, **lease}).all()
@@ -32,6 +34,7 @@ def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mappin
     with database.transaction() as connection:
         stranded = connection.execute(statement("advance_finished")).scalars().all()
         connection.execute(statement("stop_stranded_chunks"))
+    probation.wake(database)
     until = time.monotonic() + FLOORS_SEC
     while lanes.raise_floor(database) and time.monotonic() < until:
         continue

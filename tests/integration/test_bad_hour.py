@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from backend.local.sample import make_sample
 from backend.settings import Settings
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
+from tests.loopback import Request, loopback
 
 
 class Door:
@@ -166,3 +168,48 @@ def test_a_temporary_folder_that_is_gone_does_not_fail_the_film(
     folder.mkdir()
     ended = workers.wait_for_end(job)
     assert (ended.status, ended.failures) == ("done", 0), ended.error_message
+
+
+def test_a_dead_source_holds_one_worker_of_two_while_a_good_job_is_done(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDBOX_SILENCE_SECONDS", "2")
+    monkeypatch.setenv("MAX_ATTEMPTS", "4")
+    few = settings.model_copy(update={"chunk_seconds": 1.0})
+    clip = make_sample(tmp_path / "clip.mp4", seconds=8)
+    source = _Stopping(clip.read_bytes())
+    service = JobService(database)
+    with loopback(source) as address:
+        bad = submit(database, few, f"{address}/clip.mp4")
+        source.is_dead.set()
+        for name in ("chunk-0", "chunk-1"):
+            workers.start_chunk_worker(name)
+        workers.start_analysis_worker()
+        wait_until(lambda: any(chunk.failures for chunk in service.chunks(bad.id)), 60, "a read is given up")
+        good = submit(database, few, make_sample(tmp_path / "good.mp4", seconds=3).as_uri())
+        most = 0
+        while service.get(good.id).status != "done" or service.get(bad.id).status == "processing":
+            most = max(most, sum(chunk.status == "processing" for chunk in service.chunks(bad.id)))
+            assert service.get(good.id).status != "failed"
+            time.sleep(0.05)
+        source.is_dead.clear()
+        source.let_go.set()
+    assert most == 1
+    ended = service.get(bad.id)
+    assert (ended.status, ended.error_code) == ("failed", "source_unreachable")
+
+
+class _Stopping:
+    """A server of one file that, once dead, answers no range but the first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.is_dead = threading.Event()
+        self.let_go = threading.Event()
+
+    def __call__(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
+        first, last = (int(part) for part in request.headers["range"].removeprefix("bytes=").split("-"))
+        if self.is_dead.is_set() and first > 0:
+            self.let_go.wait(120)
+        part = self._data[first : last + 1]
+        return 206, part, {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(self._data)}", "ETag": '"1"'}
