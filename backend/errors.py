@@ -160,6 +160,12 @@ class NewerVersion(FramefleetError):
     fault = Fault.VERSION
 
 
+class LeaseLapsed(ClaimLost):
+    """No heartbeat got through for a whole lease. The claim may still be ours, if nobody else reached the database."""
+
+    fault = Fault.ENVIRONMENT
+
+
 class ArtifactCorrupt(FramefleetError):
     code = "artifact_corrupt"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
+from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError, LeaseLapsed
 from backend.events import Event, warn
 from backend.jobs.stall import StallWatch
 
@@ -47,7 +47,7 @@ class LeaseKeeper:
         if self._lost is not None:
             raise self._lost
         if time.monotonic() - self._renewed_at > self._lease_seconds:
-            raise ClaimLost("No heartbeat got through for a whole lease.")
+            raise LeaseLapsed("No heartbeat got through for a whole lease.")
 
     def report(self, progress: float) -> None:
         if progress > self.progress:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from backend.errors import ClaimLost, Fault, FramefleetError, unexpected
+from backend.errors import ClaimLost, Fault, FramefleetError, LeaseLapsed, unexpected
 from backend.events import Event, emit, error, warn
 from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.queue import Queue
@@ -74,10 +74,13 @@ def ends_of_job(queue: Queue, claim: JobClaim) -> Ends:
 def outcome(ends: Ends, surroundings: Surroundings) -> Iterator[None]:
     """Around the work of one claim. What the work raised is written under the claim; only Drain goes on to the caller.
 
-    Raises Drain, and DatabaseUnavailable when nothing could be written: the lease then runs out.
+    Raises Drain, and DatabaseUnavailable when nothing could be written: the lease then runs out, unless this process
+    comes back to it first (`Surroundings.settle`).
     """
     try:
         yield
+    except LeaseLapsed as lapsed:
+        _end(lapsed, ends, surroundings)
     except ClaimLost as lost:
         warn(Event.CLAIM_LOST, **ends.ids, message=lost.message)
     except Drain:
@@ -109,7 +112,7 @@ def _end(failure: FramefleetError, ends: Ends, surroundings: Surroundings) -> No
         _write(failure, ends.put_back, ends.was_put_back, ends.ids)
     elif surroundings.are_to_blame(failure):
         surroundings.suffer(failure)
-        _write(failure, ends.put_back, ends.was_put_back, ends.ids)
+        surroundings.settle(lambda: _write(failure, ends.put_back, ends.was_put_back, ends.ids))
     else:
         ends.give_up(failure)
 

@@ -329,7 +329,13 @@ class Queue:
             return
         self._sweep_at = time.monotonic() + self._sweep_every_sec
         turn = {"worker_id": self._worker_id, "every_seconds": self._sweep_every_sec * TURN_SLACK}
-        if self._database.ask("take_sweep_turn", **turn) is None:
+        try:
+            is_ours = self._database.ask("take_sweep_turn", **turn) is not None
+        except DatabaseUnavailable:
+            # Whose leases ran out meanwhile are alive, like this worker: they get the time to say so.
+            self._sweep_at = time.monotonic() + self._lease["lease_seconds"] / 2
+            raise
+        if not is_ours:
             return
         try:
             self.rescue_expired()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from backend.errors import Fault, FramefleetError, StorageError
+from backend.errors import DatabaseUnavailable, Fault, FramefleetError, StorageError
 from backend.events import Event, emit, warn
 from backend.storage.base import ObjectStore
 
@@ -36,6 +36,7 @@ class Surroundings:
         self._probe_at: float | None = None  # None: the last probe was answered, and work may show the rest
         self._trouble: str | None = None
         self._said_alone = False
+        self._owed: Callable[[], object] | None = None
 
     @property
     def trouble(self) -> str | None:
@@ -60,8 +61,23 @@ class Surroundings:
         said = {"error_code": failure.code, "message": failure.message}
         warn(Event.WORKER_UNWELL, **said, failures=self._failures, pause_seconds=round(pause_sec, 1))
 
+    def settle(self, write: Callable[[], object]) -> None:
+        """Writes how a try ended. Where the database does not answer that is owed: `ready` comes back to it before
+        anything is claimed. Raises DatabaseUnavailable."""
+        self._owed = None
+        try:
+            write()
+        except DatabaseUnavailable:
+            self._owed = write
+            raise
+
     def ready(self) -> bool:
-        """Whether a claim may be made now. After trouble, only when the pause is over and a probe was answered."""
+        """Whether a claim may be made now. After trouble, only when the pause is over and a probe was answered.
+
+        Raises DatabaseUnavailable while something is owed to it.
+        """
+        if self._owed is not None:
+            self.settle(self._owed)
         if self._probe_at is None:
             return True
         if self._clock() < self._probe_at:

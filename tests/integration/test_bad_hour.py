@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from pydantic import SecretStr
 
 from backend.db.engine import Database
 from backend.jobs.service import JobService
@@ -23,10 +25,10 @@ from tests.loopback import Request, loopback
 
 
 class Door:
-    """A way to a server on this machine. Closed, it hangs up on whoever comes, and on who is there."""
+    """A way to a server on this machine, by port or socket. Closed, it hangs up on whoever comes or is there."""
 
-    def __init__(self, port: int) -> None:
-        self._behind = ("127.0.0.1", port)
+    def __init__(self, behind: int | str) -> None:
+        self._behind = behind
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.is_open = True
@@ -53,10 +55,17 @@ class Door:
             if not self.is_open:
                 client.close()
                 continue
-            server = socket.create_connection(self._behind)
+            server = self._dial()
             self._passing += [client, server]
             for ends in ((client, server), (server, client)):
                 threading.Thread(target=_pump, args=ends, daemon=True).start()
+
+    def _dial(self) -> socket.socket:
+        if isinstance(self._behind, int):
+            return socket.create_connection(("127.0.0.1", self._behind))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._behind)
+        return server
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
@@ -197,6 +206,30 @@ def test_a_dead_source_holds_one_worker_of_two_while_a_good_job_is_done(
     assert most == 1
     ended = service.get(bad.id)
     assert (ended.status, ended.error_code) == ("failed", "source_unreachable")
+
+
+def test_a_database_that_is_away_for_longer_than_a_lease_counts_no_failure(
+    workers: Workers, database: Database, database_url: str, settings: Settings, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("LEASE_SECONDS", "4")
+    url = urlsplit(database_url)
+    door = Door(parse_qs(url.query)["host"][0] + "/.s.PGSQL.5432")
+    port = door.address.rsplit(":", 1)[1]
+    remote = f"postgresql://{url.username}@127.0.0.1:{port}{url.path}?sslmode=disable&gssencmode=disable"
+    workers.fleet.settings = workers.settings.model_copy(update={"database_url": SecretStr(remote)})
+    job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=16).as_uri())
+    workers.start_chunk_worker()
+    workers.wait_for_work(job)
+    door.close()
+    time.sleep(9)
+    door.is_open = True
+    workers.start_analysis_worker()
+    ended = workers.wait_for_end(job, timeout_sec=120)
+    door.remove()
+    assert ended.status == "done", ended.error_message
+    assert [chunk.failures for chunk in JobService(database).chunks(job.id)] == [0]
 
 
 class _Stopping:
