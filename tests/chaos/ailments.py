@@ -18,7 +18,8 @@ from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER, Slot
 from tests.chaos.proxies import Proxies
 from tests.chaos.world import World
 
-FULL_BYTES = 64 * 1024
+SMALL_BYTES = 32 * 2**20
+BLOCK_BYTES = 4096
 FIND_SEC = 20.0
 POLL_SEC = 0.02
 Found = TypeVar("Found")
@@ -66,23 +67,37 @@ def frozen_backends(slots: Sequence[Slot], world: World) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def full_folder(slots: Sequence[Slot]) -> Iterator[bool]:
-    """One analysis worker's temporary folder is full; where nobody may mount a small one, it is gone."""
-    folder = Path(_first(slots, ANALYSIS_WORKER).environment["TMPDIR"])
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={FULL_BYTES}", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode == 0:
-        (folder / "filler").write_bytes(bytes(FULL_BYTES - 2 * 4096))
-        try:
-            yield True
-        finally:
-            subprocess.run(["umount", "-l", str(folder)], check=True)
-        return
-    hidden = folder.with_suffix(".hidden")
-    folder.rename(hidden)
+def small_folder(folder: Path) -> Iterator[None]:
+    """A file system of its own that can be filled; where nobody may mount one, an ordinary folder."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "tmpfs", str(folder)]
+    folder.mkdir(parents=True)
+    is_mounted = subprocess.run(mount, capture_output=True).returncode == 0
     try:
+        yield
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def can_be_filled(slots: Sequence[Slot]) -> bool:
+    return _folder(slots).is_mount()
+
+
+@contextlib.contextmanager
+def full_folder(slots: Sequence[Slot]) -> Iterator[bool]:
+    """One analysis worker's temporary folder is full."""
+    filler = _folder(slots) / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(BLOCK_BYTES))
         yield True
     finally:
-        hidden.rename(folder)
+        filler.unlink()
+
+
+def _folder(slots: Sequence[Slot]) -> Path:
+    return Path(_first(slots, ANALYSIS_WORKER).environment["TMPDIR"])
 
 
 def _first(slots: Sequence[Slot], module: str) -> Slot:

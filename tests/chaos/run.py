@@ -17,6 +17,7 @@ from backend.db.models import Job
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobService, NewJob
 from tests.chaos import audit, results
+from tests.chaos.ailments import small_folder
 from tests.chaos.faults import ONE_WORKER, POLL_SEC, Strike, Traps, Trouble
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER, Fleet, Nursery, Slot
 from tests.chaos.idleness import MAX_IDLE_SEC, IdleWatch
@@ -185,7 +186,7 @@ class ChaosRun:
             "TMPDIR": str(self._world.folder / "tmp" / name),
             "STALL_SECONDS": str(self._plan.stall_sec),
         }
-        Path(environment["TMPDIR"]).mkdir(parents=True)
+        self._world.stack.enter_context(small_folder(Path(environment["TMPDIR"])))
         return Slot(name, module, environment, logs, self._nursery)
 
     def _queues(self, slots: Sequence[Slot]) -> dict[str, list[Strike]]:

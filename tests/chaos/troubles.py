@@ -40,7 +40,8 @@ class Troublemaker:
         self._proxies = proxies
         self._slots = slots
         self.now: Trouble | None = None
-        shuffled = rng.sample(list(troubles), len(troubles))
+        possible = [each for each in troubles if each is not Trouble.FULL_FOLDER or ailments.can_be_filled(slots)]
+        shuffled = rng.sample(possible, len(possible))
         # Lengths are drawn here: the thread must not share the run's generator.
         self._left = [(trouble, rng.uniform(*PAUSE_SEC), rng.uniform(*WEATHER_SEC)) for trouble in shuffled]
         self._stopping = threading.Event()
