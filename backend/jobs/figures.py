@@ -99,6 +99,11 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
     ]
 
 
+def troubles(database: Database) -> set[str]:
+    """What the living workers suffer from, in words; empty when all are well. Raises DatabaseUnavailable."""
+    return {row["trouble"] for row in list_workers(database) if row["state"] == "unwell"}
+
+
 def _state(silent_seconds: float, holds_work: bool, suffers: bool) -> str:
     if silent_seconds > SILENT_SECONDS:
         return "silent"
