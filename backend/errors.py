@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import ClassVar
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
+class Fault(StrEnum):
+    """Whose failure an error is. backend/jobs/outcome.py decides by it what becomes of the work."""
+
+    WORK = "work"  # the chunk's, the job's, or this code's: it counts
+    PLACE = "place"  # what the job names cannot be read or written: it counts, unless our own store is away too
+    ENVIRONMENT = "environment"  # our store, disk, network or database: the work goes back, and nothing counts
+    VERSION = "version"  # a newer worker wrote what this one cannot read: the work goes back, for that one
+
+
 class FramefleetError(Exception):
-    """Base of every error a user or an operator may see. `code` is part of the API; `retryable` steers the queue."""
+    """Base of every error a user or an operator may see. `code` is part of the API; `retryable` and `fault` steer the
+    queue."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    fault: ClassVar[Fault] = Fault.WORK
 
     def __init__(self, message: str) -> None:
         # A message may quote a file's name, and ends in a database, a log and a page.
@@ -100,10 +112,12 @@ class SourceChanged(MediaError):
 # Stores and networks.
 class SourceNotFound(FramefleetError):
     code = "source_not_found"
+    fault = Fault.PLACE
 
 
 class SourceForbidden(FramefleetError):
     code = "source_forbidden"
+    fault = Fault.PLACE
 
 
 class SourceExpired(SourceForbidden):
@@ -115,15 +129,28 @@ class SourceExpired(SourceForbidden):
 class SourceUnreachable(FramefleetError):
     code = "source_unreachable"
     retryable = True
+    fault = Fault.PLACE
+
+
+class OutputRefused(FramefleetError):
+    """The place that the job names for its film does not take it."""
+
+    code = "output_refused"
+    retryable = True
+    fault = Fault.PLACE
 
 
 class StorageError(FramefleetError):
+    """This installation's own store, or this machine's disk."""
+
     code = "storage_error"
     retryable = True
+    fault = Fault.ENVIRONMENT
 
 
 class ObjectNotFound(FramefleetError):
     code = "object_not_found"
+    fault = Fault.PLACE  # a store that lacks its bucket has no object either
 
 
 class ObjectExists(FramefleetError):
@@ -137,6 +164,27 @@ class ClaimLost(FramefleetError):
     """A guarded write matched no row: someone else owns the work now. Drop it and write nothing."""
 
     code = "claim_lost"
+
+
+class WorkStalled(FramefleetError):
+    """No progress for longer than the step may take."""
+
+    code = "work_stalled"
+    retryable = True
+
+
+class NewerVersion(FramefleetError):
+    """A newer version wrote what this one cannot read."""
+
+    code = "newer_version"
+    retryable = True
+    fault = Fault.VERSION
+
+
+class LeaseLapsed(ClaimLost):
+    """No heartbeat got through for a whole lease. The claim may still be ours, if nobody else reached the database."""
+
+    fault = Fault.ENVIRONMENT
 
 
 class ArtifactCorrupt(FramefleetError):
@@ -172,6 +220,7 @@ class ModelMissing(FramefleetError):
 class DatabaseUnavailable(FramefleetError):
     code = "database_unavailable"
     retryable = True
+    fault = Fault.ENVIRONMENT
 
 
 class Unexpected(FramefleetError):

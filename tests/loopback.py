@@ -22,15 +22,17 @@ class Request:
 
 
 @contextmanager
-def loopback(answer: Callable[[Request], tuple[int, bytes]]) -> Iterator[str]:
-    """The server's address."""
+def loopback(answer: Callable[[Request], tuple[int, bytes] | tuple[int, bytes, dict[str, str]]]) -> Iterator[str]:
+    """The server's address. An answer is a status and a body, and headers where it needs some."""
 
     class Handler(BaseHTTPRequestHandler):
         def respond(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, body = answer(Request(self.command, self.path, headers, self.rfile.read(length)))
+            status, body, *more = answer(Request(self.command, self.path, headers, self.rfile.read(length)))
             self.send_response(status)
+            for name, value in (more[0] if more else {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -80,6 +80,16 @@ def _families(figures: Figures) -> Iterable[GaugeMetricFamily]:
     yield _gauges(
         "framefleet_jobs", "Jobs under way, and those that ended within the last hour.", "status", figures.jobs
     )
+    yield _gauge(
+        "framefleet_unwell_workers",
+        "Workers that live and claim nothing, for their store or disk fails.",
+        figures.unwell_workers,
+    )
+    yield _gauge(
+        "framefleet_unknown_jobs",
+        "Jobs of a kind or version that no living worker knows: they wait for newer workers.",
+        figures.unknown_jobs,
+    )
     yield _failed_jobs(figures)
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import DOMAIN, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
@@ -97,6 +97,10 @@ class Job(Base):
     completed_chunks: Mapped[int] = mapped_column(Integer, server_default="0")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # the fence: rises on every claim, never falls
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    put_backs: Mapped[int] = mapped_column(Integer, server_default="0")  # tries that the worker's surroundings ended
+    # A worker below it cannot read what is written of the job (backend/versions.py). It only rises.
+    schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    source_trouble_at: Mapped[datetime | None]  # its source fails: one chunk at a time is claimed (jobs/probation.py)
     progress: Mapped[float] = mapped_column(server_default="0")  # of the aggregation, 0 to 1
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_expires_at: Mapped[datetime | None]
@@ -154,7 +158,8 @@ class Chunk(Base):
     claim_rank: Mapped[int] = mapped_column(
         BigInteger, server_default="0"
     )  # -priority * 10^12 + position; low is first
-    on_hold: Mapped[bool] = mapped_column(server_default=text("false"))  # its job was paused before it was claimed
+    # Its job was paused before it was claimed, or is on probation.
+    on_hold: Mapped[bool] = mapped_column(server_default=text("false"))
     start_sec: Mapped[float]
     end_sec: Mapped[float]
     start_pts: Mapped[int] = mapped_column(BigInteger)
@@ -162,6 +167,7 @@ class Chunk(Base):
     status: Mapped[str] = mapped_column(CHUNK_STATUS, server_default=ChunkStatus.QUEUED.value)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # the fence: rises on every claim, never falls
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    put_backs: Mapped[int] = mapped_column(Integer, server_default="0")  # tries that the worker's surroundings ended
     progress: Mapped[float] = mapped_column(server_default="0")
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_expires_at: Mapped[datetime | None]
@@ -248,6 +254,10 @@ class Worker(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     asked_to_stop_at: Mapped[datetime | None]  # by an operator; read when the worker says that it lives
+    knows: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{crop}")  # kinds of job
+    schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    trouble: Mapped[str | None]  # why it claims nothing
+    trouble_since: Mapped[datetime | None]
 
     __table_args__ = (_QUEUE_STORAGE,)
 

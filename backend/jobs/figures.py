@@ -38,6 +38,8 @@ class Figures:
     workers: Mapping[str, int]  # by kind
     jobs: Mapping[str, int]  # by status; ended ones of the last hour
     failed_jobs: Mapping[tuple[str, str], int]  # by error code and the stage they were at, of the last hour
+    unwell_workers: int  # that live and claim nothing: their store or disk fails
+    unknown_jobs: int  # that no living worker knows the kind or the version of
 
     @property
     def running_workers(self) -> int:
@@ -57,7 +59,10 @@ def read_figures(database: Database) -> Figures:
         connection.execute(READ_TIMEOUT)
         row = connection.execute(statement("queue_metrics"), window).mappings().one()
         jobs = connection.execute(statement("jobs_by_status"), window).all()
-        workers = connection.execute(statement("workers_by_kind"), {"silent_seconds": SILENT_SECONDS}).all()
+        silence = {"silent_seconds": SILENT_SECONDS}
+        workers = connection.execute(statement("workers_by_kind"), silence).all()
+        unwell = connection.execute(statement("unwell_workers"), silence).scalar_one()
+        unknown = connection.execute(statement("unknown_work"), silence).all()
     transaction = oldest_transaction(database)
     return Figures(
         queued_chunks=row["queued_chunks"],
@@ -74,6 +79,8 @@ def read_figures(database: Database) -> Figures:
         failed_jobs=_summed(
             ((row.error_code or "internal_error", row.stage), row.jobs) for row in jobs if row.status == "failed"
         ),
+        unwell_workers=unwell,
+        unknown_jobs=sum(row.jobs for row in unknown),
     )
 
 
@@ -86,6 +93,7 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
             "worker_id": row["worker_id"],
             "kind": row["kind"],
             "state": _state(row),
+            "trouble": row["trouble"],
             "job_id": str(row["job_id"]) if row["job_id"] else None,
             "chunk_index": row["chunk_index"],
             "started_at": row["started_at"].isoformat(),
@@ -95,12 +103,19 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
     ]
 
 
+def troubles(database: Database) -> set[str]:
+    """What the living workers suffer from, in words; empty when all are well. Raises DatabaseUnavailable."""
+    return {row["trouble"] for row in list_workers(database) if row["state"] == "unwell"}
+
+
 def _state(row: RowMapping) -> str:
     # Seen in the future: that was before the clock was set back, and whoever lives is seen again in a moment.
     if not -CLOCK_SLACK_SECONDS <= float(row["silent_seconds"]) <= SILENT_SECONDS:
         return "silent"
     if row["is_asked_to_stop"]:
         return "draining"
+    if row["trouble"] is not None:
+        return "unwell"
     return "idle" if row["job_id"] is None else "working"
 
 

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from backend.errors import ClaimLost, DatabaseUnavailable
+from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError, LeaseLapsed
 from backend.events import Event, warn
+from backend.jobs.stall import StallWatch
 
 PROGRESS_EVERY_SEC = 1.0
 VISIBLE_PROGRESS = 0.02
 # A timer may fire a little early; without this the beat would slip to the next wake-up.
 TIMER_SLACK_SEC = 0.05
-LEAVE_TIMEOUT_SEC = 5.0
+# A beat that hangs in the database is guarded by the claim; the work's end does not wait for it.
+JOIN_TIMEOUT_SEC = 5.0
 
 
 class LeaseKeeper:
@@ -23,31 +25,48 @@ class LeaseKeeper:
 
     A missed beat is no loss yet: the next may still come in time. When a whole lease has passed since the last one
     that was sent and answered, another worker may already be at it, so `check` raises.
+
+    Work that stands still is no reason to keep a claim: when its `watch` finds it stalled no beat follows and `check`
+    raises WorkStalled. Work that does not come to a `check` within the watch's grace, after that or after its claim was
+    lost, hangs: the watch ends it.
     """
 
-    def __init__(self, beat: Callable[[float], None], lease_seconds: float) -> None:
+    def __init__(self, beat: Callable[[float], None], lease_seconds: float, watch: StallWatch | None = None) -> None:
         self.progress = 0.0
+        self.watch = watch or StallWatch()
         self._beat = beat
         self._lease_seconds = lease_seconds
         self._renewed_at = time.monotonic()
         self._told_progress = 0.0
-        self._lost: ClaimLost | None = None
+        self._lost: FramefleetError | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def check(self) -> None:
-        """Raises ClaimLost when the work must be dropped. Call often, and always before anything is written."""
+        """Raises ClaimLost or WorkStalled when the work must be dropped. Call often, and before anything is written."""
         if self._lost is not None:
             raise self._lost
         if time.monotonic() - self._renewed_at > self._lease_seconds:
-            raise ClaimLost("No heartbeat got through for a whole lease.")
+            raise LeaseLapsed("No heartbeat got through for a whole lease.")
 
     def report(self, progress: float) -> None:
+        if progress > self.progress:
+            self.watch.moved()
         self.progress = progress
         self.check()
 
     def _run(self) -> None:
+        self._beat_on()
+        # Half of the lease at most: a failure is written under the claim, while it is still ours.
+        if self._lost is not None and not self._stop.wait(min(self.watch.grace_sec, self._lease_seconds / 2)):
+            self.watch.end(self._lost)
+
+    def _beat_on(self) -> None:
+        """Until the work ends, or must end."""
         while not self._stop.wait(min(self._lease_seconds / 3, PROGRESS_EVERY_SEC)):
+            self._lost = self.watch.stalled()
+            if self._lost is not None:
+                return
             sent_at, progress = time.monotonic(), self.progress
             is_due = sent_at - self._renewed_at >= self._lease_seconds / 3 - TIMER_SLACK_SEC
             if not is_due and progress - self._told_progress < VISIBLE_PROGRESS:
@@ -70,5 +89,4 @@ class LeaseKeeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        # A beat that is late still is guarded by the claim: it does no harm to what comes after this one.
-        self._thread.join(LEAVE_TIMEOUT_SEC)
+        self._thread.join(JOIN_TIMEOUT_SEC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -53,8 +53,10 @@ class OwnObject:
     def check(self) -> None:
         """Our own store takes the job's other objects too."""
 
-    def put_file(self, path: Path, *, content_type: str) -> None:
-        self._store.put_file(self._key, path, content_type=content_type)
+    def put_file(
+        self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
+    ) -> None:
+        self._store.put_file(self._key, path, content_type=content_type, moved=moved)
 
 
 def output_places(claim: JobClaim, suffix: str, own: ObjectStore, settings: Settings) -> Iterator[OutputPlace]:

@@ -12,17 +12,19 @@ from backend import telemetry
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk
 from backend.db.sql import statement
-from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
+from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge
 from backend.events import Event, emit
 from backend.jobs import lanes, manifest
 from backend.jobs.chunk_length import Cutting, cutting
 from backend.jobs.claims import JobClaim
 from backend.jobs.lease import LeaseKeeper
-from backend.jobs.outcome import job_outcome
+from backend.jobs.outcome import ends_of_job, outcome
 from backend.jobs.outputs import output_places
 from backend.jobs.queue import Queue
 from backend.jobs.segments import Segment
 from backend.jobs.sources import open_for_planning
+from backend.jobs.stall import StallWatch, Step, watch_of
+from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess
@@ -30,6 +32,7 @@ from backend.settings import Settings
 from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
 from backend.storage.range_reader import RangeReader
+from backend.versions import SCHEMA_VERSION
 
 PROBE_THREADS = 2
 
@@ -37,23 +40,38 @@ PROBE_THREADS = 2
 class Planner:
     """Turns a claimed, not yet cut job into chunk rows. What goes wrong with the source ends in the job."""
 
-    def __init__(self, database: Database, queue: Queue, store: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: Queue,
+        store: ObjectStore,
+        settings: Settings,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._database = database
         self._queue = queue
         self._store = store
         self._settings = settings
+        self._surroundings = surroundings or Surroundings(store)
 
-    def plan(self, claim: JobClaim, check: Callable[[], None] = lambda: None) -> None:
-        """What is the source's fault ends in the job. `check` is called while the source is looked at.
+    def plan(
+        self,
+        claim: JobClaim,
+        check: Callable[[], None] = lambda: None,
+        end_stuck: Callable[[FramefleetError], None] = lambda failure: None,
+    ) -> None:
+        """What is the source's fault ends in the job. `check` is called while the source is looked at; `end_stuck` when
+        the planning must end and does not.
 
         Raises DatabaseUnavailable, and Drain from `check` after giving the job back.
         """
-        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
-        with job_outcome(self._queue, claim), telemetry.working("plan", claim.trace_context, **ids):
-            self._plan(claim, check)
+        ends = ends_of_job(self._queue, claim)
+        with outcome(ends, self._surroundings), telemetry.working("plan", claim.trace_context, **ends.ids):
+            self._plan(claim, check, watch_of(self._settings, end_stuck))
 
-    def _plan(self, claim: JobClaim, check: Callable[[], None]) -> None:
-        with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds) as lease:
+    def _plan(self, claim: JobClaim, check: Callable[[], None], watch: StallWatch) -> None:
+        with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds, watch) as lease:
+            watch.begin(Step.PLAN)
             next(output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)).destination.check()
             source = open_for_planning(claim, self._store, self._settings)
             if source.info.size_bytes == 0:
@@ -61,6 +79,7 @@ class Planner:
             if source.info.size_bytes > self._settings.max_source_bytes:
                 raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
             reader = RangeReader(source)
+            watch.follow(lambda: reader.bytes_fetched)
 
             def check_both() -> None:
                 lease.check()
@@ -69,6 +88,7 @@ class Planner:
             facts = probe_source(reader, self._settings, check_both)
             pieces = cutting(self._database, claim, source.info, facts, self._settings)
             lease.check()
+            watch.begin(Step.PLAN)
             self._write(claim, source.info, facts, pieces)
         ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
         emit(Event.JOB_PLANNED, **ids, chunks=len(pieces.segments), bytes_read=reader.bytes_fetched)
@@ -125,6 +145,7 @@ def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts, total_ch
     return {
         "job_id": claim.job_id,
         "attempts": claim.attempts,
+        "schema_version": SCHEMA_VERSION,
         "total_chunks": total_chunks,
         "source_etag": info.etag,
         "source_size": info.size_bytes,

@@ -12,14 +12,16 @@ from uuid import UUID
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
+from backend.errors import ClaimLost, DatabaseUnavailable, Fault, FramefleetError
 from backend.events import Event, error, warn
-from backend.jobs import lanes, sweep
+from backend.jobs import lanes, probation, sweep
 from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.failure import fail_job_of_chunk
+from backend.kinds import KINDS
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
+from backend.versions import SCHEMA_VERSION
 
 LOST = "The claim was lost: rescued from this worker, cancelled or finished."
 # Jobs interleave: a worker meets a chunk of each, in turn, and a memory smaller than their number would always miss.
@@ -30,6 +32,8 @@ SWEEP_EVERY_SEC = 5.0
 TURN_SLACK = 0.8
 # A worker whose sweep failed leaves this many turns to the others, or it would take each as it comes.
 TURNS_LEFT_TO_OTHERS = (2.0, 6.0)
+# What the surroundings ended comes back after a pause that grows to half a minute, so many times as make a day.
+PUT_BACK = {"base_seconds": 1.0, "cap_seconds": 30.0, "max_put_backs": 2880}
 OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
 
 
@@ -42,6 +46,8 @@ class Queue:
         self._stale_lanes: set[tuple[str, str]] = set()  # claims found their floors so; see `tend`
         self._sweep_every_sec = min(SWEEP_EVERY_SEC, settings.lease_seconds / 2)
         self._sweep_at = 0.0  # of the monotonic clock
+        # What this version can work on; all else is left to newer workers.
+        self.known: dict[str, Any] = {"kinds": sorted(KINDS), "schema_version": SCHEMA_VERSION}
         self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
         self._backoff = {
             "max_attempts": settings.max_attempts,
@@ -71,6 +77,7 @@ class Queue:
             "job_id": job_id,
             "tenant_cap": self._tenant_cap,
             "full": full,
+            **self.known,
             "worker_id": self._worker_id,
             "cap_seconds": self._backoff["cap_seconds"],
             **self._lease,
@@ -169,6 +176,8 @@ class Queue:
         try:
             if completed["detector_unknown"]:
                 self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
+            if completed["on_probation"]:
+                probation.end(self._database, claim.job_id)
             if completed["more_queued"]:
                 return JobStatus.PROCESSING
             # After the commit, not before: see advance_job.sql.
@@ -186,8 +195,7 @@ class Queue:
                     "chunk_id": claim.chunk_id,
                     "attempts": claim.attempts,
                     "permanent": not error.retryable,
-                    "error_code": error.code,
-                    "error_message": error.message,
+                    **_told(error),
                     **self._backoff,
                 },
             ).one_or_none()
@@ -195,8 +203,24 @@ class Queue:
                 raise ClaimLost("The chunk was rescued from this worker.")
             if row.status == "failed":
                 fail_job_of_chunk(connection, claim.job_id, row.chunk_index, error.code, error.message, error.retryable)
+                return
+            # Others may be in work on the same source: they find out for themselves.
+            source_failed = error.fault is Fault.PLACE
+            queued = probation.begin(connection, claim.job_id) if source_failed else ()
+            lanes.lower_floors(connection, queued or [row])
+
+    def put_back_chunk(self, claim: ChunkClaim, error: FramefleetError) -> str:
+        """Back to the queue for a moment, with no failure counted; returns the status that the chunk is left in."""
+        with self._database.transaction() as connection:
+            guard = {"chunk_id": claim.chunk_id, "attempts": claim.attempts}
+            row = connection.execute(statement("put_back_chunk"), guard | _told(error) | PUT_BACK).one_or_none()
+            if row is None:
+                raise ClaimLost("The chunk was rescued from this worker.")
+            if row.status == "failed":
+                fail_job_of_chunk(connection, claim.job_id, row.chunk_index, error.code, error.message, True)
             else:
                 lanes.lower_floors(connection, [row])
+        return str(row.status)
 
     def release_chunk(self, claim: ChunkClaim) -> None:
         self._release_chunk(claim.chunk_id, claim.attempts)
@@ -220,15 +244,18 @@ class Queue:
     def has_queued(self, deep_mode: DeepMode, job_id: UUID | None = None) -> bool:
         """Whether any chunk of that mode, or of that job, waits, due or not."""
         if job_id is not None:
-            return self._database.ask("any_queued+of_job", deep_mode=deep_mode, job_id=job_id) is not None
-        return self._database.ask("any_queued", deep_mode=deep_mode) is not None
+            found = self._database.ask("any_queued+of_job", deep_mode=deep_mode, job_id=job_id, **self.known)
+        else:
+            found = self._database.ask("any_queued", deep_mode=deep_mode, **self.known)
+        return found is not None
 
     # Jobs: planning and aggregation
 
     def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
         """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
-        wanted = {"status": status, "job_id": job_id, "cap_seconds": self._backoff["cap_seconds"]}
-        row = self._database.ask("claim_job", **wanted, worker_id=self._worker_id, **self._lease)
+        asked = {"status": status, "job_id": job_id, "worker_id": self._worker_id}
+        cap = {"cap_seconds": self._backoff["cap_seconds"]}
+        row = self._database.ask("claim_job", **asked, **cap, **self.known, **self._lease)
         if row is None:
             return None
         fields = {name: row[name] for name in JobClaim.__dataclass_fields__}
@@ -269,13 +296,23 @@ class Queue:
                 {
                     **_job_guard(claim),
                     "permanent": not error.retryable,
-                    "error_code": error.code,
-                    "error_message": error.message,
+                    **_told(error),
                     **self._backoff,
                 },
             ).one_or_none()
         if row is None:
             raise ClaimLost("The job was rescued from this worker, cancelled or finished.")
+        return JobStatus(row.status)
+
+    def put_back_job(self, claim: JobClaim, error: FramefleetError) -> JobStatus:
+        """As `put_back_chunk`. Where this version knows too little of the job, it is left to a newer one."""
+        needed = SCHEMA_VERSION + 1 if error.fault is Fault.VERSION else 0
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                statement("put_back_job"), _job_guard(claim) | _told(error) | PUT_BACK | {"schema_version": needed}
+            ).one_or_none()
+        if row is None:
+            raise ClaimLost(LOST)
         return JobStatus(row.status)
 
     def release_job(self, claim: JobClaim) -> None:
@@ -294,7 +331,13 @@ class Queue:
             return
         self._sweep_at = time.monotonic() + self._sweep_every_sec
         turn = {"worker_id": self._worker_id, "every_seconds": self._sweep_every_sec * TURN_SLACK}
-        if self._database.ask("take_sweep_turn", **turn) is None:
+        try:
+            is_ours = self._database.ask("take_sweep_turn", **turn) is not None
+        except DatabaseUnavailable:
+            # Whose leases ran out meanwhile are alive, like this worker: they get the time to say so.
+            self._sweep_at = time.monotonic() + self._lease["lease_seconds"] / 2
+            raise
+        if not is_ours:
             return
         try:
             self.rescue_expired()
@@ -316,6 +359,10 @@ def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: in
         "artifact_sha256": sha256,
         "bytes_read": bytes_read,
     }
+
+
+def _told(error: FramefleetError) -> dict[str, str]:
+    return {"error_code": error.code, "error_message": error.message}
 
 
 def _job_guard(claim: JobClaim) -> dict[str, Any]:

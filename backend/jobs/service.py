@@ -19,6 +19,7 @@ from backend.jobs import lanes
 from backend.jobs.outputs import check_output_uri
 from backend.kinds import kind_named
 from backend.states import DeepMode, JobStatus, Stage
+from backend.versions import SCHEMA_VERSION
 
 MAX_LIST = 200
 
@@ -66,6 +67,7 @@ class JobService:
             "output_uri": request.output_uri,
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,
+            "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:
             inserted = session.execute(

@@ -9,7 +9,7 @@ from typing import Any
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.sql import statement
 from backend.events import Event, warn
-from backend.jobs import lanes
+from backend.jobs import lanes, probation
 from backend.jobs.failure import fail_job_of_chunk
 from backend.states import JobStatus
 
@@ -18,8 +18,10 @@ FLOORS_SEC = 1.0
 
 
 def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mapping[str, Any]) -> int:
-    """Expired leases of chunks and jobs, aggregations that nobody started, chunks of jobs that are over, and the lanes'
-    floors. Any number may do it at once. Returns how many claims were taken back. Raises DatabaseUnavailable.
+    """Expired leases of chunks and jobs, aggregations that nobody started, chunks of jobs that are over, jobs on
+    probation, and the lanes' floors. Any number may do it at once. Returns how many claims were taken back.
+
+    Raises DatabaseUnavailable.
     """
     with database.transaction(patience_sec=PATIENT_SEC) as connection:
         connection.execute(statement("cut_chunk_leases"), lease)
@@ -34,6 +36,7 @@ def rescue_expired(database: Database, backoff: Mapping[str, Any], lease: Mappin
     with database.transaction(patience_sec=PATIENT_SEC) as connection:
         stranded = connection.execute(statement("advance_finished")).scalars().all()
         connection.execute(statement("stop_stranded_chunks"))
+    probation.wake(database)
     until = time.monotonic() + FLOORS_SEC
     while lanes.raise_floor(database) and time.monotonic() < until:
         continue

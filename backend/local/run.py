@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidState
+from backend.jobs.figures import troubles
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
@@ -101,7 +102,8 @@ def _cancelled_unless_over(job_id: UUID, database: Database) -> Iterator[None]:
 
 
 def follow(job_id: UUID, database: Database, console: Console, check: Callable[[], None]) -> dict[str, Any]:
-    """Shows progress until the job is over; returns its resource. Interrupted, it cancels the job.
+    """Shows progress, and what the workers suffer from, until the job is over; returns its resource. Interrupted, it
+    cancels the job.
 
     `check` is called between polls and may raise.
     """
@@ -115,6 +117,7 @@ def follow(job_id: UUID, database: Database, console: Console, check: Callable[[
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("PROBING", total=100, eta="")
+        told: set[str] = set()
         try:
             while True:
                 report = job_resources(database, [service.get(job_id)])[0]
@@ -122,6 +125,9 @@ def follow(job_id: UUID, database: Database, console: Console, check: Callable[[
                 bar.update(task, description=report["stage"], completed=report["progress_pct"], eta=eta)
                 if report["status"] in FINAL_JOB_STATUSES:
                     return report
+                for trouble in troubles(database) - told:  # nothing fails of it, so nobody else would say it
+                    told.add(trouble)
+                    console.print(f"Waiting: {trouble}", markup=False, soft_wrap=True)
                 check()
                 time.sleep(POLL_SEC)
         except KeyboardInterrupt:

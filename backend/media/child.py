@@ -5,6 +5,7 @@ Started by backend.media.sandbox only. Runs one operation, reports in JSON, exit
 
 from __future__ import annotations
 
+import errno
 import mmap
 import resource
 import socket
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from backend.errors import FramefleetError
+from backend.errors import FramefleetError, StorageError
 from backend.media import wire
 
 NVIDIA = Path("/dev/nvidiactl")
@@ -34,6 +35,11 @@ def main(arguments: list[str]) -> int:
         wire.send_message(messages_sock, {"error": "media_too_large", "message": "The video needs too much memory."})
     except (BrokenPipeError, ConnectionResetError, wire.WireClosed):  # the parent dropped the work
         return 1
+    except OSError as error:  # a file that ends, or a filter that writes one: wherever else it shows
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = "The temporary folder (TMPDIR) is full: make room there."
+        wire.send_message(messages_sock, {"error": StorageError.code, "message": full})
     return 0
 
 

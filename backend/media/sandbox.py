@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
-from backend.errors import SandboxCrashed, SandboxTimeout, StorageError, error_by_code
+from backend.errors import SandboxCrashed, SandboxTimeout, SourceUnreachable, StorageError, error_by_code
 from backend.media import wire
 
 KEPT_ENVIRONMENT = (
@@ -101,6 +101,7 @@ class MediaProcess:
         self._total_sec = total_sec
         self._began_at = time.monotonic()
         self._read_error: Exception | None = None
+        self._is_reading = False
         self._inbox: queue.Queue[dict[str, Any] | Exception] = queue.Queue(QUEUED_MESSAGES)
         self._left = threading.Event()
         self._heard_at = time.monotonic()
@@ -187,6 +188,10 @@ class MediaProcess:
             except queue.Empty:
                 if time.monotonic() - self._heard_at < self._silence_sec:
                     continue
+                if self._is_reading:
+                    raise SourceUnreachable(
+                        f"The source did not send what it was asked for within {self._silence_sec:.0f} s: try later."
+                    ) from self._read_error
                 raise SandboxTimeout(
                     f"The media process said nothing for {self._silence_sec:.0f} s and was stopped."
                 ) from self._read_error
@@ -242,12 +247,15 @@ class MediaProcess:
             return
 
     def _answer(self, offset: int, length: int) -> bytes:
+        self._is_reading = True
         try:
             data = self._reader.read_at(offset, length)
             self._heard_at = time.monotonic()
         except Exception as error:  # noqa: BLE001 - crosses to the consuming thread, which raises it
             self._read_error = error
             return wire.LENGTH.pack(wire.READ_FAILED)
+        finally:
+            self._is_reading = False
         return wire.LENGTH.pack(len(data)) + data
 
     def __enter__(self) -> Self:

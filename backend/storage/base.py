@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -39,8 +39,10 @@ class Destination(Protocol):
         """Raises OutputUnwritable for a place that cannot be: before any work is done for it."""
         ...
 
-    def put_file(self, path: Path, *, content_type: str) -> None:
-        """Raises StorageError."""
+    def put_file(
+        self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
+    ) -> None:
+        """`moved` as in ObjectStore. Raises StorageError."""
         ...
 
 
@@ -59,7 +61,16 @@ class ObjectStore(Protocol):
         """Raises ObjectExists when the key is taken; of several racing writers exactly one succeeds."""
         ...
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None: ...
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = "application/octet-stream",
+        moved: Callable[[int], object] = lambda size_bytes: None,
+    ) -> None:
+        """`moved` hears, from any thread, of every few bytes that are on their way: a slow upload is not a hung one."""
+        ...
 
     def put_stream(
         self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"

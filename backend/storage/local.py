@@ -106,9 +106,18 @@ class LocalStore:
         with self._writing(key, _link_if_absent) as file:
             file.write(data)
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = "application/octet-stream",
+        moved: Callable[[int], object] = lambda size_bytes: None,
+    ) -> None:
         with path.open("rb") as original, self._writing(key, os.replace) as file:
-            shutil.copyfileobj(original, file, COPY_BYTES)
+            while part := original.read(COPY_BYTES):
+                file.write(part)
+                moved(len(part))
 
     def put_stream(
         self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -134,9 +134,16 @@ class S3Store:
         with store_errors(self.uri(key)):
             self._client.put_object(**request)
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = "application/octet-stream",
+        moved: Callable[[int], object] = lambda size_bytes: None,
+    ) -> None:
         with path.open("rb") as file:
-            self._upload(key, file, path.stat().st_size, content_type)
+            self._upload(key, file, path.stat().st_size, content_type, moved)
 
     def put_stream(
         self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"
@@ -208,8 +215,15 @@ class S3Store:
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
-    def _upload(self, key: str, file: BinaryIO | _BoundedStream, max_bytes: int, content_type: str) -> None:
-        _upload(self._client, self._place(key), self.uri(key), file, max_bytes, content_type)
+    def _upload(
+        self,
+        key: str,
+        file: BinaryIO | _BoundedStream,
+        max_bytes: int,
+        content_type: str,
+        moved: Callable[[int], object] | None = None,
+    ) -> None:
+        _upload(self._client, self._place(key), self.uri(key), file, max_bytes, content_type, moved)
 
 
 class S3Object:
@@ -236,10 +250,12 @@ class S3Object:
             # A store that is away now may be back when the film is done.
             return
 
-    def put_file(self, path: Path, *, content_type: str) -> None:
+    def put_file(
+        self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
+    ) -> None:
         """Raises StorageError."""
         with path.open("rb") as file:
-            _upload(self._client, self._place, self.uri, file, path.stat().st_size, content_type)
+            _upload(self._client, self._place, self.uri, file, path.stat().st_size, content_type, moved)
 
 
 class _BoundedStream:
@@ -271,10 +287,13 @@ def _upload(
     file: BinaryIO | _BoundedStream,
     max_bytes: int,
     content_type: str,
+    moved: Callable[[int], object] | None = None,
 ) -> None:
-    """One PUT, or a multipart upload that is aborted when the file's read raises."""
+    """One PUT, or a multipart upload that is aborted when the file's read raises. `moved` hears of bytes sent."""
     with store_errors(uri):
-        client.upload_fileobj(file, **place, ExtraArgs={"ContentType": content_type}, Config=_transfer(max_bytes))
+        client.upload_fileobj(
+            file, **place, ExtraArgs={"ContentType": content_type}, Callback=moved, Config=_transfer(max_bytes)
+        )
 
 
 def _while_conflict(put_object: Any, **request: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backend.errors import ArtifactCorrupt
+from backend.errors import ArtifactCorrupt, NewerVersion
 
 CHUNK_SCHEMA: Literal["framefleet.chunk/1"] = "framefleet.chunk/1"
 
@@ -157,13 +157,16 @@ def sha256_hex(data: bytes) -> str:
 def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
     """The artifact in `data`, checked against the checksum that its row keeps (None: not checked).
 
-    Raises ArtifactCorrupt on another checksum, bytes that are no JSON, or content that breaks the schema.
+    Raises ArtifactCorrupt on another checksum, bytes that are no JSON, or content that breaks the schema; NewerVersion
+    for sound bytes of another schema, or with fields that this version does not know.
     """
     if expected_sha256 is not None and sha256_hex(data) != expected_sha256.lower():
         raise ArtifactCorrupt("The chunk artifact's bytes differ from the recorded SHA-256; submit the video again.")
     try:
         return ChunkArtifact.model_validate_json(data)
     except ValidationError as error:
+        if expected_sha256 is not None and _is_of_newer_version(error):  # else anything may have damaged it
+            raise NewerVersion("A newer version wrote the chunk artifact: start workers of that version.") from None
         raise ArtifactCorrupt(
             f"The chunk artifact is not valid ({_first_defect(error)}); submit the video again."
         ) from None
@@ -171,6 +174,13 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
         raise ArtifactCorrupt(
             f"The chunk artifact is not readable JSON ({type(error).__name__}); submit the video again."
         ) from None
+
+
+def _is_of_newer_version(error: ValidationError) -> bool:
+    return any(
+        defect["type"] == "extra_forbidden" or defect["loc"] == ("schema",)
+        for defect in error.errors(include_url=False, include_context=False, include_input=False)
+    )
 
 
 def _first_defect(error: ValidationError) -> str:

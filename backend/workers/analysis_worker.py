@@ -14,18 +14,20 @@ from uuid import UUID
 
 from backend import telemetry
 from backend.db.engine import Database
-from backend.errors import ModelMissing
+from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.claims import JobClaim
 from backend.jobs.film_place import settled
 from backend.jobs.lease import LeaseKeeper
-from backend.jobs.outcome import give_back_job, job_outcome
-from backend.jobs.outputs import VIDEO_TYPE, output_places
+from backend.jobs.outcome import ends_of_job, outcome
+from backend.jobs.outputs import VIDEO_TYPE, OutputPlace, output_places
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
+from backend.jobs.stall import Step, watch_of
+from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
 from backend.kinds.base import AggregateWork, Result
 from backend.settings import Settings
@@ -52,7 +54,15 @@ CONTENT_TYPES = {
 
 
 class Aggregator:
-    def __init__(self, database: Database, queue: Queue, store: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: Queue,
+        store: ObjectStore,
+        settings: Settings,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        self._surroundings = surroundings or Surroundings(store)
         self._jobs = JobService(database)
         self._queue = queue
         self._store = store
@@ -63,14 +73,16 @@ class Aggregator:
         claim = self._queue.claim_job(JobStatus.AGGREGATING, only_job)
         if claim is None:
             return False
-        emit(Event.AGGREGATION_CLAIMED, job_id=str(claim.job_id), attempt=claim.attempts)
+        ends = ends_of_job(self._queue, claim)
+        emit(Event.AGGREGATION_CLAIMED, **ends.ids)
         with (
-            job_outcome(self._queue, claim),
-            telemetry.working("aggregate", claim.trace_context, job_id=str(claim.job_id), attempt=claim.attempts),
-            loop.holding(partial(give_back_job, self._queue, claim)),
+            outcome(ends, self._surroundings),
+            telemetry.working("aggregate", claim.trace_context, **ends.ids),
+            loop.holding(ends.give_back),
             LeaseKeeper(
                 lambda progress: self._queue.heartbeat_job(claim, progress, Stage.RENDERING if progress else None),
                 self._settings.lease_seconds,
+                watch_of(self._settings, lambda failure: loop.end_stuck(ends, failure)),
             ) as lease,
         ):
             self._work(claim, lease, loop)
@@ -81,17 +93,22 @@ class Aggregator:
         source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
 
         def report(share: float) -> None:
+            if not lease.progress:  # the path is solved
+                lease.watch.begin(Step.RENDER)
             lease.report(share)
             loop.check_drain()
 
         reader = RangeReader(source)
+        lease.watch.follow(lambda: reader.bytes_fetched)
+        artifacts = self._artifacts(claim, lease)
         with work_folder() as folder:
+            lease.watch.begin(Step.JOIN)
             result = kind.aggregate(
                 AggregateWork(
                     job_id=str(claim.job_id),
                     facts=claim.facts,
                     params=kind.parse_params(claim.params),
-                    artifacts=self._artifacts(claim),
+                    artifacts=artifacts,
                     reader=reader,
                     folder=folder,
                     settings=self._settings,
@@ -104,23 +121,28 @@ class Aggregator:
                 self._publish(claim, result, lease)
         emit(Event.JOB_COMPLETE, job_id=str(claim.job_id), attempt=claim.attempts, bytes_read=reader.bytes_fetched)
 
-    def _artifacts(self, claim: JobClaim) -> list[ChunkArtifact]:
-        """Each checked against the row's checksum. Raises ArtifactCorrupt, ObjectNotFound."""
-        return [
-            load_artifact(self._store.get(chunk.artifact_s3_key or ""), expected_sha256=chunk.artifact_sha256)
-            for chunk in self._jobs.chunks(claim.job_id)
-        ]
+    def _artifacts(self, claim: JobClaim, lease: LeaseKeeper) -> list[ChunkArtifact]:
+        """Each checked against the row's checksum. Raises ArtifactCorrupt, NewerVersion, ObjectNotFound."""
+        found = []
+        for chunk in self._jobs.chunks(claim.job_id):
+            lease.watch.begin(Step.COLLECT)
+            lease.check()
+            data = self._store.get(chunk.artifact_s3_key or "")
+            found.append(load_artifact(data, expected_sha256=chunk.artifact_sha256))
+        return found
 
     def _publish(self, claim: JobClaim, result: Result, lease: LeaseKeeper) -> None:
         """Uploads first, then one guarded statement makes the job done: until then nobody looks at the objects."""
         began = time.monotonic()
         for name, data in result.files.items():
+            lease.watch.begin(Step.UPLOAD)
             key = f"jobs/{claim.job_id}/{name}"
             self._store.put(key, data, content_type=CONTENT_TYPES[Path(name).suffix])
         self._finish_manifest(claim)
         places = output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)
         place = settled(self._jobs.database, claim, places)
-        place.destination.put_file(result.output, content_type=VIDEO_TYPE)
+        lease.watch.begin(Step.UPLOAD)
+        _upload(place, result.output, lease)
         lease.check()
         timings = self._timings(claim) | result.seconds | {"upload": time.monotonic() - began}
         self._queue.finish_job(
@@ -153,12 +175,23 @@ class Aggregator:
         }
 
 
+def _upload(place: OutputPlace, film: Path, lease: LeaseKeeper) -> None:
+    """Raises StorageError for our own store, OutputRefused for a place that the job names."""
+    try:
+        place.destination.put_file(film, content_type=VIDEO_TYPE, moved=lambda _: lease.watch.moved())
+    except StorageError as refusal:
+        if place.own_key is not None:
+            raise
+        raise OutputRefused(refusal.message) from refusal
+
+
 @command.worker("analysis_worker")
-def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
+def main(place: command.Workplace) -> int:
     """Joins the chunks of a job into its film; plans, rescues and does the cpu-mode chunks besides."""
+    settings, database, store, options = place.settings, place.database, place.store, place.options
     queue = Queue(database, settings)
-    planner = Planner(database, queue, store, settings)
-    aggregator = Aggregator(database, queue, store, settings)
+    planner = Planner(database, queue, store, settings, place.surroundings)
+    aggregator = Aggregator(database, queue, store, settings, place.surroundings)
     cpu_worker: ChunkWorker | None = None
     load_at = 0.0
 
@@ -166,8 +199,9 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
         nonlocal cpu_worker, load_at
         waiting = queue.claim_job(JobStatus.QUEUED, options.job)
         if waiting is not None:
-            with loop.holding(partial(give_back_job, queue, waiting)):
-                planner.plan(waiting, loop.check_drain)
+            ends = ends_of_job(queue, waiting)
+            with loop.holding(ends.give_back):
+                planner.plan(waiting, loop.check_drain, partial(loop.end_stuck, ends))
             return True
         if aggregator.work_once(loop, options.job):
             return True
@@ -182,6 +216,7 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
                     deep_mode=DeepMode.CPU,
                     only_job=options.job,
                     takes_next=False,  # planning and joining go first
+                    surroundings=place.surroundings,
                 )
             except ModelMissing as missing:
                 if options.job is not None:  # whoever started this worker waits for that job alone
@@ -191,12 +226,20 @@ def main(settings: Settings, database: Database, store: ObjectStore, options: co
         return cpu_worker is not None and cpu_worker.work_once(loop)
 
     def has_work() -> bool:
-        waiting = database.ask("any_job_waiting", cap_seconds=settings.retry_cap_seconds)
+        waiting = database.ask("any_job_waiting", cap_seconds=settings.retry_cap_seconds, **queue.known)
         return waiting is not None or queue.has_queued(DeepMode.CPU)
 
     # Whoever works for one job alone leaves the others as they are. What else is due every so often is added here.
     duties = Janitor(database, queue, store, settings).duties() if options.job is None else []
-    loop = WorkerLoop("analysis_worker", work_once, queue.tend, settings, has_work=has_work, duties=duties)
+    loop = WorkerLoop(
+        "analysis_worker",
+        work_once,
+        queue.tend,
+        settings,
+        has_work=has_work,
+        duties=duties,
+        surroundings=place.surroundings,
+    )
     try:
         return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
     except ModelMissing as missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.errors import ArtifactCorrupt, ObjectExists, ObjectNotFound
+from backend.errors import ArtifactCorrupt, NewerVersion, ObjectExists, ObjectNotFound
 from backend.events import Event, emit, warn
 from backend.jobs.claims import ChunkClaim
 from backend.jobs.manifest import artifact_key
@@ -75,7 +75,7 @@ class ChunkArtifacts:
             return None
         try:
             return load_artifact(data, expected_sha256=sha256), sha256_hex(data)
-        except ArtifactCorrupt as corrupt:
+        except (ArtifactCorrupt, NewerVersion) as corrupt:
             warn(Event.ARTIFACT_REPLACED, key=key, message=corrupt.message)
             return None
 

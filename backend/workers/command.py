@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from backend import events
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidRequest
+from backend.jobs.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
@@ -30,7 +31,18 @@ class Options:
     job: UUID | None
 
 
-Body = Callable[[Settings, Database, ObjectStore, Options], int]
+@dataclass(frozen=True)
+class Workplace:
+    """What a worker's body gets: valid settings and open connections."""
+
+    settings: Settings
+    database: Database
+    store: ObjectStore
+    surroundings: Surroundings
+    options: Options
+
+
+Body = Callable[[Workplace], int]
 
 
 def worker(name: str) -> Callable[[Body], Callable[[], int]]:
@@ -71,8 +83,9 @@ def _run(name: str, body: Body, options: Options) -> int:
         complain(failure)
         return EXIT_BAD_SETUP
     try:
-        with vitals(name, settings, database):
-            return body(settings, database, store, options)
+        surroundings = Surroundings(store)
+        with vitals(name, settings, database, surroundings):
+            return body(Workplace(settings, database, store, surroundings, options))
     except InvalidRequest as failure:  # what only turns out when the worker begins, such as a taken port
         complain(failure)
         return EXIT_BAD_SETUP

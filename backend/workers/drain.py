@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from backend.errors import DatabaseUnavailable
+from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
 from backend.events import Event, emit, error, warn
-from backend.jobs.outcome import Drain
+from backend.jobs.outcome import Drain, Ends
 from backend.media import sandbox
 
 FORCE_GRACE_SEC = 1.0
 ENFORCE_EVERY_SEC = 0.05
+EXIT_STUCK = 75  # EX_TEMPFAIL of sysexits.h: whoever watches the process starts it anew
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -130,7 +131,13 @@ class Stopper:
                 if self._release is not None:  # else nothing is in hand, and the main thread is on its way out
                     self._end(self._release)
 
-    def _end(self, release: Callable[[], None]) -> None:
+    def end_stuck(self, ends: Ends, failure: FramefleetError) -> None:
+        """The thread that works cannot be ended, only its process. A failure counts; a lost claim is nobody's."""
+        warn(Event.WORKER_STUCK, **ends.ids, worker=self._worker, error_code=failure.code, message=failure.message)
+        with self._lock:
+            self._end(lambda: None if isinstance(failure, ClaimLost) else ends.give_up(failure), EXIT_STUCK)
+
+    def _end(self, release: Callable[[], None], code: int = 0) -> None:
         try:
             release()
         except DatabaseUnavailable as failure:  # the lease runs out instead
@@ -139,7 +146,7 @@ class Stopper:
             error(Event.WORKER_POLL_FAILED, exc_info=failure)
         sandbox.end_all()
         emit(Event.WORKER_STOPPED, worker=self._worker, forced=True)
-        os._exit(0)
+        os._exit(code)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

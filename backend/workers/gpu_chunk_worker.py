@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from uuid import UUID
 
 from backend import telemetry
-from backend.db.engine import Database
 from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.jobs.claims import ChunkClaim
 from backend.jobs.lease import LeaseKeeper
 from backend.jobs.manifest import artifact_key
-from backend.jobs.outcome import give_back, outcome
+from backend.jobs.outcome import ends_of_chunk, outcome
 from backend.jobs.queue import Queue
 from backend.jobs.sources import open_job_source
+from backend.jobs.stall import Step, watch_of
+from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
 from backend.kinds.base import ChunkWork
 from backend.settings import Settings
@@ -45,6 +45,7 @@ class ChunkWorker:
         deep_mode: DeepMode = DeepMode.GPU,
         only_job: UUID | None = None,
         takes_next: bool = True,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -53,6 +54,7 @@ class ChunkWorker:
         self._deep_mode = deep_mode
         self._only_job = only_job
         self._takes_next = takes_next
+        self._surroundings = surroundings or Surroundings(store)
         self._artifacts = ChunkArtifacts(queue, store, detector, settings)
         self._cache = BlockCache()
 
@@ -71,28 +73,16 @@ class ChunkWorker:
     def _work_on(self, claim: ChunkClaim, loop: WorkerLoop) -> ChunkClaim | None:
         """The next chunk, when finishing this one brought one. What goes wrong is written under the claim."""
         following: ChunkClaim | None = None
-        ids: dict[str, object] = {
-            "job_id": str(claim.job_id),
-            "chunk_index": claim.chunk_index,
-            "attempt": claim.attempts,
-        }
-        emit(Event.CHUNK_CLAIMED, **ids)
-
-        def release() -> None:
-            self._queue.release_chunk(claim)
-
+        ends = ends_of_chunk(self._queue, claim)
+        emit(Event.CHUNK_CLAIMED, **ends.ids)
         with (
-            outcome(
-                ids,
-                failed=Event.CHUNK_FAILED,
-                fail=lambda failure: self._queue.fail_chunk(claim, failure),
-                released=Event.CHUNK_RELEASED,
-                release=release,
-            ),
-            telemetry.working("chunk", claim.trace_context, **ids),
-            loop.holding(partial(give_back, release, Event.CHUNK_RELEASED, ids)),
+            outcome(ends, self._surroundings),
+            telemetry.working("chunk", claim.trace_context, **ends.ids),
+            loop.holding(ends.give_back),
             LeaseKeeper(
-                lambda progress: self._queue.heartbeat_chunk(claim, progress), self._settings.lease_seconds
+                lambda progress: self._queue.heartbeat_chunk(claim, progress),
+                self._settings.lease_seconds,
+                watch_of(self._settings, lambda failure: loop.end_stuck(ends, failure)),
             ) as lease,
         ):
             following = self._work(claim, lease, loop)
@@ -100,13 +90,17 @@ class ChunkWorker:
 
     def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkClaim | None:
         key = artifact_key(claim.job_id, claim.chunk_index)
+        lease.watch.begin(Step.ADOPT)
         sha256 = self._artifacts.adopted(claim)
         bytes_read = 0
         if sha256 is None:
             source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
             reader = RangeReader(source, self._cache)
+            lease.watch.begin(Step.ANALYSE)
+            lease.watch.follow(lambda: reader.bytes_fetched)
             artifact = self._analyse(claim, reader, lease, loop)
             lease.check()
+            lease.watch.begin(Step.STORE)
             sha256 = self._artifacts.store(claim, artifact)
             bytes_read = reader.bytes_fetched
         goes_on = self._takes_next and loop.goes_on()
@@ -150,21 +144,23 @@ class ChunkWorker:
 
 
 @command.worker("gpu_chunk_worker")
-def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
+def main(place: command.Workplace) -> int:
     """Claims chunks, detects and tracks the people in them, writes each chunk's artifact once."""
+    settings, options = place.settings, place.options
     try:
         detector = open_detector(settings)
     except ModelMissing as missing:
         command.complain(missing)
         return command.EXIT_BAD_SETUP
-    queue = Queue(database, settings)
-    worker = ChunkWorker(queue, store, detector, settings, only_job=options.job)
+    queue = Queue(place.database, settings)
+    worker = ChunkWorker(queue, place.store, detector, settings, only_job=options.job, surroundings=place.surroundings)
     loop = WorkerLoop(
         "gpu_chunk_worker",
         lambda: worker.work_once(loop),
         queue.tend,
         settings,
         has_work=lambda: queue.has_queued(DeepMode.GPU),
+        surroundings=place.surroundings,
     )
     return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
 

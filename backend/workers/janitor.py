@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.db.engine import Database
+from backend.db.sql import statement
 from backend.events import Event, emit, warn
+from backend.jobs.figures import SILENT_SECONDS
 from backend.jobs.health import OpenTransaction, oldest_transaction
 from backend.jobs.queue import Queue
 from backend.jobs.retention import Retention
@@ -60,6 +62,7 @@ class Janitor:
         lists_bucket.delay(random.uniform(0.1, 1.0) * ORPHANS_EVERY_SEC)
         return [
             Duty("oldest_transaction", REPORT_EVERY_SEC, self.report_oldest_transaction),
+            Duty("unknown_work", REPORT_EVERY_SEC, self.report_unknown_work),
             Duty("uploads", _spread(RETENTION_EVERY_SEC), retention.expire_uploads),
             Duty("retention", _spread(RETENTION_EVERY_SEC), retention.delete_expired),
             Duty("leftovers", _spread(LEFTOVERS_EVERY_SEC), remove_leftovers),
@@ -78,6 +81,13 @@ class Janitor:
             oldest_transaction_seconds=round(oldest.seconds, 1) if oldest else 0.0,
         )
 
+    def report_unknown_work(self) -> None:
+        """Warns of jobs that wait for a version of the workers that is not there. Raises DatabaseUnavailable."""
+        with self._database.transaction() as connection:
+            found = connection.execute(statement("unknown_work"), {"silent_seconds": SILENT_SECONDS}).all()
+        for row in found:
+            warn(Event.WORK_UNKNOWN, kind=row.kind, schema_version=row.schema_version, jobs=row.jobs)
+
     def report_oldest_transaction(self) -> OpenTransaction | None:
         """Warns above OLDEST_TRANSACTION_WARN_SECONDS: claims slow down while dead rows cannot be swept."""
         oldest = oldest_transaction(self._database)
@@ -95,10 +105,11 @@ def _spread(seconds: float) -> float:
 
 
 @command.worker("janitor")
-def main(settings: Settings, database: Database, store: ObjectStore, options: command.Options) -> int:
+def main(place: command.Workplace) -> int:
     """Rescues expired leases, expires uploads, deletes by RETENTION_DAYS; with --once, one round."""
-    queue = Queue(database, settings)
-    janitor = Janitor(database, queue, store, settings)
+    settings, options = place.settings, place.options
+    queue = Queue(place.database, settings)
+    janitor = Janitor(place.database, queue, place.store, settings)
     if options.once:
         janitor.sweep()
         return 0

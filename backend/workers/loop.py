@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from backend.errors import DatabaseUnavailable, ModelMissing
+from backend.errors import DatabaseUnavailable, FramefleetError, ModelMissing
 from backend.events import Event, emit, error, warn
-from backend.jobs.outcome import Drain
+from backend.jobs.outcome import Drain, Ends
+from backend.jobs.surroundings import Surroundings
 from backend.settings import Settings
 from backend.workers.drain import Stopper
 from backend.workers.duties import Duties, Duty
@@ -27,7 +28,8 @@ class WorkerLoop:
 
     `tend` is called before every claim, and in a thread beside the work; it must be quick where nothing is due.
     `duties` run in that thread too. `has_work` looks without claiming; where tasks are protected from scale-in an idle
-    worker asks it first. A worker that never claims needs no protection from scale-in.
+    worker asks it first. A worker that never claims needs no protection from scale-in. While its `surroundings` are not
+    ready a worker claims nothing.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class WorkerLoop:
         has_work: Callable[[], bool] = lambda: True,
         claims: bool = True,
         duties: Sequence[Duty] = (),
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._name = name
         self._work_once = work_once
@@ -49,6 +52,7 @@ class WorkerLoop:
         self._duties = Duties(Duty("tend", TEND_EVERY_SEC, tend), *duties)
         self._stopper = Stopper(name, settings.drain_seconds)
         self._protection = protection_of(settings) if claims else Unprotected()
+        self._surroundings = surroundings
         self._once = False
         self._idle_since = time.monotonic()
 
@@ -77,6 +81,11 @@ class WorkerLoop:
     def holding(self, release: Callable[[], None]) -> AbstractContextManager[None]:
         """Around the work of a claim: `release` gives it back when the work itself does not get to do so."""
         return self._stopper.holding(release)
+
+    def end_stuck(self, ends: Ends, failure: FramefleetError) -> None:
+        """Ends the process, for its work lost its claim and does not notice; `failure` says why, and counts where the
+        claim is still ours. Called from a thread beside the work. Does not return."""
+        self._stopper.end_stuck(ends, failure)
 
     def let_go(self) -> None:
         """Just before a statement that finishes the work in hand and claims the next."""
@@ -127,6 +136,8 @@ class WorkerLoop:
             return False
 
     def _protected_work(self) -> bool:
+        if self._surroundings is not None and not self._surroundings.ready():
+            return False
         if not self._protection.ready(self._has_work) or self.is_stopping:
             return False
         worked = self._work_once()

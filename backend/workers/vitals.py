@@ -12,8 +12,11 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import DatabaseUnavailable, InvalidRequest
 from backend.events import Event, emit
-from backend.jobs.figures import SEEN_EVERY_SEC
+from backend.jobs.figures import SEEN_EVERY_SEC, SILENT_SECONDS
+from backend.jobs.surroundings import Surroundings
+from backend.kinds import KINDS
 from backend.settings import Settings
+from backend.versions import SCHEMA_VERSION
 from backend.workers.duties import Duties, Duty
 from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender
 from backend.workers.orders import StopOrders
@@ -24,14 +27,16 @@ PORTS_TRIED = 32  # several workers of one machine share a setting
 
 
 @contextmanager
-def vitals(name: str, settings: Settings, database: Database) -> Iterator[None]:
+def vitals(
+    name: str, settings: Settings, database: Database, surroundings: Surroundings | None = None
+) -> Iterator[None]:
     """For as long as the worker `name` runs. Raises InvalidRequest when no port is free for its metrics."""
     with ExitStack() as stack:
         tracing.configure(settings, name)
         stack.callback(tracing.stop)
         if settings.metrics_port is not None:
             _serve_metrics(stack, settings, settings.metrics_port)
-        stack.enter_context(presence(name, settings, database))
+        stack.enter_context(presence(name, settings, database, surroundings))
         if settings.metrics == "cloudwatch" and name in SENDERS:
             sender = CloudWatchSender(database, settings)
             # Not among the janitor's duties: deleting a thousand objects would leave out a minute.
@@ -40,14 +45,20 @@ def vitals(name: str, settings: Settings, database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def presence(name: str, settings: Settings, database: Database) -> Iterator[None]:
-    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker."""
-    row = {"worker_id": settings.worker_id, "kind": name}
+def presence(
+    name: str, settings: Settings, database: Database, surroundings: Surroundings | None = None
+) -> Iterator[None]:
+    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker. It
+    tells what the worker knows and suffers from; the worker learns from it whether it suffers alone."""
+    row = {"worker_id": settings.worker_id, "kind": name, "knows": sorted(KINDS), "schema_version": SCHEMA_VERSION}
     orders = StopOrders(database, settings.worker_id)
 
     def seen() -> None:
+        told = {"trouble": surroundings.trouble if surroundings else None, "silent_seconds": SILENT_SECONDS}
         with database.transaction() as connection:
-            connection.execute(statement("worker_seen"), row)
+            others_are_well = connection.execute(statement("worker_seen"), row | told).scalar_one()
+        if surroundings is not None:
+            surroundings.compare(others_are_well)
         orders.obey()
 
     try:

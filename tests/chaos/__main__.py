@@ -8,14 +8,16 @@ import secrets
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import click
 
+from backend.storage.s3 import READ_TIMEOUT_SEC
 from tests.chaos.faults import ALL_STRIKES, Trouble
 from tests.chaos.run import Plan, Report, run
 from tests.chaos.world import FILM_SECONDS
 
-JOBS, CHUNK_WORKERS, ANALYSIS_WORKERS = 20, 2, 2
+JOBS, CHUNK_WORKERS, ANALYSIS_WORKERS = 20, 4, 2
 RUN_TIMEOUT_SEC = 600.0
 
 
@@ -23,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="start runs until then (default 10)")
     parser.add_argument("--jobs", type=int, default=JOBS, help="at least so many a run")
+    parser.add_argument("--bad-hour", action="store_true", help="no strikes: a store, machines and threads that fail")
     parser.add_argument("--seed", type=int, default=os.environ.get("CHAOS_SEED"), help="this one run only")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
@@ -30,7 +33,8 @@ def main() -> int:
     while not reports or (options.seed is None and time.monotonic() < deadline):
         seed = secrets.randbelow(2**32) if options.seed is None else options.seed
         click.echo(f"CHAOS_SEED={seed}")
-        reports.append(run(_plan(seed, options.jobs)))
+        plan = _bad_hour(seed, options.jobs) if options.bad_hour else _plan(seed, options.jobs)
+        reports.append(run(plan))
         click.echo(reports[-1])
     return _summary(reports)
 
@@ -45,7 +49,13 @@ def _plan(seed: int, jobs: int) -> Plan:
         troubles=[*Trouble, Trouble.TERMINATE, Trouble.TERMINATE],
         film_seconds=FILM_SECONDS,
         timeout_sec=RUN_TIMEOUT_SEC,
+        stall_sec=READ_TIMEOUT_SEC + 15.0,
     )
+
+
+def _bad_hour(seed: int, jobs: int) -> Plan:
+    bad = [Trouble.S3_AWAY, Trouble.SICK_WORKER, Trouble.ASLEEP, Trouble.FROZEN, Trouble.FULL_FOLDER]
+    return replace(_plan(seed, jobs), strikes=(), troubles=bad)
 
 
 def _summary(reports: list[Report]) -> int:

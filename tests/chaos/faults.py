@@ -48,6 +48,16 @@ class Trouble(StrEnum):
     S3_TIMES_OUT = "S3 does not answer for longer than a client waits"
     S3_SLOW = "S3 is slow"
     S3_RESETS = "S3 resets connections"
+    S3_AWAY = "S3 is away for a minute and a half"
+    SICK_WORKER = "one worker does not reach S3"
+    ASLEEP = "a detector sleeps"
+    FROZEN = "a worker's backends are frozen"
+    FULL_FOLDER = "a worker's temporary folder is full"
+
+
+# What needs minutes: a store that is away, and clients that wait for one.
+ONE_WORKER = {Trouble.SICK_WORKER, Trouble.ASLEEP, Trouble.FROZEN, Trouble.FULL_FOLDER}
+LONG = {Trouble.S3_AWAY, Trouble.S3_TIMES_OUT}
 
 
 CHUNK_STRIKES = [

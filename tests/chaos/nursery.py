@@ -1,7 +1,8 @@
 """Forks worker processes from one that has already imported everything: a killed worker is back in a moment.
 
 `python -m tests.chaos.nursery` reads orders as JSON lines and answers with the worker's process id. A worker runs the
-very `main` of its command, in a process and a session of its own, with the environment of the order.
+very `main` of its command, in a process and a session of its own, with the environment of the order. SIGUSR1 makes its
+working thread hang, as a detector on a broken driver does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 # The last two are what a worker imports when it first needs it.
 MODULES = (
@@ -20,6 +22,7 @@ MODULES = (
     "backend.storage.s3",
     "ultralytics.trackers",
 )
+FOR_EVER_SEC = 3600.0
 
 
 def main() -> None:
@@ -42,6 +45,8 @@ def _become(order: dict[str, object]) -> None:
     with open(str(order["log"]), "ab") as log, open(os.devnull, "rb") as nothing:
         for stream, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(stream.fileno(), target)
+    # A handler runs in the main thread, the one that works; all others go on.
+    signal.signal(signal.SIGUSR1, lambda number, frame: time.sleep(FOR_EVER_SEC))
     os.environ.update(order["env"])  # type: ignore[call-overload]
     sys.argv = [str(order["module"]), "--parent-pid", str(os.getppid())]
     sys.exit(sys.modules[str(order["module"])].main())

@@ -49,6 +49,7 @@ class Weather(StrEnum):
     HANGS = "does not answer"
     SLOW = "is slow"
     RESETS = "resets connections"
+    AWAY = "takes no connection"
 
 
 class Struck(Exception):
@@ -60,6 +61,7 @@ class Proxies:
 
     def __init__(self, postgres_socket: str, s3_address: tuple[str, int], gate: Gate) -> None:
         self.weather = Weather.FINE
+        self.sick: set[str] = set()  # slots that do not reach the store
         self._postgres_socket = postgres_socket
         self._s3_address = s3_address
         self._gate = gate
@@ -262,7 +264,11 @@ class S3Link(Link):
         client.write(data)
 
     async def _endure(self) -> None:
+        if self._slot in self._proxies.sick:
+            raise Struck
         match self._proxies.weather:
+            case Weather.AWAY:
+                raise Struck
             case Weather.ERRORS:
                 assert self._client is not None
                 self._client.write(ERROR_ANSWER)

@@ -17,8 +17,10 @@ from backend.db.models import Job
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobService, NewJob
 from tests.chaos import audit, results
-from tests.chaos.faults import POLL_SEC, Strike, Traps, Trouble
+from tests.chaos.ailments import small_folder
+from tests.chaos.faults import ONE_WORKER, POLL_SEC, Strike, Traps, Trouble
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER, Fleet, Nursery, Slot
+from tests.chaos.idleness import MAX_IDLE_SEC, IdleWatch
 from tests.chaos.proxies import Proxies
 from tests.chaos.troubles import Troublemaker
 from tests.chaos.world import KEY, World, open_world
@@ -39,6 +41,7 @@ WORKER_SETTINGS = {
     "RETRY_BASE_SECONDS": "0.1",
     "RETRY_CAP_SECONDS": "0.5",
     "MAX_ATTEMPTS": "100",
+    "STALL_GRACE_SECONDS": "1",
     "OVERLAP_SAMPLES": "3",
     "REUSE_CHUNKS": "false",  # the films are alike: whoever adopts decodes nothing and cannot be struck there
     "FRAMEFLEET_THREADS": "1",
@@ -61,6 +64,7 @@ class Plan:
     troubles: Sequence[Trouble]
     film_seconds: Sequence[int]
     timeout_sec: float
+    stall_sec: float  # longer than a client waits for the store, where one must
 
 
 @dataclass
@@ -73,13 +77,16 @@ class Report:
     restarts: int
     stale_claims: int
     claims: int
+    longest_idle_sec: float  # of a healthy worker, while chunks were due
     events: Counter[str]
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
             f"seed {self.seed}: {self.jobs} jobs, {self.claims} claims, {self.stale_claims} made stale,"
-            f" {self.restarts} restarts, {self.events['claim_lost']} claims lost, {self.seconds:.0f} s"
+            f" {self.restarts} restarts, {self.events['claim_lost']} claims lost,"
+            f" {self.events['chunk_put_back'] + self.events['job_put_back']} put back,"
+            f" idle for {self.longest_idle_sec:.1f} s at most, {self.seconds:.0f} s"
         ]
         lines += [f"  {at_sec:6.1f} s  {fault}" for at_sec, fault in sorted(self.struck)]
         lines += [f"   never     {fault}" for fault in self.missed]
@@ -107,6 +114,7 @@ class ChaosRun:
         self._jobs: dict[UUID, int] = {}  # the seconds of its film
         self._open: set[UUID] = set()
         self._look_at = 0.0
+        self._idle = IdleWatch(world)
         self._struck: list[tuple[float, str]] = []
         self._armed: dict[str, Strike] = {}
         self._arm_at: dict[str, float] = {}
@@ -120,7 +128,9 @@ class ChaosRun:
         logs = self._world.folder / "logs"
         logs.mkdir()
         with self._fleet(logs) as fleet:
-            troubles = Troublemaker(self._world, self._proxies, self._plan.troubles, self._generator("troubles"))
+            troubles = Troublemaker(
+                self._world, self._proxies, fleet.slots, self._plan.troubles, self._generator("troubles")
+            )
             queues = self._queues(fleet.slots)
             fleet.start()
             troubles.start()
@@ -131,6 +141,8 @@ class ChaosRun:
                 fleet.stop()
         missed = [str(strike) for queue in queues.values() for strike in queue] + troubles.missed
         broken = [] if finished else [f"not done after {self._plan.timeout_sec} s: {self._states()}"]
+        if self._idle.longest_sec > MAX_IDLE_SEC:
+            broken.append(f"a healthy worker stood idle for {self._idle.longest_sec:.0f} s while chunks were due")
         broken += [f"{name} ended by itself" for name in fleet.unexplained_ends]
         broken += results.broken_results(self._world, self._jobs)
         found = audit.moves(self._world.database)
@@ -146,6 +158,7 @@ class ChaosRun:
             restarts=fleet.restarts,
             stale_claims=self._traps.stale_made,
             claims=sum(move.is_claim for move in found),
+            longest_idle_sec=self._idle.longest_sec,
             events=events,
             broken=broken,
         )
@@ -170,7 +183,10 @@ class ChaosRun:
             "STORAGE_URL": f"s3://{self._world.bucket}/store",
             "S3_ENDPOINT_URL": f"http://127.0.0.1:{self._proxies.s3_port(name)}",
             "FRAMEFLEET_DATA_DIR": str(self._world.folder / "data"),
+            "TMPDIR": str(self._world.folder / "tmp" / name),
+            "STALL_SECONDS": str(self._plan.stall_sec),
         }
+        self._world.stack.enter_context(small_folder(Path(environment["TMPDIR"])))
         return Slot(name, module, environment, logs, self._nursery)
 
     def _queues(self, slots: Sequence[Slot]) -> dict[str, list[Strike]]:
@@ -192,6 +208,7 @@ class ChaosRun:
                 self._look_at = time.monotonic() + LOOK_EVERY_SEC
                 self._open &= self._world.unfinished()
                 self._feed(faults_left)
+                self._idle.look(fleet.slots, self._ailing(fleet.slots, troubles))
             for slot in fleet.slots:
                 self._step(slot, queues[slot.name])
             self._traps.look_into_media()
@@ -199,6 +216,14 @@ class ChaosRun:
                 return True
             time.sleep(POLL_SEC)
         return False
+
+    def _ailing(self, slots: Sequence[Slot], troubles: Troublemaker) -> frozenset[str]:
+        """Who cannot work right now: all while the store or the database is in trouble, else whoever it befell."""
+        if troubles.now is None:
+            return frozenset()
+        if troubles.now in ONE_WORKER:
+            return frozenset(self._proxies.sick)
+        return frozenset(slot.name for slot in slots)
 
     def _feed(self, faults_left: bool) -> None:
         wanted = OPEN_JOBS if faults_left else 0

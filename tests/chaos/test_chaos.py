@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 
-from tests.chaos.faults import Deed, Strike, Trouble
+from tests.chaos.faults import LONG, Deed, Strike, Trouble
 from tests.chaos.fleet import ANALYSIS_WORKER, CHUNK_WORKER
 from tests.chaos.points import Point
 from tests.chaos.run import Plan, run
@@ -29,12 +29,13 @@ def test_no_fault_loses_or_doubles_a_frame_and_no_stale_claim_writes() -> None:
     plan = Plan(
         seed=seed,
         jobs=4,
-        chunk_workers=2,
+        chunk_workers=4,
         analysis_workers=2,
         strikes=STRIKES,
-        troubles=[trouble for trouble in Trouble if trouble is not Trouble.S3_TIMES_OUT],  # that takes half a minute
+        troubles=[trouble for trouble in Trouble if trouble not in LONG],
         film_seconds=(2, 3),
-        timeout_sec=150,
+        timeout_sec=240,
+        stall_sec=5.0,
     )
     sys.stdout.write(f"CHAOS_SEED={seed}\n")  # replays it; pytest shows it when the test fails
     report = run(plan)

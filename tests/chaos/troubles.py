@@ -6,10 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from backend.errors import DatabaseUnavailable
 from backend.storage.s3 import READ_TIMEOUT_SEC
+from tests.chaos import ailments
 from tests.chaos.faults import Trouble
+from tests.chaos.fleet import Slot
 from tests.chaos.proxies import Proxies, Weather
 from tests.chaos.world import World
 
@@ -19,18 +22,26 @@ WEATHER = {
     Trouble.S3_TIMES_OUT: Weather.HANGS,
     Trouble.S3_SLOW: Weather.SLOW,
     Trouble.S3_RESETS: Weather.RESETS,
+    Trouble.S3_AWAY: Weather.AWAY,
 }
 WEATHER_SEC = (0.5, 2.0)
 TIMEOUT_SEC = READ_TIMEOUT_SEC + 3.0
+LONG_SEC = {Trouble.S3_TIMES_OUT: TIMEOUT_SEC, Trouble.S3_AWAY: 90.0}
+AILING_SEC = 8.0
 PAUSE_SEC = (0.2, 1.0)
 
 
 class Troublemaker:
-    def __init__(self, world: World, proxies: Proxies, troubles: Sequence[Trouble], rng: random.Random) -> None:
+    def __init__(
+        self, world: World, proxies: Proxies, slots: Sequence[Slot], troubles: Sequence[Trouble], rng: random.Random
+    ) -> None:
         self.made: list[tuple[float, str]] = []  # by the monotonic clock
         self._world = world
         self._proxies = proxies
-        shuffled = rng.sample(list(troubles), len(troubles))
+        self._slots = slots
+        self.now: Trouble | None = None
+        possible = [each for each in troubles if each is not Trouble.FULL_FOLDER or ailments.can_be_filled(slots)]
+        shuffled = rng.sample(possible, len(possible))
         # Lengths are drawn here: the thread must not share the run's generator.
         self._left = [(trouble, rng.uniform(*PAUSE_SEC), rng.uniform(*WEATHER_SEC)) for trouble in shuffled]
         self._stopping = threading.Event()
@@ -56,7 +67,10 @@ class Troublemaker:
             trouble, pause_sec, length_sec = self._left[0]
             if self._stopping.wait(pause_sec):
                 return
-            if self._make(trouble, length_sec):
+            self.now = trouble
+            is_made = self._make(trouble, length_sec)
+            self.now = None
+            if is_made:
                 self.made.append((time.monotonic(), str(trouble)))
                 self._left.pop(0)
 
@@ -70,8 +84,22 @@ class Troublemaker:
                     return self._world.terminate_backends() > 0
                 except DatabaseUnavailable:
                     return False
+            case Trouble.SICK_WORKER:
+                return self._last(ailments.sick(self._slots, self._proxies))
+            case Trouble.ASLEEP:
+                return self._last(ailments.asleep(self._slots), 0.0)
+            case Trouble.FROZEN:
+                return self._last(ailments.frozen_backends(self._slots, self._world))
+            case Trouble.FULL_FOLDER:
+                return self._last(ailments.full_folder(self._slots))
             case _:
                 self._proxies.weather = WEATHER[trouble]
-                time.sleep(TIMEOUT_SEC if trouble is Trouble.S3_TIMES_OUT else length_sec)
+                self._stopping.wait(LONG_SEC.get(trouble, length_sec))
                 self._proxies.weather = Weather.FINE
         return True
+
+    def _last(self, ailment: AbstractContextManager[bool], seconds: float = AILING_SEC) -> bool:
+        """Whether the ailment met somebody."""
+        with ailment as is_met:
+            self._stopping.wait(seconds if is_met else 0.0)
+        return is_met

@@ -124,7 +124,9 @@ def test_put_while_neighbours_are_deleted_loses_nothing(store: ObjectStore) -> N
 def test_files_go_in_and_come_out_whole(store: ObjectStore, tmp_path: Path) -> None:
     data = os.urandom(PART_BYTES + 12345)  # more than one part of a multipart upload
     (tmp_path / "in.bin").write_bytes(data)
-    store.put_file("jobs/7f/output/x.mp4", tmp_path / "in.bin", content_type="video/mp4")
+    moved: list[int] = []
+    store.put_file("jobs/7f/output/x.mp4", tmp_path / "in.bin", content_type="video/mp4", moved=moved.append)
+    assert sum(moved) >= len(data) and len(moved) > 1  # told on the way, so that a slow upload is not a hung one
     store.get_file("jobs/7f/output/x.mp4", tmp_path / "out.bin")
     assert (tmp_path / "out.bin").read_bytes() == data
     assert {path.name for path in tmp_path.iterdir()} - {"some objects"} == {"in.bin", "out.bin"}

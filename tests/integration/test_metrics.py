@@ -23,11 +23,14 @@ from sqlalchemy.engine import make_url
 from backend import counters
 from backend.cli import cli
 from backend.db.engine import Database
-from backend.errors import DatabaseUnavailable
+from backend.errors import DatabaseUnavailable, StorageError
 from backend.jobs.figures import list_workers, read_figures
+from backend.jobs.surroundings import Surroundings
 from backend.settings import Settings, get_settings
+from backend.storage import open_store
 from backend.workers.metrics import CloudWatchSender
 from backend.workers.vitals import presence, vitals
+from tests.conftest import Said
 from tests.integration.conftest import wait_until
 from tests.integration.rows import add_job, ago, sql
 
@@ -166,6 +169,25 @@ def test_a_worker_is_listed_while_it_runs_with_what_it_holds(database: Database,
         assert list_workers(database)[0]["state"] == "silent"
         sql(database, "INSERT INTO workers (worker_id, kind, seen_at) VALUES ('old', 'x', now() - interval '3 days')")
     assert list_workers(database) == []
+
+
+def test_a_worker_that_suffers_is_listed_and_counted_and_hears_whether_it_suffers_alone(
+    database: Database, settings: Settings, said: list[Said]
+) -> None:
+    def alone() -> list[Said]:
+        return [each for each in said if each.fields.get("alone")]
+
+    surroundings = Surroundings(open_store(settings))
+    surroundings.suffer(StorageError("The disk is full."))
+    with presence("gpu_chunk_worker", settings.model_copy(update={"worker_id": "healthy"}), database):
+        wait_until(lambda: list_workers(database), 10, "the healthy worker's row")
+        with presence("gpu_chunk_worker", settings, database, surroundings):
+            wait_until(lambda: read_figures(database).unwell_workers == 1, 10, "the unwell worker's row")
+            row = next(each for each in list_workers(database) if each["state"] == "unwell")
+            assert row["trouble"] == "The disk is full."
+            assert not alone()  # a trouble of all shows at the others only when they speak next
+            sql(database, "UPDATE workers SET trouble_since = now() - interval '1 minute' WHERE trouble IS NOT NULL")
+            wait_until(alone, 20, "the next word to the database")
 
 
 def test_only_the_analysis_worker_sends(

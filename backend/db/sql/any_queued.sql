@@ -6,6 +6,7 @@ CROSS JOIN LATERAL (
       AND c.claim_rank >= l.floor_rank
       -- +of_job AND c.job_id = :job_id
       AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+                  AND j.schema_version <= :schema_version AND j.kind = ANY(CAST(:kinds AS text[]))
            FROM video_analysis_jobs j WHERE j.id = c.job_id)
     LIMIT 1
 ) waiting

@@ -4,7 +4,7 @@
 -- The lanes stand in order of their first claimable chunk, found by one index probe each and without a lock; the first
 -- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
 -- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago
--- (keep_within_cap in jobs/lanes.py).
+-- (keep_within_cap in jobs/lanes.py). A job of a kind or a version that this worker does not know waits for one that does.
 -- A clock that was set back (a failover) must not stop the claims: no pause is longer than the cap of the backoff, so a
 -- chunk that is due later than that was given its time by another clock, and is due.
 candidate AS (
@@ -21,6 +21,7 @@ candidate AS (
               AND (c.available_at <= now() OR c.available_at > now() + make_interval(secs => :cap_seconds + 60))
               -- +of_job AND c.job_id = :job_id
               AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+                          AND j.schema_version <= :schema_version AND j.kind = ANY(CAST(:kinds AS text[]))
                    FROM video_analysis_jobs j WHERE j.id = c.job_id)
             ORDER BY c.claim_rank, c.id
             LIMIT 1
@@ -40,6 +41,7 @@ candidate AS (
           AND (c.available_at <= now() OR c.available_at > now() + make_interval(secs => :cap_seconds + 60))
           -- +of_job AND c.job_id = :job_id
           AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
+                      AND j.schema_version <= :schema_version AND j.kind = ANY(CAST(:kinds AS text[]))
                FROM video_analysis_jobs j WHERE j.id = c.job_id)
           AND (heads.max_in_work IS NULL OR heads.max_in_work > (
                SELECT count(*) FROM video_analysis_chunks w

@@ -19,7 +19,7 @@ SET status = 'completed',
 FROM video_analysis_jobs j
 WHERE c.id = :chunk_id AND c.status = 'processing' AND c.attempts = :attempts
   AND j.id = c.job_id AND j.status = 'processing'
-RETURNING c.job_id, j.detector IS NULL AS detector_unknown, coalesce((
+RETURNING c.job_id, j.detector IS NULL AS detector_unknown, j.source_trouble_at IS NOT NULL AS on_probation, coalesce((
     SELECT o.status FROM video_analysis_chunks o WHERE o.job_id = c.job_id AND o.status <> 'completed'
     ORDER BY o.chunk_index DESC LIMIT 1
 ) = 'queued', false) AS more_queued

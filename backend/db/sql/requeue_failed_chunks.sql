@@ -3,7 +3,7 @@
 -- They enter the lane anew, in their order: else what fell behind would all be claimed before anybody else's.
 -- Race: the rescue takes such a chunk just now. This statement waits for it and finds the chunk failed.
 UPDATE video_analysis_chunks c
-SET status = 'queued', failures = 0, available_at = now(), lease_expires_at = NULL, claimed_by = NULL, on_hold = false,
+SET status = 'queued', failures = 0, put_backs = 0, available_at = now(), lease_expires_at = NULL, claimed_by = NULL, on_hold = false,
     claim_rank = :first_rank + waiting.number * :stride,
     error_code = NULL, error_message = NULL
 FROM (

@@ -6,6 +6,8 @@ SET status = CASE WHEN todo.completed = j.total_chunks THEN 'aggregating' ELSE '
                  WHEN todo.completed = j.total_chunks THEN 'AGGREGATING' ELSE 'DEEP_QUEUED' END,
     completed_chunks = todo.completed,
     failures = 0,
+    put_backs = 0,
+    source_trouble_at = NULL,
     available_at = now(),
     completed_at = NULL,
     lease_expires_at = NULL,

@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
-from backend.errors import FramefleetError, MediaUndecodable, StorageError
+from backend.errors import FramefleetError, MediaUndecodable, SandboxCrashed, StorageError
 from backend.jobs import lanes
 from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.progress import progress_of
@@ -42,7 +42,8 @@ FACTS = VideoFacts(
     audio_codecs=[],
     keyframe_pts=[],
 )
-TRY_AGAIN = StorageError("The store is away.")
+TRY_AGAIN = SandboxCrashed("The media process died.")
+STORE_AWAY = StorageError("The store is away.")
 BROKEN = MediaUndecodable("Too many broken packets.")
 
 StaleAct = Callable[[Queue, ChunkClaim], object]
@@ -53,6 +54,7 @@ STALE_ACTS: dict[str, StaleAct] = {
     "fail": lambda queue, claim: queue.fail_chunk(claim, TRY_AGAIN),
     "fail for good": lambda queue, claim: queue.fail_chunk(claim, BROKEN),
     "release": lambda queue, claim: queue.release_chunk(claim),
+    "put back": lambda queue, claim: queue.put_back_chunk(claim, STORE_AWAY),
 }
 STALE_JOB_ACTS: dict[str, Callable[[Queue, JobClaim], object]] = {
     "heartbeat": lambda queue, claim: queue.heartbeat_job(claim, 0.9, Stage.RENDERING),
@@ -60,6 +62,7 @@ STALE_JOB_ACTS: dict[str, Callable[[Queue, JobClaim], object]] = {
     "fail": lambda queue, claim: queue.fail_job(claim, TRY_AGAIN),
     "fail for good": lambda queue, claim: queue.fail_job(claim, BROKEN),
     "release": lambda queue, claim: queue.release_job(claim),
+    "put back": lambda queue, claim: queue.put_back_job(claim, STORE_AWAY),
 }
 
 

@@ -79,7 +79,7 @@ def test_a_retryable_failure_backs_off_and_doubles_with_each_try(database: Datab
         (wait,) = sql(database, "SELECT extract(epoch FROM available_at - now()) AS sec FROM video_analysis_chunks")
         assert longest_sec / 2 - 2 <= wait["sec"] <= longest_sec
         row = chunk_row(database, claim)
-        assert (row["status"], row["failures"], row["error_code"]) == ("queued", failures, "storage_error")
+        assert (row["status"], row["failures"], row["error_code"]) == ("queued", failures, TRY_AGAIN.code)
         sql(database, "UPDATE video_analysis_chunks SET available_at = now()")
 
 
@@ -92,7 +92,7 @@ def test_a_retryable_failure_ends_the_job_after_max_attempts(
         assert job_row(database, job_id)["status"] == "processing"
     queue.fail_chunk(claim_of(queue), TRY_AGAIN)
     job = job_row(database, job_id)
-    assert (job["status"], job["error_code"], job["error_retryable"]) == ("failed", "storage_error", True)
+    assert (job["status"], job["error_code"], job["error_retryable"]) == ("failed", TRY_AGAIN.code, True)
     assert job["error_message"] == TRY_AGAIN.message
 
 

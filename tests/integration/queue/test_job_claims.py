@@ -64,7 +64,7 @@ def test_a_failed_aggregation_backs_off_and_ends_failed_after_max_attempts(
         sql(database, "UPDATE video_analysis_jobs SET available_at = now()")
     assert patient.fail_job(job_claim_of(patient), TRY_AGAIN) == JobStatus.FAILED
     job = job_row(database, job_id)
-    assert (job["status"], job["error_code"], job["error_retryable"]) == ("failed", "storage_error", True)
+    assert (job["status"], job["error_code"], job["error_retryable"]) == ("failed", TRY_AGAIN.code, True)
     assert job["completed_at"] is not None
 
 
