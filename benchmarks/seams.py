@@ -26,9 +26,11 @@ from backend.kinds.base import ChunkWork
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
 from backend.local.sample import make_sample
+from backend.media.facts import VideoFacts
 from backend.settings import Settings, get_settings
 from backend.storage import open_source
 from backend.storage.range_reader import BlockCache, RangeReader
+from backend.vision.artifacts import ChunkArtifact
 from backend.vision.detector import Detector, open_detector
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -48,10 +50,17 @@ class Apart:
     max_px: float
 
 
-def framing_of(
-    file: Path, chunk_seconds: float, detector: Detector, settings: Settings, params: CropParams = PARAMS
-) -> tuple[Framing, int]:
-    """The framing of a run in chunks of that length, and their number. Raises FramefleetError for a broken file."""
+@dataclass(frozen=True)
+class Analysed:
+    """A film after its chunks: what is known of it, where its bytes come from, and what each chunk found."""
+
+    facts: VideoFacts
+    reader: RangeReader
+    artifacts: list[ChunkArtifact]
+
+
+def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Settings, params: CropParams) -> Analysed:
+    """Planned and worked on in chunks of that length, in this process. Raises FramefleetError for a broken file."""
     source = open_source(file.resolve().as_uri(), settings)
     cache = BlockCache()
     facts = probe_source(RangeReader(source, cache), settings)
@@ -75,8 +84,15 @@ def framing_of(
         )
         for piece in pieces
     ]
-    size = (facts.width, facts.height)
-    return solve_framing(artifacts, facts.time_base_fraction, size, params), len(pieces)
+    return Analysed(facts, RangeReader(source, cache), artifacts)
+
+
+def framing_of(file: Path, chunk_seconds: float, detector: Detector, settings: Settings) -> tuple[Framing, int]:
+    """The framing of a run in chunks of that length, and their number. Raises FramefleetError for a broken file."""
+    film = analysed(file, chunk_seconds, detector, settings, PARAMS)
+    size = (film.facts.width, film.facts.height)
+    framing = solve_framing(film.artifacts, film.facts.time_base_fraction, size, PARAMS)
+    return framing, len(film.artifacts)
 
 
 def apart(file: Path, detector: Detector, settings: Settings) -> Apart:

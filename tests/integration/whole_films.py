@@ -7,21 +7,19 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.jobs.plan import probe_source
-from backend.jobs.segments import cut
 from backend.kinds import kind_named
-from backend.kinds.base import AggregateWork, ChunkWork, Result
+from backend.kinds.base import AggregateWork, Result
+from backend.kinds.crop_params import CropParams
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
-from backend.storage import open_source
-from backend.storage.range_reader import BlockCache, RangeReader
 from backend.vision.detector import Detections
+from benchmarks.seams import analysed
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=r=25:s=640x360")
@@ -63,44 +61,22 @@ def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -
     """Raises the job's FramefleetError."""
     settings, detector, kind = Settings(detector="hog", data_dir=folder), Nobody(), kind_named("crop")
     parsed = kind.parse_params(QUICK | params)
-    source = open_source(path.resolve().as_uri(), settings)
-    cache = BlockCache()
-    facts = probe_source(RangeReader(source, cache), settings)
-    pieces = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
-    artifacts = [
-        kind.analyse_chunk(
-            ChunkWork(
-                job_id="whole",
-                chunk_index=piece.index,
-                interval=(piece.start_pts, piece.end_pts),
-                start_pts=None if piece.index == 0 else piece.start_pts,
-                end_pts=None if piece is pieces[-1] else piece.end_pts,
-                source={"etag": source.info.etag, "size": source.info.size_bytes},
-                facts=facts,
-                params=parsed,
-                reader=RangeReader(source, cache),
-                detector=detector,
-                settings=settings,
-                report=lambda share: None,
-            )
-        )
-        for piece in pieces
-    ]
+    film = analysed(path, chunk_seconds, detector, settings, cast(CropParams, parsed))
     folder.mkdir(exist_ok=True)
     result = kind.aggregate(
         AggregateWork(
             job_id="whole",
-            facts=facts,
+            facts=film.facts,
             params=parsed,
-            artifacts=artifacts,
-            reader=RangeReader(source, cache),
+            artifacts=film.artifacts,
+            reader=film.reader,
             folder=folder,
             settings=settings,
             report=lambda share: None,
         )
     )
-    frame_pts = [pts for artifact in artifacts for pts in artifact.frame_pts]
-    return Cropped(facts, len(pieces), frame_pts, result, detector.pictures)
+    frame_pts = [pts for artifact in film.artifacts for pts in artifact.frame_pts]
+    return Cropped(film.facts, len(film.artifacts), frame_pts, result, detector.pictures)
 
 
 def ffmpeg(*arguments: str | Path) -> None:

@@ -49,8 +49,9 @@ SHAPE = {
         "time_sec width x y zoom"
     ),
     "facts": (
-        "audio_codecs codec coded_height coded_width container duration_pts duration_seconds fps frame_count "
-        "has_audio height keyframe_pts rotation sample_aspect_ratio start_pts time_base width"
+        "audio_codecs clock codec coded_height coded_width container duration_pts duration_seconds fps frame_count "
+        "frames_listed has_audio height keyframe_pts mirrored rotation sample_aspect_ratio seconds_cut_off "
+        "start_pts time_base width"
     ),
     "artifact": (
         "boxes chunk_index confidence cuts_pts detections detector end_pts etag frame_pts frame_size id "
