@@ -120,9 +120,9 @@ def test_all_failed_jobs_are_put_back_or_those_of_one_code(database: Database, q
     queue.fail_chunk(claim_of(queue, broken), BROKEN)
     sql(database, "UPDATE video_analysis_chunks SET failures = 4")
     queue.fail_chunk(claim_of(queue, away), TRY_AGAIN)
-    unplanned = add_job(database, [], status="failed", stage="PROBING", error_code="storage_error", total_chunks=None)
-    marked = add_job(database, [], status="failed", error_code="storage_error", expires_at=ago(database, 60))
-    report = told("retry", "--all-failed", "--code", "storage_error")
+    unplanned = add_job(database, [], status="failed", stage="PROBING", error_code=TRY_AGAIN.code, total_chunks=None)
+    marked = add_job(database, [], status="failed", error_code=TRY_AGAIN.code, expires_at=ago(database, 60))
+    report = told("retry", "--all-failed", "--code", TRY_AGAIN.code)
     assert set(report["retried"]) == {str(away), str(unplanned)}
     assert "being deleted" in report["refused"][str(marked)]
     assert job_row(database, broken)["status"] == "failed"
@@ -171,4 +171,4 @@ def test_tables_fit_a_terminal_and_lose_nothing(database: Database, settings: Se
     for name in ("list", "workers"):
         assert str(job_id) in shown[name]  # in one piece, to be copied
     assert f"{job_id} chunk 0" in shown["workers"]
-    assert "Thestoreisaway." in "".join(shown[f"chunks {job_id}"].split())
+    assert "".join(TRY_AGAIN.message.split()) in "".join(shown[f"chunks {job_id}"].split())

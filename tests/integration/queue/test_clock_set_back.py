@@ -66,7 +66,7 @@ def test_a_job_is_planned_and_joined_at_once(database: Database, queue: Queue, s
     if status is JobStatus.QUEUED:
         sql(database, "UPDATE video_analysis_jobs SET status = 'queued', total_chunks = NULL")
     set_clock_back(database)
-    assert database.ask("any_job_waiting", cap_seconds=300) is not None
+    assert database.ask("any_job_waiting", cap_seconds=300, kinds=["crop"], schema_version=1) is not None
     assert job_claim_of(queue, status).job_id == job_id
 
 
