@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -34,6 +35,7 @@ TURN_SLACK = 0.8
 TURNS_LEFT_TO_OTHERS = (2.0, 6.0)
 # What the surroundings ended comes back after a pause that grows to half a minute, so many times as make a day.
 PUT_BACK = {"base_seconds": 1.0, "cap_seconds": 30.0, "max_put_backs": 2880}
+NOBODY = "{}"  # an empty array, as text: the driver takes longer over a list than over all other parameters together
 OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
 
 
@@ -47,7 +49,7 @@ class Queue:
         self._sweep_every_sec = min(SWEEP_EVERY_SEC, settings.lease_seconds / 2)
         self._sweep_at = 0.0  # of the monotonic clock
         # What this version can work on; all else is left to newer workers.
-        self.known: dict[str, Any] = {"kinds": sorted(KINDS), "schema_version": SCHEMA_VERSION}
+        self.known: dict[str, Any] = {"kinds": as_array(KINDS), "schema_version": SCHEMA_VERSION}
         self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
         self._backoff = {
             "max_attempts": settings.max_attempts,
@@ -76,7 +78,7 @@ class Queue:
             "deep_mode": deep_mode,
             "job_id": job_id,
             "tenant_cap": self._tenant_cap,
-            "full": full,
+            "full": full or NOBODY,
             **self.known,
             "worker_id": self._worker_id,
             "cap_seconds": self._backoff["cap_seconds"],
@@ -348,6 +350,11 @@ class Queue:
     def rescue_expired(self) -> int:
         """Sweeps now, whoever's turn it is. Returns how many claims were taken back."""
         return sweep.rescue_expired(self._database, self._backoff, self._lease)
+
+
+def as_array(names: Iterable[str]) -> str:
+    """Names of our own, which need no quoting, as PostgreSQL writes an array."""
+    return "{" + ",".join(sorted(names)) + "}"
 
 
 def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: int | None) -> dict[str, Any]:
