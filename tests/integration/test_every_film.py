@@ -12,11 +12,16 @@ from tests.integration.conftest import read_film
 from tests.integration.whole_films import crop, frames_in
 
 MEDIA = SHARED / "media"
-MINUTES_LONG = ("media3_long_1080p_lowbitrate.mp4", "dancer.avi", "intel_one-by-one-person-detection.mp4")
+SLOW = (
+    "media3_long_1080p_lowbitrate.mp4",
+    "dancer.avi",
+    "intel_one-by-one-person-detection.mp4",
+    "latentsync_demo1.mp4",
+)
 NOT_FILMS = (".md", ".txt")
 FILMS = sorted(str(path.relative_to(MEDIA)) for path in MEDIA.rglob("*.*") if path.suffix not in NOT_FILMS)
-# The longer ones take minutes; test_planning.py decodes them chunk by chunk.
-CASES = [(name, 2.0) for name in FILMS if name not in MINUTES_LONG]
+# Long or large ones take minutes; test_planning.py decodes them chunk by chunk.
+CASES = [(name, 2.0) for name in FILMS if name not in SLOW]
 CASES += [(name, 30.0) for name in FILMS if name.startswith("found/")]
 
 
