@@ -87,11 +87,13 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
     return Analysed(facts, RangeReader(source, cache), artifacts)
 
 
-def framing_of(file: Path, chunk_seconds: float, detector: Detector, settings: Settings) -> tuple[Framing, int]:
+def framing_of(
+    file: Path, chunk_seconds: float, detector: Detector, settings: Settings, params: CropParams = PARAMS
+) -> tuple[Framing, int]:
     """The framing of a run in chunks of that length, and their number. Raises FramefleetError for a broken file."""
-    film = analysed(file, chunk_seconds, detector, settings, PARAMS)
+    film = analysed(file, chunk_seconds, detector, settings, params)
     size = (film.facts.width, film.facts.height)
-    framing = solve_framing(film.artifacts, film.facts.time_base_fraction, size, PARAMS)
+    framing = solve_framing(film.artifacts, film.facts.time_base_fraction, size, params)
     return framing, len(film.artifacts)
 
 

@@ -28,9 +28,8 @@ from tests.chaos.world import KEY, World, open_world
 LEASE_SEC = 1.5
 MAX_PAUSE_SEC = 0.3
 LOOK_EVERY_SEC = 0.2
-# Jobs are added while strikes are left, so that each finds work to hit.
+# Jobs are added while strikes are left, however many that takes: each must find work to hit.
 OPEN_JOBS = 3
-MAX_JOBS_FACTOR = 5
 WORKER_SETTINGS = {
     "DETECTOR": "hog",
     "CHUNK_SECONDS": "1",
@@ -228,7 +227,7 @@ class ChaosRun:
     def _feed(self, faults_left: bool) -> None:
         wanted = OPEN_JOBS if faults_left else 0
         few = len(self._jobs) < self._plan.jobs
-        if len(self._jobs) < self._plan.jobs * MAX_JOBS_FACTOR and (few or len(self._open) < wanted):
+        if few or len(self._open) < wanted:
             name, seconds = f"film-{len(self._jobs)}", self._films.choice(self._plan.film_seconds)
             request = NewJob("crop", self._world.upload(name, seconds), f"{name}.mp4", idempotency_key=name)
             with contextlib.suppress(DatabaseUnavailable):  # asked again in a moment, with the same key
