@@ -34,6 +34,7 @@ class Event(StrEnum):
     JOB_COMPLETE = "job_complete"
     CHUNK_CLAIMED = "chunk_claimed"
     CHUNK_ADOPTED = "chunk_adopted"
+    PHASE_BEGUN = "phase_begun"
     CHUNK_COMPLETED = "chunk_completed"
     CHUNK_RELEASED = "chunk_released"
     CHUNK_PUT_BACK = "chunk_put_back"

@@ -7,9 +7,10 @@ from enum import StrEnum
 
 class JobStatus(StrEnum):
     UPLOADING = "uploading"  # the API moves it on, when the bytes are stored
-    QUEUED = "queued"  # planned by the API (or the analysis worker's sweep); the first chunk claim moves it on
-    PROCESSING = "processing"  # the completion of the last chunk moves it on
-    AGGREGATING = "aggregating"  # the analysis worker moves it on
+    QUEUED = "queued"  # planned by the API (or the analysis worker's sweep); the first chunk claim moves it on, or the
+    # plan itself where a kind has no chunks to begin with
+    PROCESSING = "processing"  # the chunks of a phase; the completion of the last one moves it on
+    AGGREGATING = "aggregating"  # the analysis worker moves it on: to the chunks of the next phase, or to done
     DONE = "done"  # final
     FAILED = "failed"  # `retry` moves it back to queued or aggregating
     CANCELLED = "cancelled"  # final
@@ -43,9 +44,9 @@ FINAL_JOB_STATUSES = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANC
 
 JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.UPLOADING: frozenset({JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}),
-    JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.AGGREGATING, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.PROCESSING: frozenset({JobStatus.AGGREGATING, JobStatus.FAILED, JobStatus.CANCELLED}),
-    JobStatus.AGGREGATING: frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.AGGREGATING: frozenset({JobStatus.PROCESSING, JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.DONE: frozenset(),
     JobStatus.FAILED: frozenset({JobStatus.QUEUED, JobStatus.AGGREGATING}),
     JobStatus.CANCELLED: frozenset(),

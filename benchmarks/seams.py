@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,16 @@ from rich.table import Table
 from backend.errors import FramefleetError
 from backend.jobs.plan import probe_source
 from backend.jobs.segments import cut
-from backend.kinds import kind_named
-from backend.kinds.base import ChunkWork
+from backend.kinds.base import ChunkContext, Tools
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
+from backend.kinds.people import analyse_chunk
 from backend.local.sample import make_sample
 from backend.media.facts import VideoFacts
 from backend.settings import Settings, get_settings
 from backend.storage import open_source
 from backend.storage.range_reader import BlockCache, RangeReader
-from backend.vision.artifacts import ChunkArtifact
+from backend.vision.artifacts import ChunkArtifact, sha256_hex
 from backend.vision.detector import Detector, open_detector
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -51,6 +52,27 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What a phase has left, in memory."""
+
+    chunks: Sequence[bytes] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    objects: Mapping[str, bytes] = field(default_factory=dict)
+
+    def artifacts(self) -> Iterator[tuple[bytes, str]]:
+        return ((data, sha256_hex(data)) for data in self.chunks)
+
+    def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        for number, data in enumerate(self.chunks):
+            path = folder / f"chunk_{number:04d}"
+            path.write_bytes(data)
+            yield path, sha256_hex(data)
+
+    def object(self, name: str) -> bytes:
+        return self.objects[name]
+
+
+@dataclass(frozen=True)
 class Analysed:
     """A film after its chunks: what is known of it, where its bytes come from, and what each chunk found."""
 
@@ -65,9 +87,10 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
     cache = BlockCache()
     facts = probe_source(RangeReader(source, cache), settings)
     pieces = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
+    tools = Tools(settings, lambda: detector)
     artifacts = [
-        kind_named("crop").analyse_chunk(
-            ChunkWork(
+        analyse_chunk(
+            ChunkContext(
                 job_id="benchmark",
                 chunk_index=piece.index,
                 interval=(piece.start_pts, piece.end_pts),
@@ -77,8 +100,8 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
                 facts=facts,
                 params=params,
                 reader=RangeReader(source, cache),
-                detector=detector,
-                settings=settings,
+                tools=tools,
+                earlier=Left(),
                 report=lambda share: None,
             )
         )

@@ -18,8 +18,8 @@ from backend.api.files import send_object
 from backend.api.new_job import asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
-from backend.jobs.manifest import manifest_key
-from backend.jobs.outputs import VIDEO_TYPE, source_key
+from backend.jobs.layout import result_key, source_key
+from backend.jobs.outputs import VIDEO_TYPE
 from backend.jobs.progress import progress_of
 from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
@@ -162,7 +162,7 @@ def get_plot(path: schemas.JobPath) -> Response:
 
     app = context()
     _require_done(app.jobs.get(path.job_id))
-    camera_path = json.loads(app.store.get(f"jobs/{path.job_id}/camera_path.json"))
+    camera_path = json.loads(app.store.get(result_key(path.job_id, "camera_path.json")))
     return Response(plot_path(camera_path), mimetype="image/png")
 
 
@@ -171,12 +171,12 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
     """A PNG: up to 12 frames with the window, the subject and the tracks drawn over them."""
     app = context()
     _require_done(app.jobs.get(path.job_id))
-    return send_object(app.store, f"jobs/{path.job_id}/contact_sheet.png", "image/png")
+    return send_object(app.store, result_key(path.job_id, "contact_sheet.png"), "image/png")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
 def get_manifest(path: schemas.JobPath) -> Response:
-    return _job_object(path, manifest_key(path.job_id).rsplit("/", 1)[-1], "application/json")
+    return _job_object(path, "manifest.json", "application/json")
 
 
 def _shown(job: Job, status: int = 200) -> Response:
@@ -193,4 +193,4 @@ def _require_done(job: Job) -> None:
 def _job_object(path: schemas.JobPath, name: str, content_type: str) -> Response:
     app = context()
     app.jobs.get(path.job_id)
-    return send_object(app.store, f"jobs/{path.job_id}/{name}", content_type)
+    return send_object(app.store, result_key(path.job_id, name), content_type)

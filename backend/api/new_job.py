@@ -13,7 +13,7 @@ from werkzeug.datastructures import FileStorage
 from backend.api import schemas
 from backend.api.context import context
 from backend.errors import InvalidRequest, UnsupportedInput
-from backend.jobs.outputs import source_key
+from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.storage.names import is_object_uri, name_in, split_object_uri

@@ -25,6 +25,7 @@ from backend.cli.common import (
     table,
 )
 from backend.errors import InvalidState, ObjectNotFound
+from backend.jobs.layout import result_key
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.local.run import plan_now
 from backend.states import JobStatus
@@ -146,9 +147,9 @@ def plot(job: UUID, output: Path | None, data_dir: Path | None) -> None:
         found, store = service.get(job), open_store(settings)
         if found.status != JobStatus.DONE:
             raise InvalidState(f"The job is {found.status}; there is nothing to draw yet.")
-        pictures = {"picture": plot_path(json.loads(store.get(f"jobs/{job}/camera_path.json")))}
+        pictures = {"picture": plot_path(json.loads(store.get(result_key(job, "camera_path.json"))))}
         try:
-            pictures["contact sheet"] = store.get(f"jobs/{job}/contact_sheet.png")
+            pictures["contact sheet"] = store.get(result_key(job, "contact_sheet.png"))
         except ObjectNotFound:
             err.print("[yellow]note[/]: this job was finished before contact sheets were made.")
     target = output or Path(f"{job}.png")

@@ -92,7 +92,10 @@ class Job(Base):
     frame_count: Mapped[int | None] = mapped_column(BigInteger)
     has_audio: Mapped[bool | None]
 
-    total_chunks: Mapped[int | None] = mapped_column(Integer)  # null until planned
+    # The phase that it is in (backend/kinds/base.py), and what the step before wrote down for this one's workers.
+    phase: Mapped[str] = mapped_column(server_default="detect")
+    phase_plan: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    total_chunks: Mapped[int | None] = mapped_column(Integer)  # of all phases so far; null until planned
     # Written from a COUNT when the last chunk completes and by retry; in between readers count rows (jobs/progress.py).
     completed_chunks: Mapped[int] = mapped_column(Integer, server_default="0")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")  # the fence: rises on every claim, never falls
@@ -150,7 +153,9 @@ class Chunk(Base):
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("video_analysis_jobs.id", ondelete="CASCADE"))
     phase: Mapped[str] = mapped_column(server_default="detect")
-    chunk_index: Mapped[int] = mapped_column(Integer)
+    chunk_index: Mapped[int] = mapped_column(Integer)  # in its phase, from 0
+    phase_chunks: Mapped[int | None] = mapped_column(Integer)  # how many the phase has; null: as many as the job
+    needs: Mapped[str | None]  # the encoder that its worker must have
     # The job's, here so that the claim needs no other table to find its chunk.
     tenant: Mapped[str] = mapped_column(server_default="default")
     deep_mode: Mapped[str] = mapped_column(server_default=DeepMode.GPU.value)
@@ -255,6 +260,7 @@ class Worker(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     asked_to_stop_at: Mapped[datetime | None]  # by an operator; read when the worker says that it lives
     knows: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{crop}")  # kinds of job
+    encoders: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # of hardware, that work there
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     trouble: Mapped[str | None]  # why it claims nothing
     trouble_since: Mapped[datetime | None]

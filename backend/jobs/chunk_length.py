@@ -27,23 +27,28 @@ class Cutting:
     reason: str
 
 
-def cutting(database: Database, claim: JobClaim, info: ObjectInfo, facts: VideoFacts, settings: Settings) -> Cutting:
+UNCUT = Cutting([], None, "its first step takes the whole")
+
+
+def cutting(
+    database: Database, claim: JobClaim, phase: str, info: ObjectInfo, facts: VideoFacts, settings: Settings
+) -> Cutting:
     """Raises DatabaseUnavailable."""
     whole = (facts.duration_seconds or 0) + 1
     if claim.deep_mode is not DeepMode.GPU:
         return Cutting(cut(facts, whole), None, "deep_mode=cpu works on the video as one chunk")
     if not settings.adapts_chunks:
         return Cutting(cut(facts, min(settings.chunk_seconds, whole)), settings.chunk_seconds, "CHUNK_SECONDS")
-    earlier = _earlier(database, claim, info, cut(facts, whole)) if settings.reuse_chunks else []
+    earlier = _earlier(database, claim, phase, info, cut(facts, whole)) if settings.reuse_chunks else []
     if earlier:
         longest = max(piece.end_sec - piece.start_sec for piece in earlier)
         return Cutting(earlier, longest, "cut like an earlier job on this source, whose artifacts can be adopted")
-    seconds, reason = _adapted(database, claim, facts, settings)
+    seconds, reason = _adapted(database, claim, phase, facts, settings)
     return Cutting(cut(facts, min(seconds, whole)), seconds, reason)
 
 
-def _earlier(database: Database, claim: JobClaim, info: ObjectInfo, uncut: list[Segment]) -> list[Segment]:
-    where = {"job_id": claim.job_id, "source_etag": info.etag, "source_size": info.size_bytes}
+def _earlier(database: Database, claim: JobClaim, phase: str, info: ObjectInfo, uncut: list[Segment]) -> list[Segment]:
+    where = {"job_id": claim.job_id, "phase": phase, "source_etag": info.etag, "source_size": info.size_bytes}
     with database.transaction() as connection:
         rows = connection.execute(statement("earlier_segments"), where).all()
     pieces = [Segment(row.chunk_index, row.start_pts, row.end_pts, row.start_sec, row.end_sec) for row in rows]
@@ -52,8 +57,15 @@ def _earlier(database: Database, claim: JobClaim, info: ObjectInfo, uncut: list[
     return pieces if fits else []
 
 
-def _adapted(database: Database, claim: JobClaim, facts: VideoFacts, settings: Settings) -> tuple[float, str]:
-    what = {"kind": claim.kind, "deep_mode": claim.deep_mode.value, "pixels": facts.width * facts.height}
+def _adapted(
+    database: Database, claim: JobClaim, phase: str, facts: VideoFacts, settings: Settings
+) -> tuple[float, str]:
+    what = {
+        "kind": claim.kind,
+        "phase": phase,
+        "deep_mode": claim.deep_mode.value,
+        "pixels": facts.width * facts.height,
+    }
     with database.transaction() as connection:
         pace = connection.execute(statement("detection_pace"), what).scalar_one()
         alive = connection.execute(statement("workers_by_kind"), {"silent_seconds": SILENT_SECONDS}).tuples().all()

@@ -17,8 +17,9 @@ class ChunkClaim:
     chunk_id: int
     attempts: int
     job_id: UUID
+    phase: str
     chunk_index: int
-    total_chunks: int
+    phase_chunks: int
     start_pts: int
     end_pts: int
     kind: str
@@ -27,7 +28,18 @@ class ChunkClaim:
     source_etag: str
     source_size: int
     trace_context: str | None
+    plan: dict[str, Any]  # what the step before wrote down for this phase
     facts: VideoFacts
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """What events say of it."""
+        return {
+            "job_id": str(self.job_id),
+            "phase": self.phase,
+            "chunk_index": self.chunk_index,
+            "attempt": self.attempts,
+        }
 
     @property
     def is_first(self) -> bool:
@@ -35,12 +47,13 @@ class ChunkClaim:
 
     @property
     def is_last(self) -> bool:
-        return self.chunk_index == self.total_chunks - 1
+        return self.chunk_index == self.phase_chunks - 1
 
 
 @dataclass(frozen=True)
 class JobClaim:
-    """A job claimed for planning (status queued) or aggregation. (job_id, attempts) is the claim."""
+    """A job claimed for planning (status queued), or for the step that takes up a phase's chunks. (job_id, attempts) is
+    the claim."""
 
     job_id: UUID
     attempts: int
@@ -58,6 +71,12 @@ class JobClaim:
     output_uri: str | None
     total_chunks: int | None
     trace_context: str | None
+    phase: str
+    phase_plan: dict[str, Any]
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        return {"job_id": str(self.job_id), "attempt": self.attempts}
 
     @property
     def facts(self) -> VideoFacts:

@@ -14,17 +14,16 @@ from backend.media.facts import VideoFacts
 SCHEMA = "framefleet.manifest/1"
 
 
-def manifest_key(job_id: UUID) -> str:
-    return f"jobs/{job_id}/manifest.json"
-
-
-def artifact_key(job_id: UUID, chunk_index: int) -> str:
-    return f"jobs/{job_id}/chunks/chunk_{chunk_index:04d}.json"
-
-
 def planned(
-    job_id: UUID, kind: str, original_video: str, source: Mapping[str, Any], facts: VideoFacts, cuts: Sequence[Segment]
+    job_id: UUID,
+    kind: str,
+    original_video: str,
+    source: Mapping[str, Any],
+    facts: VideoFacts,
+    cuts: Sequence[Segment],
+    artifact_keys: Sequence[str],
 ) -> dict[str, Any]:
+    """Of the first phase; `artifact_keys` are those of the cuts."""
     return {
         "schema": SCHEMA,
         "job_id": str(job_id),
@@ -40,11 +39,11 @@ def planned(
                 "end_sec": cut.end_sec,
                 "start_pts": cut.start_pts,
                 "end_pts": cut.end_pts,
-                "artifact_key": artifact_key(job_id, cut.index),
+                "artifact_key": key,
                 "artifact_sha256": None,
                 "attempts": 0,
             }
-            for cut in cuts
+            for cut, key in zip(cuts, artifact_keys, strict=True)
         ],
     }
 

@@ -7,6 +7,7 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from backend.errors import ClaimLost, Fault, FramefleetError, LeaseLapsed, unexpected
 from backend.events import Event, emit, error, warn
@@ -28,7 +29,7 @@ class Ends:
     All are guarded and raise ClaimLost; `fail` and `put_back` return the status that the work is left in.
     """
 
-    ids: dict[str, object]
+    ids: dict[str, Any]
     failed: Event
     fail: Callable[[FramefleetError], object]
     released: Event
@@ -47,7 +48,7 @@ class Ends:
 
 def ends_of_chunk(queue: Queue, claim: ChunkClaim) -> Ends:
     return Ends(
-        {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts},
+        claim.ids,
         failed=Event.CHUNK_FAILED,
         fail=lambda failure: queue.fail_chunk(claim, failure),
         released=Event.CHUNK_RELEASED,
@@ -60,7 +61,7 @@ def ends_of_chunk(queue: Queue, claim: ChunkClaim) -> Ends:
 def ends_of_job(queue: Queue, claim: JobClaim) -> Ends:
     """For planning and aggregation."""
     return Ends(
-        {"job_id": str(claim.job_id), "attempt": claim.attempts},
+        claim.ids,
         failed=Event.JOB_FAILED,
         fail=lambda failure: queue.fail_job(claim, failure),
         released=Event.JOB_RELEASED,
@@ -97,7 +98,7 @@ def outcome(ends: Ends, surroundings: Surroundings) -> Iterator[None]:
         surroundings.recover()
 
 
-def give_back(release: Callable[[], None], released: Event, ids: dict[str, object]) -> None:
+def give_back(release: Callable[[], None], released: Event, ids: dict[str, Any]) -> None:
     """Counts no failure. What was finished, cancelled or rescued in the meantime is nobody's to give back."""
     try:
         release()
@@ -118,7 +119,7 @@ def _end(failure: FramefleetError, ends: Ends, surroundings: Surroundings) -> No
 
 
 def _write(
-    failure: FramefleetError, write: Callable[[FramefleetError], object], event: Event, ids: dict[str, object]
+    failure: FramefleetError, write: Callable[[FramefleetError], object], event: Event, ids: dict[str, Any]
 ) -> None:
     try:
         status = write(failure)

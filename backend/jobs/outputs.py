@@ -10,6 +10,7 @@ from uuid import UUID
 
 from backend.errors import InvalidRequest, UnsupportedInput
 from backend.jobs.claims import JobClaim
+from backend.jobs.layout import output_key, source_key
 from backend.settings import Settings
 from backend.storage import open_destination
 from backend.storage.base import Destination, ObjectStore
@@ -74,13 +75,8 @@ def output_places(claim: JobClaim, suffix: str, own: ObjectStore, settings: Sett
         for candidate in _names(name, suffix, claim.job_id, _room_bytes(folder)):
             yield OutputPlace(open_destination(folder + candidate, settings))
         return
-    key = f"jobs/{claim.job_id}/output/{output_name(claim.input_name, suffix)}"
+    key = output_key(claim.job_id, output_name(claim.input_name, suffix))
     yield OutputPlace(OwnObject(own, key), key)
-
-
-def source_key(job_id: UUID) -> str:
-    """Where an upload lies."""
-    return f"jobs/{job_id}/source"
 
 
 def output_name(input_name: str, suffix: str) -> str:

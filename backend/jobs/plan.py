@@ -6,26 +6,23 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import insert
-
-from backend import telemetry
 from backend.db.engine import PATIENT_SEC, Database
-from backend.db.models import Chunk
 from backend.db.sql import statement
-from backend.errors import ClaimLost, EmptyFile, FramefleetError, MediaTooLarge
+from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
 from backend.events import Event, emit
-from backend.jobs import lanes, manifest
-from backend.jobs.chunk_length import Cutting, cutting
+from backend.jobs import manifest
+from backend.jobs.chunk_length import UNCUT, Cutting, cutting
 from backend.jobs.claims import JobClaim
-from backend.jobs.lease import LeaseKeeper
-from backend.jobs.outcome import ends_of_job, outcome
+from backend.jobs.executor import NOBODY, Boss, Executor, Hold
+from backend.jobs.layout import artifact_key, manifest_key
 from backend.jobs.outputs import output_places
+from backend.jobs.phases import write_chunks
 from backend.jobs.queue import Queue
-from backend.jobs.segments import Segment
 from backend.jobs.sources import open_for_planning
-from backend.jobs.stall import StallWatch, Step, watch_of
+from backend.jobs.stall import Step
 from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
+from backend.kinds.base import Kind
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess
 from backend.settings import Settings
@@ -49,76 +46,50 @@ class Planner:
         surroundings: Surroundings | None = None,
     ) -> None:
         self._database = database
-        self._queue = queue
         self._store = store
         self._settings = settings
-        self._surroundings = surroundings or Surroundings(store)
+        self._executor = Executor(queue, surroundings or Surroundings(store), settings)
 
-    def plan(
-        self,
-        claim: JobClaim,
-        check: Callable[[], None] = lambda: None,
-        end_stuck: Callable[[FramefleetError], None] = lambda failure: None,
-    ) -> None:
-        """What is the source's fault ends in the job. `check` is called while the source is looked at; `end_stuck` when
-        the planning must end and does not.
+    def plan(self, claim: JobClaim, boss: Boss = NOBODY) -> None:
+        """What is the source's fault ends in the job. Raises DatabaseUnavailable; Drain after giving it back."""
+        with self._executor.job(claim, boss) as hold:
+            self._plan(claim, hold)
 
-        Raises DatabaseUnavailable, and Drain from `check` after giving the job back.
-        """
-        ends = ends_of_job(self._queue, claim)
-        with outcome(ends, self._surroundings), telemetry.working("plan", claim.trace_context, **ends.ids):
-            self._plan(claim, check, watch_of(self._settings, end_stuck))
+    def _plan(self, claim: JobClaim, hold: Hold) -> None:
+        kind = kind_named(claim.kind)
+        hold.begin(Step.PLAN)
+        next(output_places(claim, kind.suffix, self._store, self._settings)).destination.check()
+        source = open_for_planning(claim, self._store, self._settings)
+        if source.info.size_bytes == 0:
+            raise EmptyFile("The file is empty.")
+        if source.info.size_bytes > self._settings.max_source_bytes:
+            raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
+        reader = RangeReader(source)
+        hold.watch.follow(lambda: reader.bytes_fetched)
+        facts = probe_source(reader, self._settings, hold.check)
+        first = kind.phases[0]
+        where = (self._database, claim, first.name, source.info)
+        pieces = cutting(*where, facts, self._settings) if first.chunks else UNCUT
+        hold.check_claim()
+        hold.begin(Step.PLAN)
+        self._write(claim, kind, source.info, facts, pieces)
+        emit(Event.JOB_PLANNED, **claim.ids, chunks=len(pieces.segments), bytes_read=reader.bytes_fetched)
 
-    def _plan(self, claim: JobClaim, check: Callable[[], None], watch: StallWatch) -> None:
-        with LeaseKeeper(lambda _: self._queue.heartbeat_job(claim, 0.0), self._settings.lease_seconds, watch) as lease:
-            watch.begin(Step.PLAN)
-            next(output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)).destination.check()
-            source = open_for_planning(claim, self._store, self._settings)
-            if source.info.size_bytes == 0:
-                raise EmptyFile("The file is empty.")
-            if source.info.size_bytes > self._settings.max_source_bytes:
-                raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
-            reader = RangeReader(source)
-            watch.follow(lambda: reader.bytes_fetched)
-
-            def check_both() -> None:
-                lease.check()
-                check()
-
-            facts = probe_source(reader, self._settings, check_both)
-            pieces = cutting(self._database, claim, source.info, facts, self._settings)
-            lease.check()
-            watch.begin(Step.PLAN)
-            self._write(claim, source.info, facts, pieces)
-        ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
-        emit(Event.JOB_PLANNED, **ids, chunks=len(pieces.segments), bytes_read=reader.bytes_fetched)
-
-    def _write(self, claim: JobClaim, info: ObjectInfo, facts: VideoFacts, pieces: Cutting) -> None:
+    def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, facts: VideoFacts, pieces: Cutting) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}
-        cuts = pieces.segments
-        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, cuts)
+        phase, cuts = kind.phases[0], pieces.segments
+        keys = [artifact_key(claim.job_id, phase.chunks.pattern, cut.index) for cut in cuts if phase.chunks]
+        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, cuts, keys)
         plan |= {"chunk_seconds": pieces.chunk_seconds, "chunk_seconds_reason": pieces.reason}
         # The object first: rows without a manifest would be a job that nobody can read.
-        self._store.put(manifest.manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
+        self._store.put(manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
+        columns = _plan_columns(claim, info, facts) | {"total_chunks": len(cuts), "phase": phase.name}
         with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
-            finished = connection.execute(statement("finish_plan"), _plan_columns(claim, info, facts, len(cuts)))
-            plan_row = finished.one_or_none()
+            plan_row = connection.execute(statement("finish_plan"), columns).one_or_none()
             if plan_row is None:
                 raise ClaimLost("The job was planned by someone else, or cancelled.")
-            lane = {"deep_mode": claim.deep_mode.value, "tenant": claim.tenant}
-            lanes.make_lane(connection, **lane)
-            entry = lanes.entry(connection, claim.job_id, priority=claim.priority, **lane)
-            rows = [
-                {
-                    **_chunk_row(claim, piece),
-                    **lane,
-                    "claim_rank": entry.rank(number),
-                    "on_hold": plan_row.is_paused,
-                }
-                for number, piece in enumerate(cuts)
-            ]
-            connection.execute(insert(Chunk), rows)
-            lanes.lower_floor(connection, rank=entry.first_rank, **lane)
+            if cuts:
+                write_chunks(connection, claim, phase.name, cuts, on_hold=plan_row.is_paused)
 
 
 def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], None] = lambda: None) -> VideoFacts:
@@ -141,12 +112,11 @@ def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], No
         return VideoFacts.model_validate(process.result)
 
 
-def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts, total_chunks: int) -> dict[str, Any]:
+def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts) -> dict[str, Any]:
     return {
         "job_id": claim.job_id,
         "attempts": claim.attempts,
         "schema_version": SCHEMA_VERSION,
-        "total_chunks": total_chunks,
         "source_etag": info.etag,
         "source_size": info.size_bytes,
         # Boundaries are set: the list of keyframes has done its work and would weigh on every claim.
@@ -159,16 +129,4 @@ def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts, total_ch
         "rotation": facts.rotation,
         "frame_count": facts.frame_count,
         "has_audio": facts.has_audio,
-    }
-
-
-def _chunk_row(claim: JobClaim, piece: Segment) -> dict[str, Any]:
-    return {
-        "job_id": claim.job_id,
-        "priority": claim.priority,
-        "chunk_index": piece.index,
-        "start_pts": piece.start_pts,
-        "end_pts": piece.end_pts,
-        "start_sec": piece.start_sec,
-        "end_sec": piece.end_sec,
     }

@@ -13,12 +13,11 @@ from sqlalchemy import RowMapping, text
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.sql import statement
+from backend.kinds import KINDS
+from backend.kinds.base import Weights
 from backend.states import FINAL_JOB_STATUSES, JobStatus
 
-# How the work of a job divides, as measured on two cores: detection is the bulk of it.
-PLANNED_PCT = 2.0
-CHUNKS_PCT = 68.0
-AGGREGATION_PCT = 30.0
+PLANNED_PCT = 2.0  # the rest is divided by the weights of the kind's steps
 # A sum of the same numbers in another order differs in its last bits; a percent must not fall for it.
 ROUNDING = 1e-9
 # A film that nobody has begun for so long waits for a worker, and nobody knows when one comes.
@@ -41,7 +40,7 @@ class Progress:
 class _Chunks:
     """What a job's chunks tell; zeros for a job that has none."""
 
-    progress_sum: float = 0.0
+    progress: float = 0.0  # the mean, in the phase that the job is in
     completed: int = 0
     failed: int = 0
     in_work: int = 0
@@ -58,7 +57,7 @@ def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
     with database.transaction() as connection:
         rows = connection.execute(statement("job_progress"), ids).mappings().all()
         film_paces = {
-            kind: connection.execute(statement("film_pace"), {"kind": kind}).scalar_one()
+            kind: connection.execute(statement("film_pace"), _film_pace_of(kind)).scalar_one()
             for kind in {job.kind for job in live}
         }
         now = connection.execute(text("SELECT now()")).scalar_one()
@@ -85,10 +84,11 @@ def _progress(job: Job, chunks: _Chunks, film_pace: float | None, now: Any) -> P
 def _pct(job: Job, chunks: _Chunks) -> int:
     if job.status == JobStatus.DONE:
         return 100
-    if not job.total_chunks:
+    if job.total_chunks is None:
         return 0
-    share = PLANNED_PCT + CHUNKS_PCT * chunks.progress_sum / job.total_chunks + AGGREGATION_PCT * job.progress
-    return min(99, math.floor(share + ROUNDING))
+    weights = _weights(job)
+    share = weights.before + weights.chunks * chunks.progress + weights.rest * job.progress
+    return min(99, math.floor(PLANNED_PCT + (100 - PLANNED_PCT) * share / weights.all + ROUNDING))
 
 
 def _eta_sec(job: Job, chunks: _Chunks, film_pace: float | None, waited_sec: float) -> float | None:
@@ -108,14 +108,26 @@ def _eta_sec(job: Job, chunks: _Chunks, film_pace: float | None, waited_sec: flo
 
 
 def _film_sec(job: Job, chunks: _Chunks, film_pace: float | None) -> float | None:
-    """From stitching to upload, for the whole video. None when neither earlier films nor the chunks can tell."""
+    """After the chunks of the phase, for the whole video. None when neither earlier films nor the chunks can tell."""
     if job.duration_seconds is None:
         return None
     if film_pace is not None:
         return film_pace * job.duration_seconds
+    weights = _weights(job)
     if chunks.pace is not None:
-        return chunks.pace * job.duration_seconds * AGGREGATION_PCT / CHUNKS_PCT
+        return chunks.pace * job.duration_seconds * weights.rest / weights.chunks if weights.chunks else None
     return None
+
+
+def _film_pace_of(kind: str) -> dict[str, str]:
+    known = KINDS.get(kind)
+    return {"kind": kind, "first_phase": known.phases[0].name if known else ""}
+
+
+def _weights(job: Job) -> Weights:
+    """A job of a kind that only newer workers know is shown as one that has chunks and little else."""
+    kind = KINDS.get(job.kind)
+    return kind.weights(job.phase) if kind else Weights(0.0, 2.0, 1.0)
 
 
 def _film_left_sec(job: Job, chunks: _Chunks, film_sec: float) -> float:

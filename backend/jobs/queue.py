@@ -36,11 +36,12 @@ TURNS_LEFT_TO_OTHERS = (2.0, 6.0)
 # What the surroundings ended comes back after a pause that grows to half a minute, so many times as make a day.
 PUT_BACK = {"base_seconds": 1.0, "cap_seconds": 30.0, "max_put_backs": 2880}
 NOBODY = "{}"  # an empty array, as text: the driver takes longer over a list than over all other parameters together
-OF_CHUNK = ("chunk_id", "job_id", "attempts", "chunk_index", "start_pts", "end_pts")
+OF_CHUNK = ("chunk_id", "job_id", "attempts", "phase", "chunk_index", "start_pts", "end_pts")
 
 
 class Queue:
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, encoders: Iterable[str] = ()) -> None:
+        """`encoders`: those of this worker's hardware; it claims no chunk that needs another."""
         self._database = database
         self._worker_id = settings.worker_id
         self._lease = {"lease_seconds": settings.lease_seconds}
@@ -50,6 +51,7 @@ class Queue:
         self._sweep_at = 0.0  # of the monotonic clock
         # What this version can work on; all else is left to newer workers.
         self.known: dict[str, Any] = {"kinds": as_array(KINDS), "schema_version": SCHEMA_VERSION}
+        self._has = {"has": as_array(encoders)}
         self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
         self._backoff = {
             "max_attempts": settings.max_attempts,
@@ -80,6 +82,7 @@ class Queue:
             "tenant_cap": self._tenant_cap,
             "full": full or NOBODY,
             **self.known,
+            **self._has,
             "worker_id": self._worker_id,
             "cap_seconds": self._backoff["cap_seconds"],
             **self._lease,
@@ -93,19 +96,21 @@ class Queue:
 
     def _chunk_claim(self, claimed: dict[str, Any]) -> ChunkClaim:
         of_chunk = {name: claimed[name] for name in OF_CHUNK}
-        return ChunkClaim(**of_chunk, **self._known_of_job(claimed))
+        of_job = dict(self._known_of_job(claimed))
+        total_chunks = of_job.pop("total_chunks")
+        return ChunkClaim(**of_chunk, **of_job, phase_chunks=claimed["phase_chunks"] or total_chunks)
 
     def _known_of_job(self, claimed: dict[str, Any]) -> dict[str, Any]:
         """Gives the chunk back where the answer does not come: nobody else knows yet that it is claimed."""
         try:
-            return self._job_of_chunks(claimed["job_id"])
+            return self._job_of_chunks(claimed["job_id"], claimed["phase"])
         except DatabaseUnavailable:
             with suppress(DatabaseUnavailable, ClaimLost):
                 self._release_chunk(claimed["chunk_id"], claimed["attempts"])
             raise
 
-    def _ask_job_of_chunks(self, job_id: UUID) -> dict[str, Any]:
-        """The fields of ChunkClaim that all chunks of a job share."""
+    def _ask_job_of_chunks(self, job_id: UUID, phase: str) -> dict[str, Any]:
+        """What ChunkClaim holds of a job that is in this phase: the same for all chunks of it."""
         row = self._database.ask("job_of_chunks", job_id=job_id)
         if row is None:
             raise ClaimLost("The job was deleted.")
@@ -130,7 +135,7 @@ class Queue:
         claim: ChunkClaim,
         artifact_key: str,
         sha256: str,
-        detector: dict[str, Any],
+        detector: dict[str, Any] | None,
         bytes_read: int | None = None,
     ) -> JobStatus:
         """Completes under the claim; returns AGGREGATING to the one who hands the job to the aggregator.
@@ -147,7 +152,7 @@ class Queue:
         claim: ChunkClaim,
         artifact_key: str,
         sha256: str,
-        detector: dict[str, Any],
+        detector: dict[str, Any] | None,
         bytes_read: int | None = None,
         *,
         deep_mode: DeepMode,
@@ -174,9 +179,9 @@ class Queue:
             error(Event.WORKER_POLL_FAILED, exc_info=failure)
         return status, None
 
-    def _advance(self, claim: ChunkClaim, completed: dict[str, Any], detector: dict[str, Any]) -> JobStatus:
+    def _advance(self, claim: ChunkClaim, completed: dict[str, Any], detector: dict[str, Any] | None) -> JobStatus:
         try:
-            if completed["detector_unknown"]:
+            if completed["detector_unknown"] and detector is not None:
                 self._database.ask("name_detector", job_id=claim.job_id, detector=json.dumps(detector))
             if completed["on_probation"]:
                 probation.end(self._database, claim.job_id)
@@ -238,7 +243,8 @@ class Queue:
 
     def earlier_artifacts(self, claim: ChunkClaim) -> list[tuple[str, str]]:
         """(key, SHA-256) of what the tenant's other jobs found in the same piece of the same source, newest first."""
-        where = {name: getattr(claim, name) for name in ("job_id", "chunk_index", "start_pts", "end_pts")}
+        names = ("job_id", "phase", "phase_chunks", "chunk_index", "start_pts", "end_pts")
+        where = {name: getattr(claim, name) for name in names}
         with self._database.transaction() as connection:
             rows = connection.execute(statement("earlier_artifacts"), where).all()
         return [(row.artifact_s3_key, row.artifact_sha256) for row in rows]
@@ -246,9 +252,11 @@ class Queue:
     def has_queued(self, deep_mode: DeepMode, job_id: UUID | None = None) -> bool:
         """Whether any chunk of that mode, or of that job, waits, due or not."""
         if job_id is not None:
-            found = self._database.ask("any_queued+of_job", deep_mode=deep_mode, job_id=job_id, **self.known)
+            found = self._database.ask(
+                "any_queued+of_job", deep_mode=deep_mode, job_id=job_id, **self.known, **self._has
+            )
         else:
-            found = self._database.ask("any_queued", deep_mode=deep_mode, **self.known)
+            found = self._database.ask("any_queued", deep_mode=deep_mode, **self.known, **self._has)
         return found is not None
 
     # Jobs: planning and aggregation

@@ -12,6 +12,7 @@ from backend.db.engine import PATIENT_SEC, Database
 from backend.db.sql import statement
 from backend.errors import FramefleetError
 from backend.events import Event, emit, warn
+from backend.jobs.layout import folder
 from backend.settings import Settings
 from backend.storage.base import ObjectStore
 
@@ -99,7 +100,7 @@ class Retention:
         return True
 
     def _delete_orphan(self, job_id: UUID) -> bool:
-        untouched_sec = self._store.untouched_seconds(_folder(job_id))
+        untouched_sec = self._store.untouched_seconds(folder(job_id))
         if untouched_sec is None or untouched_sec < ORPHAN_AGE_SEC:
             return False
         if not list(self._without_row([job_id])):  # the row came meanwhile
@@ -117,7 +118,7 @@ class Retention:
             yield from (job_id for job_id in some if job_id not in known)
 
     def _delete_objects(self, job_id: UUID) -> None:
-        for key in self._store.list(_folder(job_id)):
+        for key in self._store.list(folder(job_id)):
             self._store.delete(key)
 
     def _execute(self, job_id: UUID, *names: str) -> int:
@@ -125,11 +126,6 @@ class Retention:
         with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             counts = [connection.execute(statement(name), {"job_id": job_id}).rowcount for name in names]
         return counts[-1]
-
-
-def _folder(job_id: UUID) -> str:
-    """Nothing outside of it is ever deleted; films that were written elsewhere stay."""
-    return f"jobs/{job_id}/"
 
 
 def _job_id(name: str) -> UUID | None:

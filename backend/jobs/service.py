@@ -105,13 +105,14 @@ class JobService:
         with self.database.session() as session:
             return session.execute(query).scalars().all()
 
-    def chunks(self, job_id: UUID) -> Sequence[Chunk]:
-        """In order. Raises JobNotFound."""
+    def chunks(self, job_id: UUID, phase: str | None = None) -> Sequence[Chunk]:
+        """In order, of one phase or of all. Raises JobNotFound."""
         self.get(job_id)
+        query = select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.created_at, Chunk.chunk_index)
+        if phase is not None:
+            query = query.where(Chunk.phase == phase)
         with self.database.session() as session:
-            return (
-                session.execute(select(Chunk).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)).scalars().all()
-            )
+            return session.execute(query).scalars().all()
 
     def cancel(self, job_id: UUID) -> Job:
         """No new claims from now on; running work stops at its next heartbeat. Cancelling twice changes nothing.

@@ -7,6 +7,7 @@ from uuid import UUID
 from backend.errors import SourceNotFound
 from backend.events import Event, emit
 from backend.jobs.claims import JobClaim
+from backend.jobs.layout import source_key
 from backend.settings import Settings
 from backend.storage import open_source
 from backend.storage.base import ObjectInfo, ObjectStore, Source
@@ -43,7 +44,7 @@ def open_for_planning(claim: JobClaim, store: ObjectStore, settings: Settings) -
     source = open_source(claim.input_uri, settings)
     whole = source.download() if isinstance(source, HttpSource) else None
     if whole is not None and source.info.size_bytes > 0:
-        key = _copy_key(claim.job_id, source.info.etag)
+        key = source_key(claim.job_id, source.info.etag)
         store.put_stream(key, whole, max_bytes=settings.max_source_bytes)
         ids = {"job_id": str(claim.job_id), "attempt": claim.attempts}
         emit(Event.SOURCE_COPIED, **ids, key=key, size_bytes=source.info.size_bytes)
@@ -54,7 +55,7 @@ def open_job_source(job_id: UUID, input_uri: str, etag: str | None, store: Objec
     """The planned version of the source. Raises what `open_source` raises."""
     if etag is not None and is_copied(input_uri, etag):
         try:
-            return Copy(store.source(_copy_key(job_id, etag)), etag)
+            return Copy(store.source(source_key(job_id, etag)), etag)
         except SourceNotFound:  # somebody deleted it: the server may still have this version
             pass
     return open_source(input_uri, settings, etag=etag)
@@ -66,14 +67,10 @@ def is_copied(input_uri: str, etag: str | None) -> bool:
 
 
 def _earlier_copy(job_id: UUID, store: ObjectStore) -> Copy | None:
-    prefix = _copy_key(job_id, DIGEST)
+    prefix = source_key(job_id, DIGEST)
     for key in store.list(prefix):
         return Copy(store.source(key), DIGEST + key.removeprefix(prefix))
     return None
-
-
-def _copy_key(job_id: UUID, etag: str) -> str:
-    return f"jobs/{job_id}/source-{etag}"
 
 
 def _is_web(uri: str) -> bool:

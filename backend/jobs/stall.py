@@ -12,20 +12,12 @@ from backend.settings import Settings
 
 
 class Step(StrEnum):
-    """What a worker is at. Each is a phrase that ends "no progress in …"."""
+    """What a worker is at round the work of a kind. Each is a phrase that ends "no progress in …"."""
 
     PLAN = "looking at the source"
     ADOPT = "looking for an earlier result"
-    ANALYSE = "detection"
     STORE = "storing the result"
-    COLLECT = "reading the chunks' results"
-    JOIN = "joining the chunks"
-    RENDER = "rendering"
     UPLOAD = "uploading the film"
-
-
-# In units of STALL_SECONDS. Joining a long film is one computation that says nothing until it is done.
-PATIENCE = {Step.JOIN: 6.0}
 
 
 class StallWatch:
@@ -46,13 +38,14 @@ class StallWatch:
         self._lock = threading.Lock()
         self._signs: Callable[[], object] = lambda: None
         self._last_signs: object = None
-        self._step: Step | None = None
+        self._step: str | None = None
+        self._patience = 1.0
         self._moved_at = time.monotonic()
 
-    def begin(self, step: Step) -> None:
-        """The work goes on with this step; that is progress."""
+    def begin(self, step: str, patience: float = 1.0) -> None:
+        """The work goes on with this step, which may stand still for `patience` times as long; that is progress."""
         with self._lock:
-            self._step = step
+            self._step, self._patience = step, patience
             self._moved_at = time.monotonic()
 
     def follow(self, signs: Callable[[], object]) -> None:
@@ -71,7 +64,7 @@ class StallWatch:
                 self._last_signs = signs
                 self._moved_at = time.monotonic()
             still_sec = time.monotonic() - self._moved_at
-            if self._step is None or still_sec <= self._stall_sec * PATIENCE.get(self._step, 1.0):
+            if self._step is None or still_sec <= self._stall_sec * self._patience:
                 return None
             return WorkStalled(
                 f"No progress in {self._step} for {still_sec:.0f} s: the work was given up. If the step "

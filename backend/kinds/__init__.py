@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from backend.errors import InvalidParams
-from backend.kinds.base import JobKind
-from backend.kinds.crop import Crop
+from backend.kinds.base import Kind
+from backend.kinds.crop import CROP
 
-KINDS: dict[str, JobKind] = {kind.name: kind for kind in (Crop(),)}
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP,)}
 
 
-def kind_named(name: str) -> JobKind:
+def kind_named(name: str) -> Kind[Any]:
     """Raises InvalidParams with the names there are."""
     if name not in KINDS:
         raise InvalidParams(f"There is no job kind {name!r:.50}; there are: {', '.join(KINDS)}.")

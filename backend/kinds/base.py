@@ -1,24 +1,105 @@
-"""What a job kind is: its parameters, what a chunk computes, what the aggregator makes of the chunks."""
+"""What a job kind is: its parameters, its result files, and the phases that its jobs go through.
+
+A phase is a step in chunks, which the fleet works on in parallel, and then a step that takes up what the chunks left,
+under the job's own claim. That one makes the job's result, or writes down what the next phase is to do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from backend.errors import InvalidParams
+from backend.jobs.segments import Segment
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import ByteReader
 from backend.settings import Settings
-from backend.vision.artifacts import ChunkArtifact
+from backend.states import Stage
 from backend.vision.detector import Detector
+
+JSON_TYPE = "application/json"
+
+
+class Params(BaseModel):
+    """The parameters of a kind. Unknown ones are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def check(self) -> None:
+        """Raises InvalidParams for values that contradict one another."""
+
+
+P = TypeVar("P", bound=Params)
+# A step that needs few parameters serves every kind that has them.
+P_co = TypeVar("P_co", bound=Params, covariant=True)
+P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
+
+
+class Need(StrEnum):
+    """What a worker must load or have before it can do a step."""
+
+    DETECTOR = "detector"
 
 
 @dataclass(frozen=True)
-class ChunkWork:
-    """One chunk to analyse. `report` takes the share done (0 to 1) and raises ClaimLost when the work must stop.
+class Tools:
+    """What a worker has. The detector is opened by the step that first asks for it."""
+
+    settings: Settings
+    open_detector: Callable[[], Detector]
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Raises ModelMissing."""
+        return self.open_detector()
+
+    def load(self, needs: frozenset[Need]) -> None:
+        """Before anything is claimed, so that nothing fails for what this worker lacks. Raises ModelMissing."""
+        if Need.DETECTOR in needs:
+            self.detector.describe()
+
+
+@dataclass(frozen=True)
+class FileType:
+    """A result beside the main one: its name in the job's folder, its type, and who gets it."""
+
+    name: str
+    content_type: str
+    is_fetched: bool = False  # by `framefleet run`, beside the film
+
+
+class Earlier(Protocol):
+    """What the steps before have left. Nothing is read before it is asked for."""
+
+    plan: Mapping[str, Any]  # what the step before this phase wrote down for it
+
+    def artifacts(self) -> Iterator[tuple[bytes, str]]:
+        """(bytes, SHA-256) of the phase's chunks, in order, each checked against its row.
+
+        Raises ArtifactCorrupt, ObjectNotFound.
+        """
+        ...
+
+    def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        """As `artifacts`, each fetched into the folder, unchecked."""
+        ...
+
+    def object(self, name: str) -> bytes:
+        """One that the step before wrote for this phase. Raises ObjectNotFound."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChunkContext(Generic[P_co]):
+    """One chunk to work on. `report` takes the share done (0 to 1) and raises ClaimLost when the work must stop.
 
     `start_pts` or `end_pts` None: from the first frame, to the last one, whatever the container promised.
     """
@@ -30,49 +111,169 @@ class ChunkWork:
     end_pts: int | None
     source: Mapping[str, Any]  # etag, size
     facts: VideoFacts
-    params: BaseModel
+    params: P_co
     reader: ByteReader
-    detector: Detector
-    settings: Settings
+    tools: Tools
+    earlier: Earlier
     report: Callable[[float], None]
+
+    @property
+    def settings(self) -> Settings:
+        return self.tools.settings
 
 
 @dataclass(frozen=True)
-class AggregateWork:
-    """All chunks of a job, to be made into its result. `report` takes the share done and raises ClaimLost."""
+class WholeContext(Generic[P_co]):
+    """All of a job, to be made into its result or into its next phase.
+
+    `report` takes the share done of all that is left of the job, and raises ClaimLost.
+    """
 
     job_id: str
     facts: VideoFacts
-    params: BaseModel
-    artifacts: Sequence[ChunkArtifact]
-    reader: ByteReader
+    params: P_co
+    earlier: Earlier
+    open_reader: Callable[[], ByteReader]  # opens the source
     folder: Path  # for temporary files; gone afterwards
-    settings: Settings
+    tools: Tools
     report: Callable[[float], None]
+
+    @property
+    def settings(self) -> Settings:
+        return self.tools.settings
 
 
 @dataclass(frozen=True)
-class Result:
-    """What the aggregator stores: the film, small files by name, what to tell, seconds by stage."""
+class Done:
+    """The job's result: the film, small files by name, what to tell, seconds by stage."""
 
     output: Path
-    files: Mapping[str, bytes]
-    warnings: list[str]
-    seconds: dict[str, float]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-class JobKind(Protocol):
+@dataclass(frozen=True)
+class Onward:
+    """The next phase: its chunks, what their workers have to know (JSON, small), larger things as objects by name.
+
+    `needs`: the encoder that whoever works on them must have; None where all have it.
+    """
+
+    spans: Sequence[Segment]
+    plan: Mapping[str, Any]
+    objects: Mapping[str, bytes]
+    needs: str | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Chunks(ABC, Generic[P_contra]):
+    """A step in chunks. Each chunk leaves one artifact, written once."""
+
+    weight: ClassVar[float]  # percent of the job's work
+    stage: ClassVar[Stage]
+    words: ClassVar[str]  # what it is at, as in "no progress in …"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    pattern: ClassVar[str]  # the artifact's name in the job's folder, with the chunk's index to be filled in
+    content_type: ClassVar[str]
+    is_shared: ClassVar[bool] = False  # whether what an earlier job left can be adopted
+
+    @abstractmethod
+    def work(self, context: ChunkContext[P_contra]) -> bytes: ...
+
+    def adopted(self, data: bytes, context: ChunkContext[P_contra]) -> bytes | None:
+        """A stored artifact as this chunk's own; None where it was made from another source or in another way.
+
+        Raises ArtifactCorrupt, NewerVersion.
+        """
+        return data
+
+
+class Whole(ABC, Generic[P_contra]):
+    """A step that takes up all chunks of its phase."""
+
+    weight: ClassVar[float]
+    stage: ClassVar[Stage]  # once it shows progress
+    words: ClassVar[str]
+    patience: ClassVar[float] = 1.0  # how long until its first progress, in units of STALL_SECONDS
+
+    @abstractmethod
+    def work(self, context: WholeContext[P_contra]) -> Done | Onward: ...
+
+
+@dataclass(frozen=True)
+class Phase(Generic[P]):
+    """Steps in chunks, if any, then the one that takes them up. `name` stands in the rows: it is never changed."""
+
+    name: str
+    chunks: Chunks[P] | None
+    whole: Whole[P]
+
+    @property
+    def weight(self) -> float:
+        return (self.chunks.weight if self.chunks else 0.0) + self.whole.weight
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of what is done before a phase, of its chunks, and of all that follows them."""
+
+    before: float
+    chunks: float
+    rest: float
+
+    @property
+    def all(self) -> float:
+        return self.before + self.chunks + self.rest
+
+
+@dataclass(frozen=True)
+class Kind(Generic[P]):
     name: str
     suffix: str  # of the output's name
+    params: type[P]
+    phases: tuple[Phase[P], ...]
+    files: Mapping[str, FileType]  # by the name of their API link
 
-    def parse_params(self, params: Mapping[str, Any]) -> BaseModel:
+    def parse_params(self, given: Mapping[str, Any]) -> P:
         """Raises InvalidParams, naming the parameter and what it must be."""
-        ...
+        try:
+            parsed = self.params.model_validate(dict(given))
+        except ValidationError as error:
+            raise InvalidParams(self._complaint(error)) from error
+        parsed.check()
+        return parsed
 
-    def chunk_identity(self, params: BaseModel, detector: Detector, settings: Settings) -> str:
-        """SHA-256 of whatever changes a chunk's artifact: equal means the artifact can be adopted."""
-        ...
+    def phase(self, name: str) -> Phase[P]:
+        return next(phase for phase in self.phases if phase.name == name)
 
-    def analyse_chunk(self, work: ChunkWork) -> ChunkArtifact: ...
+    def after(self, name: str) -> Phase[P]:
+        """The phase that follows. Raises LookupError behind the last one."""
+        names = [phase.name for phase in self.phases]
+        return self.phases[names.index(name) + 1]
 
-    def aggregate(self, work: AggregateWork) -> Result: ...
+    def weights(self, name: str) -> Weights:
+        """How the work divides, seen from this phase."""
+        before = at = 0.0
+        for phase in self.phases:
+            if phase.name == name:
+                at = phase.chunks.weight if phase.chunks else 0.0
+                break
+            before += phase.weight
+        return Weights(before, at, sum(phase.weight for phase in self.phases) - before - at)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset(chain.from_iterable(phase.chunks.needs for phase in self.phases if phase.chunks))
+
+    def _complaint(self, error: ValidationError) -> str:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "params"
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            return f"There is no parameter {name!r:.60}; there are: {', '.join(self.params.model_fields)}."
+        if first["type"] == "string_pattern_mismatch":
+            described = self.params.model_fields[str(first["loc"][0])].description
+            return f"{name:.60}: must be {described or first['msg']}"
+        return f"{name:.60}: {first['msg'].removeprefix('Value error, ')}"

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
 
-from backend.errors import InvalidParams
-from backend.kinds import accounts, people
-from backend.kinds.base import AggregateWork, ChunkWork, Result
+from backend.kinds import accounts
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Phase, Whole, WholeContext
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
+from backend.kinds.people import DetectPeople
 from backend.kinds.sheet import Sheet
 from backend.media.sandbox import MediaProcess
-from backend.settings import Settings
-from backend.vision.artifacts import ChunkArtifact
+from backend.states import Stage
+from backend.vision.artifacts import load_artifact
 from backend.vision.camera_path import CameraPath
-from backend.vision.detector import Detector
 from backend.vision.holding_words import shortfalls
 
 FALLBACK_FPS = (25, 1)
@@ -28,55 +25,33 @@ RENDER_THREADS = 2
 ANALYSIS_SHARE = 0.05
 
 
-class Crop:
-    name = "crop"
-    suffix = "_cropped"
+class SolveCrop(Whole[CropParams]):
+    weight = 30.0
+    stage = Stage.RENDERING
+    words = "joining the chunks and rendering"
+    patience = 6.0  # joining a long film's tracks is one computation that says nothing until it is done
 
-    def parse_params(self, params: Mapping[str, Any]) -> CropParams:
-        try:
-            parsed = CropParams.model_validate(dict(params))
-        except ValidationError as error:
-            raise InvalidParams(_complaint(error)) from error
-        parsed.spec()
-        return parsed
-
-    def chunk_identity(self, params: BaseModel, detector: Detector, settings: Settings) -> str:
-        return people.chunk_identity(cast(CropParams, params), detector, settings)
-
-    def analyse_chunk(self, work: ChunkWork) -> ChunkArtifact:
-        return people.analyse_chunk(work, cast(CropParams, work.params))
-
-    def aggregate(self, work: AggregateWork) -> Result:
+    def work(self, context: WholeContext[CropParams]) -> Done:
         """Raises MediaTruncated, ArtifactCorrupt, InvalidParams (an unknown track), FrameMismatch, EncodeFailed."""
-        params = cast(CropParams, work.params)
+        params, facts = context.params, context.facts
+        artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
         began = time.monotonic()
-        size = (work.facts.width, work.facts.height)
-        framing = solve_framing(work.artifacts, work.facts.time_base_fraction, size, params)
-        warnings = accounts.decoded(work.facts, framing.frame_pts)
+        framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params)
+        warnings = accounts.decoded(facts, framing.frame_pts)
         proof = framing.certificate(params.smooth_alpha)
         warnings += shortfalls(proof, params.subject, params.fill)
         files = framing.files(proof)
-        work.report(ANALYSIS_SHARE)
+        context.report(ANALYSIS_SHARE)
         solved = time.monotonic()
         with Sheet(framing) as sheet:
-            outcome = _render(work, params, framing, sheet)
+            outcome = _render(context, framing, sheet)
             files["contact_sheet.png"] = sheet.png(int(outcome["stills"]))
         warnings += accounts.rendered(outcome)
         seconds = {"stitch_and_path": solved - began, "render": time.monotonic() - solved}
-        return Result(work.folder / "output.mp4", files, warnings, seconds)
+        return Done(context.folder / "output.mp4", files, warnings, seconds)
 
 
-def _complaint(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or "params"
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        return f"There is no parameter {name!r:.60}; there are: {', '.join(CropParams.model_fields)}."
-    if first["type"] == "string_pattern_mismatch":
-        return f"{name:.60}: must be main, all, track:<id>, or several as in track:1,track:4"
-    return f"{name:.60}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def _render(work: AggregateWork, params: CropParams, framing: Framing, sheet: Sheet) -> dict[str, Any]:
+def _render(work: WholeContext[CropParams], framing: Framing, sheet: Sheet) -> dict[str, Any]:
     """Writes output.mp4 into the work's folder and takes the sheet's stills; returns what the renderer counted."""
     path_file = work.folder / "path.npy"
     path, frame_pts = framing.path, framing.frame_pts
@@ -86,9 +61,8 @@ def _render(work: AggregateWork, params: CropParams, framing: Framing, sheet: Sh
     share = ANALYSIS_SHARE
     with MediaProcess(
         "render",
-        _render_order(work, params, path)
-        | {"path_file": str(path_file), "origin_pts": origin_pts, "stills": sheet.order},
-        work.reader,
+        _render_order(work, path) | {"path_file": str(path_file), "origin_pts": origin_pts, "stills": sheet.order},
+        work.open_reader(),
         silence_sec=work.settings.sandbox_silence_seconds,
         memory_bytes=work.settings.sandbox_memory_bytes,
         ring=sheet.ring,
@@ -101,8 +75,8 @@ def _render(work: AggregateWork, params: CropParams, framing: Framing, sheet: Sh
         return process.result
 
 
-def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> dict[str, Any]:
-    facts = work.facts
+def _render_order(work: WholeContext[CropParams], path: CameraPath) -> dict[str, Any]:
+    facts, params = work.facts, work.params
     return {
         "output_file": str(work.folder / "output.mp4"),
         "output_width": path.output_size[0],
@@ -120,3 +94,18 @@ def _render_order(work: AggregateWork, params: CropParams, path: CameraPath) -> 
         "max_pixels": work.settings.max_pixels,
         "threads": work.settings.threads or RENDER_THREADS,
     }
+
+
+CROP = Kind[CropParams](
+    name="crop",
+    suffix="_cropped",
+    params=CropParams,
+    phases=(Phase[CropParams]("detect", DetectPeople(), SolveCrop()),),
+    files={
+        "tracks": FileType("tracks.json", JSON_TYPE, is_fetched=True),
+        "tracks.parquet": FileType("tracks.parquet", "application/vnd.apache.parquet"),
+        "mot": FileType("tracks.mot.txt", "text/plain", is_fetched=True),
+        "camera_path": FileType("camera_path.json", JSON_TYPE, is_fetched=True),
+        "contact_sheet": FileType("contact_sheet.png", "image/png"),
+    },
+)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from backend.kinds.people import DetectionParams
 from backend.vision.keyframes import Keyframe
 from backend.vision.window import CropSpec, Fill
 
@@ -26,11 +27,9 @@ class KeyframeParams(BaseModel):
     width: float | None = Field(None, gt=0, le=100_000, description="of the window, throughout the shot")
 
 
-class CropParams(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class CropParams(DetectionParams):
     aspect: str = Field("source", description="`source`, or width:height as in 9:16, 1:1, 4:5")
-    subject: SubjectMode = Field("main", description="`main`, `all`, `track:<id>` or several: `track:1,track:4`")
+    subject: SubjectMode = Field("main", description="main, all, track:<id>, or several as in track:1,track:4")
     shots: dict[Annotated[int, Field(ge=0, le=MAX_SHOTS)], SubjectMode] = Field(
         default_factory=dict, description="another subject for single shots, by their index from 0"
     )
@@ -48,9 +47,6 @@ class CropParams(BaseModel):
     smoothing: Literal["optimal", "ema"] = "optimal"
     smooth_alpha: float = Field(0.85, ge=0, lt=1)
     draw_timestamp: bool = False
-    sample_fps: float = Field(10.0, gt=0, le=240, description="frames a second on which people are detected")
-    conf: float = Field(0.25, gt=0, lt=1, description="confidence from which a detection starts a track")
-    iou: float = Field(0.5, gt=0, lt=1)
     crf: float = Field(20, ge=0, le=51)
     hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
@@ -64,6 +60,9 @@ class CropParams(BaseModel):
         if not sides or not (int(sides[1]) and int(sides[2])):
             raise ValueError("must be 'source' or width:height, as in 9:16")
         return aspect
+
+    def check(self) -> None:
+        self.spec()
 
     def pins(self) -> list[Keyframe]:
         return [Keyframe(**keyframe.model_dump()) for keyframe in self.keyframes]

@@ -5,18 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from backend import telemetry
 from backend.errors import SandboxCrashed
-from backend.kinds.base import ChunkWork
+from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Need, Params
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
 from backend.settings import Settings
-from backend.vision.artifacts import ChunkArtifact, DetectionRecord, SourceId, TrackRecord
+from backend.states import Stage
+from backend.vision.artifacts import (
+    ChunkArtifact,
+    DetectionRecord,
+    SourceId,
+    TrackRecord,
+    load_artifact,
+    to_json_bytes,
+)
 from backend.vision.detector import Detections, Detector
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
@@ -25,15 +34,35 @@ DECODE_THREADS = 2
 BATCHES_IN_RING = 2
 
 
-class DetectionParams(Protocol):
+class DetectionParams(Params):
     """The parameters that change what a chunk computes."""
 
-    @property
-    def sample_fps(self) -> float: ...
-    @property
-    def conf(self) -> float: ...
-    @property
-    def iou(self) -> float: ...
+    sample_fps: float = Field(10.0, gt=0, le=240, description="frames a second on which people are detected")
+    conf: float = Field(0.25, gt=0, lt=1, description="confidence from which a detection starts a track")
+    iou: float = Field(0.5, gt=0, lt=1)
+
+
+class DetectPeople(Chunks[DetectionParams]):
+    """Any kind that follows people begins with this step."""
+
+    weight = 68.0
+    stage = Stage.PROCESSING
+    words = "detection"
+    needs = frozenset({Need.DETECTOR})
+    pattern = "chunks/chunk_{:04d}.json"
+    content_type = JSON_TYPE
+    is_shared = True
+
+    def work(self, context: ChunkContext[DetectionParams]) -> bytes:
+        return to_json_bytes(analyse_chunk(context))
+
+    def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
+        found = load_artifact(data, expected_sha256=None)
+        same_source = (found.source.etag, found.source.size) == (context.source["etag"], context.source["size"])
+        if not same_source or found.params_sha256 != _identity_of(context):
+            return None
+        ids = {"job_id": context.job_id, "chunk_index": context.chunk_index}
+        return to_json_bytes(found.model_copy(update=ids))
 
 
 def chunk_identity(params: DetectionParams, detector: Detector, settings: Settings) -> str:
@@ -49,20 +78,25 @@ def chunk_identity(params: DetectionParams, detector: Detector, settings: Settin
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def analyse_chunk(work: ChunkWork, params: DetectionParams) -> ChunkArtifact:
+def _identity_of(work: ChunkContext[DetectionParams]) -> str:
+    return chunk_identity(work.params, work.tools.detector, work.settings)
+
+
+def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
     """Decoding runs in a child process while the batch before is detected here.
 
     Raises a MediaError for undecodable bytes, ClaimLost from `work.report`.
     """
-    analysis = _ChunkAnalysis(work, params)
+    analysis = _ChunkAnalysis(work)
     analysis.run()
     return analysis.artifact()
 
 
 class _ChunkAnalysis:
-    def __init__(self, work: ChunkWork, params: DetectionParams) -> None:
+    def __init__(self, work: ChunkContext[DetectionParams]) -> None:
         self._work = work
-        self._params = params
+        self._params = params = work.params
+        self._detector = work.tools.detector
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
         self._scale = np.array([work.facts.width / self._size[0], work.facts.height / self._size[1]] * 2)
         self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps)
@@ -74,7 +108,7 @@ class _ChunkAnalysis:
     def run(self) -> None:
         work = self._work
         width, height = self._size
-        ring = FrameRing(work.detector.batch_size * BATCHES_IN_RING + 1, width * height * 3)
+        ring = FrameRing(self._detector.batch_size * BATCHES_IN_RING + 1, width * height * 3)
         try:
             with MediaProcess(
                 "samples",
@@ -100,13 +134,13 @@ class _ChunkAnalysis:
             job_id=work.job_id,
             chunk_index=work.chunk_index,
             source=SourceId(etag=work.source["etag"], size=work.source["size"]),
-            params_sha256=chunk_identity(self._params, work.detector, work.settings),
+            params_sha256=_identity_of(work),
             time_base=list(work.facts.time_base),
             # The first and last chunk hold what lies outside the promised interval too.
             start_pts=min([start_pts, *self._frame_pts[:1]]),
             end_pts=max([end_pts, *(pts + 1 for pts in self._frame_pts[-1:])]),
             frame_size=[work.facts.width, work.facts.height],
-            detector=work.detector.describe(),
+            detector=self._detector.describe(),
             frame_pts=self._frame_pts,
             sampled_pts=self._sampled_pts,
             cuts_pts=self._cuts_pts,
@@ -141,7 +175,7 @@ class _ChunkAnalysis:
             self._work.report(self._share_done())
             if "slot" in message:
                 batch.append((int(message["slot"]), int(message["pts"])))
-            if len(batch) == self._work.detector.batch_size:
+            if len(batch) == self._detector.batch_size:
                 yield batch
                 batch = []
         if batch:
@@ -158,7 +192,7 @@ class _ChunkAnalysis:
         pictures = [self._picture(ring, slot) for slot, _ in batch]
         weakest = min(WEAK_CONFIDENCE, self._params.conf)
         with telemetry.part("detect"):
-            found = self._work.detector.detect(pictures, conf=weakest, iou=self._params.iou)
+            found = self._detector.detect(pictures, conf=weakest, iou=self._params.iou)
         with telemetry.part("track"):
             for (_, pts), detections in zip(batch, found, strict=True):
                 self._take(pts, self._in_source_pixels(detections))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend.errors import SourceNotFound, UnsupportedInput
-from backend.jobs.outputs import source_key
+from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.settings import Settings
 from backend.storage.base import ObjectStore

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidState
 from backend.jobs.figures import troubles
+from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
@@ -31,12 +32,6 @@ from backend.storage.names import film_name
 from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
-RESULT_FILES = {
-    "tracks": "tracks.json",
-    "mot": "tracks.mot.txt",
-    "camera_path": "camera_path.json",
-    "manifest": "manifest.json",
-}
 
 
 class WorkersGone(FramefleetError):
@@ -157,12 +152,13 @@ def _fetch(
     """Local paths of the result's files; without `output` the film lies under the data folder too."""
     folder = settings.data_dir.resolve() / "results" / str(job_id)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name, file_name in RESULT_FILES.items():
-        store.get_file(f"jobs/{job_id}/{file_name}", folder / file_name)
+    files, job = {}, JobService(database).get(job_id)
+    kind = kind_named(job.kind)
+    fetched = {name: each.name for name, each in kind.files.items() if each.is_fetched} | {"manifest": "manifest.json"}
+    for name, file_name in fetched.items():
+        store.get_file(result_key(job_id, file_name), folder / file_name)
         files[name] = str(folder / file_name)
-    job = JobService(database).get(job_id)
     assert job.output_uri is not None  # a done job has one
     film = open_source(job.output_uri, settings) if job.output_key is None else store.source(job.output_key)
-    named = output or folder / film_name(job.input_name, kind_named(job.kind).suffix)
+    named = output or folder / film_name(job.input_name, kind.suffix)
     return {"output": str(write_film(named, film)), **files}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from backend import telemetry
@@ -18,42 +19,38 @@ from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.claims import JobClaim
+from backend.jobs.executor import Executor, Hold
 from backend.jobs.film_place import settled
-from backend.jobs.lease import LeaseKeeper
-from backend.jobs.outcome import ends_of_job, outcome
+from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import VIDEO_TYPE, OutputPlace, output_places
+from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
-from backend.jobs.stall import Step, watch_of
+from backend.jobs.stall import Step
 from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
-from backend.kinds.base import AggregateWork, Result
+from backend.kinds.base import JSON_TYPE, Done, Kind, Need, Onward, Tools, WholeContext
 from backend.settings import Settings
-from backend.states import DeepMode, JobStatus, Stage
+from backend.states import DeepMode, JobStatus
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import RangeReader
-from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.detector import open_detector
 from backend.workers import command
-from backend.workers.chunk_artifacts import JSON_TYPE
-from backend.workers.gpu_chunk_worker import ChunkWorker
+from backend.workers.earlier import StoredEarlier
+from backend.workers.gpu_chunk_worker import ChunkWorker, LazyReader
 from backend.workers.janitor import Janitor
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
 
 # One cpu job must not end a worker that plans and joins all the others.
 MODEL_RETRY_SEC = 60.0
-CONTENT_TYPES = {
-    ".json": JSON_TYPE,
-    ".txt": "text/plain",
-    ".parquet": "application/vnd.apache.parquet",
-    ".png": "image/png",
-}
 
 
 class Aggregator:
+    """Does the steps that take the whole of a job: they make its result, or begin its next phase."""
+
     def __init__(
         self,
         database: Database,
@@ -62,123 +59,149 @@ class Aggregator:
         settings: Settings,
         surroundings: Surroundings | None = None,
     ) -> None:
-        self._surroundings = surroundings or Surroundings(store)
+        self._executor = Executor(queue, surroundings or Surroundings(store), settings)
+        self._database = database
         self._jobs = JobService(database)
         self._queue = queue
         self._store = store
+        self._tools = Tools(settings, lambda: open_detector(settings))
         self._settings = settings
 
     def work_once(self, loop: WorkerLoop, only_job: UUID | None = None) -> bool:
-        """Claims and finishes one job. False when none was due. Raises Drain after giving the job back."""
+        """Claims and does one step. False when none was due. Raises Drain after giving the job back."""
         claim = self._queue.claim_job(JobStatus.AGGREGATING, only_job)
         if claim is None:
             return False
-        ends = ends_of_job(self._queue, claim)
-        emit(Event.AGGREGATION_CLAIMED, **ends.ids)
-        with (
-            outcome(ends, self._surroundings),
-            telemetry.working("aggregate", claim.trace_context, **ends.ids),
-            loop.holding(ends.give_back),
-            LeaseKeeper(
-                lambda progress: self._queue.heartbeat_job(claim, progress, Stage.RENDERING if progress else None),
-                self._settings.lease_seconds,
-                watch_of(self._settings, lambda failure: loop.end_stuck(ends, failure)),
-            ) as lease,
-        ):
-            self._work(claim, lease, loop)
+        emit(Event.AGGREGATION_CLAIMED, **claim.ids, phase=claim.phase)
+        kind = kind_named(claim.kind)
+        with self._executor.job(claim, loop, kind.phase(claim.phase).whole.stage) as hold:
+            self._work(claim, kind, hold)
         return True
 
-    def _work(self, claim: JobClaim, lease: LeaseKeeper, loop: WorkerLoop) -> None:
-        kind = kind_named(claim.kind)
-        source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
+    def _work(self, claim: JobClaim, kind: Kind[Any], hold: Hold) -> None:
+        step = kind.phase(claim.phase).whole
+        source = LazyReader(lambda: self._reader(claim))
+        hold.watch.follow(lambda: source.bytes_fetched)
+
+        def tell() -> None:
+            hold.begin(step.words, step.patience)
+            hold.check()
 
         def report(share: float) -> None:
-            if not lease.progress:  # the path is solved
-                lease.watch.begin(Step.RENDER)
-            lease.report(share)
-            loop.check_drain()
+            hold.begin(step.words)
+            hold.report(share)
 
-        reader = RangeReader(source)
-        lease.watch.follow(lambda: reader.bytes_fetched)
-        artifacts = self._artifacts(claim, lease)
         with work_folder() as folder:
-            lease.watch.begin(Step.JOIN)
-            result = kind.aggregate(
-                AggregateWork(
+            tell()
+            outcome = step.work(
+                WholeContext(
                     job_id=str(claim.job_id),
                     facts=claim.facts,
                     params=kind.parse_params(claim.params),
-                    artifacts=artifacts,
-                    reader=reader,
+                    earlier=StoredEarlier(
+                        self._store,
+                        claim.job_id,
+                        claim.phase_plan,
+                        lambda: self._jobs.chunks(claim.job_id, claim.phase),
+                        tell,
+                    ),
+                    open_reader=lambda: source,
                     folder=folder,
-                    settings=self._settings,
+                    tools=self._tools,
                     report=report,
                 )
             )
-            telemetry.add_parts(result.seconds)
-            lease.check()
+            telemetry.add_parts(dict(outcome.seconds))
+            hold.check_claim()
             with telemetry.part("upload"):
-                self._publish(claim, result, lease)
-        emit(Event.JOB_COMPLETE, job_id=str(claim.job_id), attempt=claim.attempts, bytes_read=reader.bytes_fetched)
+                if isinstance(outcome, Done):
+                    self._publish(claim, kind, outcome, hold)
+                else:
+                    self._go_on(claim, kind, outcome, hold)
+        told = Event.JOB_COMPLETE if isinstance(outcome, Done) else Event.PHASE_BEGUN
+        emit(told, **claim.ids, bytes_read=source.bytes_fetched)
 
-    def _artifacts(self, claim: JobClaim, lease: LeaseKeeper) -> list[ChunkArtifact]:
-        """Each checked against the row's checksum. Raises ArtifactCorrupt, NewerVersion, ObjectNotFound."""
-        found = []
-        for chunk in self._jobs.chunks(claim.job_id):
-            lease.watch.begin(Step.COLLECT)
-            lease.check()
-            data = self._store.get(chunk.artifact_s3_key or "")
-            found.append(load_artifact(data, expected_sha256=chunk.artifact_sha256))
-        return found
+    def _reader(self, claim: JobClaim) -> RangeReader:
+        return RangeReader(
+            open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
+        )
 
-    def _publish(self, claim: JobClaim, result: Result, lease: LeaseKeeper) -> None:
+    def _go_on(self, claim: JobClaim, kind: Kind[Any], onward: Onward, hold: Hold) -> None:
+        """Objects first: rows without them would be work that nobody can do."""
+        began = time.monotonic()
+        self._store_files(claim, kind, onward.files, hold)
+        phase = kind.after(claim.phase)
+        assert phase.chunks is not None, "only the first phase may have no chunks"
+        keys = {name: plan_key(claim.job_id, phase.name, claim.attempts, name) for name in onward.objects}
+        for name, data in onward.objects.items():
+            hold.begin(Step.STORE)
+            self._store.put(keys[name], data)
+        hold.check_claim()
+        seconds = {**self._timings(claim), **onward.seconds, f"{phase.name}_plan": time.monotonic() - began}
+        begin_phase(
+            self._database,
+            claim,
+            phase.name,
+            onward,
+            plan={"stage": phase.chunks.stage, "objects": keys, "told": dict(onward.plan)},
+            timings=_rounded(seconds),
+        )
+
+    def _store_files(self, claim: JobClaim, kind: Kind[Any], files: Mapping[str, bytes], hold: Hold) -> None:
+        types = {each.name: each.content_type for each in kind.files.values()}
+        for name, data in files.items():
+            hold.begin(Step.UPLOAD)
+            self._store.put(result_key(claim.job_id, name), data, content_type=types[name])
+
+    def _publish(self, claim: JobClaim, kind: Kind[Any], result: Done, hold: Hold) -> None:
         """Uploads first, then one guarded statement makes the job done: until then nobody looks at the objects."""
         began = time.monotonic()
-        for name, data in result.files.items():
-            lease.watch.begin(Step.UPLOAD)
-            key = f"jobs/{claim.job_id}/{name}"
-            self._store.put(key, data, content_type=CONTENT_TYPES[Path(name).suffix])
-        self._finish_manifest(claim)
-        places = output_places(claim, kind_named(claim.kind).suffix, self._store, self._settings)
+        self._store_files(claim, kind, result.files, hold)
+        self._finish_manifest(claim, kind)
+        places = output_places(claim, kind.suffix, self._store, self._settings)
         place = settled(self._jobs.database, claim, places)
-        lease.watch.begin(Step.UPLOAD)
-        _upload(place, result.output, lease)
-        lease.check()
-        timings = self._timings(claim) | result.seconds | {"upload": time.monotonic() - began}
+        hold.begin(Step.UPLOAD)
+        _upload(place, result.output, hold)
+        hold.check_claim()
+        seconds = {**self._timings(claim), **result.seconds, "upload": time.monotonic() - began}
         self._queue.finish_job(
             claim,
             output_uri=place.uri,
             output_key=place.own_key,
-            timings={name: round(value, 3) for name, value in timings.items()},
+            timings=_rounded(seconds),
             warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
         )
 
-    def _finish_manifest(self, claim: JobClaim) -> None:
-        key = manifest.manifest_key(claim.job_id)
+    def _finish_manifest(self, claim: JobClaim, kind: Kind[Any]) -> None:
+        key = manifest_key(claim.job_id)
         outcomes = [
             {"artifact_key": c.artifact_s3_key, "artifact_sha256": c.artifact_sha256, "attempts": c.attempts}
-            for c in self._jobs.chunks(claim.job_id)
+            for c in self._jobs.chunks(claim.job_id, kind.phases[0].name)
         ]
         whole = manifest.finished(manifest.load(self._store.get(key)), outcomes)
         self._store.put(key, manifest.to_bytes(whole), content_type=JSON_TYPE)
 
     def _timings(self, claim: JobClaim) -> dict[str, float]:
-        """Seconds until the first claim, and from then to the last chunk's end, by the database's clock."""
-        job = self._jobs.get(claim.job_id)
-        ends = [c.completed_at for c in self._jobs.chunks(claim.job_id) if c.completed_at]
+        """Seconds that the phase's chunks took, from the first one's start to the last one's end, by the database's
+        clock, and how long the job waited for its first claim. A clock that was set back makes no time negative."""
+        job, chunks = self._jobs.get(claim.job_id), self._jobs.chunks(claim.job_id, claim.phase)
+        starts = [chunk.started_at for chunk in chunks if chunk.started_at]
+        ends = [chunk.completed_at for chunk in chunks if chunk.completed_at]
         if job.started_at is None or not ends:
             return {}
-        return {
-            # A clock that was set back must not make a time negative.
-            "wait": max(0.0, (job.started_at - job.created_at).total_seconds()),
-            "detect": max(0.0, (max(ends) - job.started_at).total_seconds()),
-        }
+        begun_at = job.started_at if claim.phase == kind_named(claim.kind).phases[0].name else min(starts)
+        found = {claim.phase: max(0.0, (max(ends) - begun_at).total_seconds())}
+        return found | {"wait": max(0.0, (job.started_at - job.created_at).total_seconds())}
 
 
-def _upload(place: OutputPlace, film: Path, lease: LeaseKeeper) -> None:
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def _upload(place: OutputPlace, film: Path, hold: Hold) -> None:
     """Raises StorageError for our own store, OutputRefused for a place that the job names."""
     try:
-        place.destination.put_file(film, content_type=VIDEO_TYPE, moved=lambda _: lease.watch.moved())
+        place.destination.put_file(film, content_type=VIDEO_TYPE, moved=lambda _: hold.watch.moved())
     except StorageError as refusal:
         if place.own_key is not None:
             raise
@@ -192,38 +215,38 @@ def main(place: command.Workplace) -> int:
     queue = Queue(database, settings)
     planner = Planner(database, queue, store, settings, place.surroundings)
     aggregator = Aggregator(database, queue, store, settings, place.surroundings)
-    cpu_worker: ChunkWorker | None = None
+    tools = Tools(settings, lambda: open_detector(settings))
+    cpu_worker = ChunkWorker(
+        queue,
+        store,
+        tools,
+        deep_mode=DeepMode.CPU,
+        only_job=options.job,
+        takes_next=False,  # planning and joining go first
+        surroundings=place.surroundings,
+    )
     load_at = 0.0
 
     def work_once() -> bool:
-        nonlocal cpu_worker, load_at
+        nonlocal load_at
         waiting = queue.claim_job(JobStatus.QUEUED, options.job)
         if waiting is not None:
-            ends = ends_of_job(queue, waiting)
-            with loop.holding(ends.give_back):
-                planner.plan(waiting, loop.check_drain, partial(loop.end_stuck, ends))
+            planner.plan(waiting, loop)
             return True
         if aggregator.work_once(loop, options.job):
             return True
-        if cpu_worker is None and time.monotonic() >= load_at and queue.has_queued(DeepMode.CPU, options.job):
-            # Loaded only when needed: most aggregators never detect anything.
-            try:
-                cpu_worker = ChunkWorker(
-                    queue,
-                    store,
-                    open_detector(settings),
-                    settings,
-                    deep_mode=DeepMode.CPU,
-                    only_job=options.job,
-                    takes_next=False,  # planning and joining go first
-                    surroundings=place.surroundings,
-                )
-            except ModelMissing as missing:
-                if options.job is not None:  # whoever started this worker waits for that job alone
-                    raise
-                warn(Event.WORKER_POLL_FAILED, error_code=missing.code, message=missing.message)
-                load_at = time.monotonic() + MODEL_RETRY_SEC
-        return cpu_worker is not None and cpu_worker.work_once(loop)
+        if time.monotonic() < load_at or not queue.has_queued(DeepMode.CPU, options.job):
+            return False
+        try:
+            # Only when needed: most aggregators never detect anything.
+            tools.load(frozenset({Need.DETECTOR}))
+        except ModelMissing as missing:
+            if options.job is not None:  # whoever started this worker waits for that job alone
+                raise
+            warn(Event.WORKER_POLL_FAILED, error_code=missing.code, message=missing.message)
+            load_at = time.monotonic() + MODEL_RETRY_SEC
+            return False
+        return cpu_worker.work_once(loop)
 
     def has_work() -> bool:
         waiting = database.ask("any_job_waiting", cap_seconds=settings.retry_cap_seconds, **queue.known)

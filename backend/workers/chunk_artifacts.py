@@ -2,85 +2,81 @@
 
 from __future__ import annotations
 
+from typing import Generic
+
 from backend.errors import ArtifactCorrupt, NewerVersion, ObjectExists, ObjectNotFound
 from backend.events import Event, emit, warn
 from backend.jobs.claims import ChunkClaim
-from backend.jobs.manifest import artifact_key
+from backend.jobs.layout import artifact_key
 from backend.jobs.queue import Queue
-from backend.kinds import kind_named
-from backend.settings import Settings
+from backend.kinds.base import ChunkContext, Chunks, P
 from backend.storage.base import ObjectStore
-from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
-from backend.vision.detector import Detector
-
-JSON_TYPE = "application/json"
+from backend.vision.artifacts import sha256_hex
 
 
-class ChunkArtifacts:
-    """What one worker, with its detector and its settings, may adopt. Checksums are those of the stored bytes."""
+class ChunkArtifact(Generic[P]):
+    """Of one claimed chunk. Checksums are those of the stored bytes."""
 
-    def __init__(self, queue: Queue, store: ObjectStore, detector: Detector, settings: Settings) -> None:
+    def __init__(
+        self, queue: Queue, store: ObjectStore, claim: ChunkClaim, step: Chunks[P], context: ChunkContext[P]
+    ) -> None:
         self._queue = queue
         self._store = store
-        self._detector = detector
-        self._settings = settings
+        self._claim = claim
+        self._step = step
+        self._context = context
+        self.key = artifact_key(claim.job_id, step.pattern, claim.chunk_index)
 
-    def adopted(self, claim: ChunkClaim) -> str | None:
+    def adopted(self) -> str | None:
         """The checksum of what an earlier attempt, or an earlier job on the same source, left for this chunk."""
-        own = self._own(claim)
-        if own is not None:
+        own = self._own()
+        if own is not None or not (self._step.is_shared and self._context.settings.reuse_chunks):
             return own
-        earlier = self._of_earlier_job(claim) if self._settings.reuse_chunks else None
-        return self.store(claim, earlier) if earlier is not None else None
+        earlier = self._of_earlier_job()
+        return self.store(earlier) if earlier is not None else None
 
-    def store(self, claim: ChunkClaim, artifact: ChunkArtifact) -> str:
+    def store(self, data: bytes) -> str:
         """Written once: where another attempt was faster, its artifact stays and is taken if it is sound."""
-        key, data = artifact_key(claim.job_id, claim.chunk_index), to_json_bytes(artifact)
         try:
-            self._store.put_if_absent(key, data, content_type=JSON_TYPE)
+            self._store.put_if_absent(self.key, data, content_type=self._step.content_type)
         except ObjectExists:
-            own = self._own(claim)
+            own = self._own()
             if own is not None:
                 return own
-            self._store.put(key, data, content_type=JSON_TYPE)
+            self._store.put(self.key, data, content_type=self._step.content_type)
         return sha256_hex(data)
 
-    def _own(self, claim: ChunkClaim) -> str | None:
-        key = artifact_key(claim.job_id, claim.chunk_index)
-        found = self._read(key, None)
-        if found is None:
+    def _own(self) -> str | None:
+        data = self._read(self.key)
+        if data is None:
             return None
-        artifact, sha256 = found
-        same_place = (artifact.job_id, artifact.chunk_index) == (str(claim.job_id), claim.chunk_index)
-        if not (same_place and self._fits(artifact, claim)):
-            warn(Event.ARTIFACT_REPLACED, key=key, message="It was made from another source or with other parameters.")
+        if self._made_alike(self.key, data) != data:
+            warn(Event.ARTIFACT_REPLACED, key=self.key, message="It was made from another source or in another way.")
             return None
-        emit(Event.CHUNK_ADOPTED, job_id=str(claim.job_id), chunk_index=claim.chunk_index)
-        return sha256
+        emit(Event.CHUNK_ADOPTED, **self._claim.ids)
+        return sha256_hex(data)
 
-    def _of_earlier_job(self, claim: ChunkClaim) -> ChunkArtifact | None:
+    def _of_earlier_job(self) -> bytes | None:
         """A copy for this job. The earlier job may be deleted at any time; then there is nothing to adopt."""
-        for key, sha256 in self._queue.earlier_artifacts(claim):
-            found = self._read(key, sha256)
-            if found is not None and self._fits(found[0], claim):
-                ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index}
-                emit(Event.CHUNK_ADOPTED, **ids, from_job_id=found[0].job_id)
-                return found[0].model_copy(update=ids)
+        for key, sha256 in self._queue.earlier_artifacts(self._claim):
+            data = self._read(key)
+            if data is None or sha256_hex(data) != sha256:
+                continue
+            copy = self._made_alike(key, data)
+            if copy is not None:
+                emit(Event.CHUNK_ADOPTED, **self._claim.ids, from_key=key)
+                return copy
         return None
 
-    def _read(self, key: str, sha256: str | None) -> tuple[ChunkArtifact, str] | None:
+    def _read(self, key: str) -> bytes | None:
         try:
-            data = self._store.get(key)
+            return self._store.get(key)
         except ObjectNotFound:
             return None
+
+    def _made_alike(self, key: str, data: bytes) -> bytes | None:
         try:
-            return load_artifact(data, expected_sha256=sha256), sha256_hex(data)
+            return self._step.adopted(data, self._context)
         except (ArtifactCorrupt, NewerVersion) as corrupt:
             warn(Event.ARTIFACT_REPLACED, key=key, message=corrupt.message)
             return None
-
-    def _fits(self, artifact: ChunkArtifact, claim: ChunkClaim) -> bool:
-        kind = kind_named(claim.kind)
-        identity = kind.chunk_identity(kind.parse_params(claim.params), self._detector, self._settings)
-        same_source = (artifact.source.etag, artifact.source.size) == (claim.source_etag, claim.source_size)
-        return same_source and artifact.params_sha256 == identity

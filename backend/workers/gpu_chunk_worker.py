@@ -1,31 +1,31 @@
-"""Claims chunks and detects and tracks the people in them: `python -m backend.workers.gpu_chunk_worker`."""
+"""Claims chunks of whatever kind and works on them: `python -m backend.workers.gpu_chunk_worker`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
-from backend import telemetry
 from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.jobs.claims import ChunkClaim
-from backend.jobs.lease import LeaseKeeper
-from backend.jobs.manifest import artifact_key
-from backend.jobs.outcome import ends_of_chunk, outcome
+from backend.jobs.executor import Executor, Hold
 from backend.jobs.queue import Queue
+from backend.jobs.service import JobService
 from backend.jobs.sources import open_job_source
-from backend.jobs.stall import Step, watch_of
+from backend.jobs.stall import Step
 from backend.jobs.surroundings import Surroundings
-from backend.kinds import kind_named
-from backend.kinds.base import ChunkWork
-from backend.settings import Settings
+from backend.kinds import KINDS, kind_named
+from backend.kinds.base import ChunkContext, Chunks, Kind, Need, Tools
 from backend.states import DeepMode
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import BlockCache, RangeReader
-from backend.vision.artifacts import ChunkArtifact
-from backend.vision.detector import Detector, open_detector
+from backend.vision.detector import open_detector
 from backend.workers import command
-from backend.workers.chunk_artifacts import ChunkArtifacts
+from backend.workers.chunk_artifacts import ChunkArtifact
+from backend.workers.earlier import StoredEarlier
 from backend.workers.loop import WorkerLoop
 
 
@@ -39,8 +39,7 @@ class ChunkWorker:
         self,
         queue: Queue,
         store: ObjectStore,
-        detector: Detector,
-        settings: Settings,
+        tools: Tools,
         *,
         deep_mode: DeepMode = DeepMode.GPU,
         only_job: UUID | None = None,
@@ -49,13 +48,11 @@ class ChunkWorker:
     ) -> None:
         self._queue = queue
         self._store = store
-        self._detector = detector
-        self._settings = settings
+        self._tools = tools
         self._deep_mode = deep_mode
         self._only_job = only_job
         self._takes_next = takes_next
-        self._surroundings = surroundings or Surroundings(store)
-        self._artifacts = ChunkArtifacts(queue, store, detector, settings)
+        self._executor = Executor(queue, surroundings or Surroundings(store), tools.settings)
         self._cache = BlockCache()
 
     def work_once(self, loop: WorkerLoop) -> bool:
@@ -73,39 +70,37 @@ class ChunkWorker:
     def _work_on(self, claim: ChunkClaim, loop: WorkerLoop) -> ChunkClaim | None:
         """The next chunk, when finishing this one brought one. What goes wrong is written under the claim."""
         following: ChunkClaim | None = None
-        ends = ends_of_chunk(self._queue, claim)
-        emit(Event.CHUNK_CLAIMED, **ends.ids)
-        with (
-            outcome(ends, self._surroundings),
-            telemetry.working("chunk", claim.trace_context, **ends.ids),
-            loop.holding(ends.give_back),
-            LeaseKeeper(
-                lambda progress: self._queue.heartbeat_chunk(claim, progress),
-                self._settings.lease_seconds,
-                watch_of(self._settings, lambda failure: loop.end_stuck(ends, failure)),
-            ) as lease,
-        ):
-            following = self._work(claim, lease, loop)
+        emit(Event.CHUNK_CLAIMED, **claim.ids)
+        with self._executor.chunk(claim, loop) as hold:
+            following = self._work(claim, hold, loop)
         return following
 
-    def _work(self, claim: ChunkClaim, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkClaim | None:
-        key = artifact_key(claim.job_id, claim.chunk_index)
-        lease.watch.begin(Step.ADOPT)
-        sha256 = self._artifacts.adopted(claim)
-        bytes_read = 0
+    def _work(self, claim: ChunkClaim, hold: Hold, loop: WorkerLoop) -> ChunkClaim | None:
+        hold.begin(Step.ADOPT)
+        kind = kind_named(claim.kind)
+        step = kind.phase(claim.phase).chunks
+        assert step is not None, "only phases with chunks have rows"
+        source = LazyReader(lambda: self._reader(claim))
+        context = self._context(claim, kind, source, hold)
+        artifact = ChunkArtifact(self._queue, self._store, claim, step, context)
+        sha256 = artifact.adopted()
         if sha256 is None:
-            source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
-            reader = RangeReader(source, self._cache)
-            lease.watch.begin(Step.ANALYSE)
-            lease.watch.follow(lambda: reader.bytes_fetched)
-            artifact = self._analyse(claim, reader, lease, loop)
-            lease.check()
-            lease.watch.begin(Step.STORE)
-            sha256 = self._artifacts.store(claim, artifact)
-            bytes_read = reader.bytes_fetched
+            hold.begin(step.words)
+            hold.watch.follow(lambda: source.bytes_fetched)
+            data = step.work(context)
+            hold.check_claim()
+            hold.begin(Step.STORE)
+            sha256 = artifact.store(data)
+        return self._finish(claim, step, (artifact.key, sha256, source.bytes_fetched), hold, loop)
+
+    def _finish(
+        self, claim: ChunkClaim, step: Chunks[Any], found: tuple[str, str, int], hold: Hold, loop: WorkerLoop
+    ) -> ChunkClaim | None:
+        key, sha256, bytes_read = found
         goes_on = self._takes_next and loop.goes_on()
-        lease.check()
-        finished = (claim, key, sha256, self._detector.describe(), bytes_read)
+        hold.check_claim()
+        detector = self._tools.detector.describe() if Need.DETECTOR in step.needs else None
+        finished = (claim, key, sha256, detector, bytes_read)
         following: ChunkClaim | None = None
         if goes_on:
             loop.let_go()
@@ -114,46 +109,68 @@ class ChunkWorker:
             )
         else:
             status = self._queue.complete_chunk(*finished)
-        ids = {"job_id": str(claim.job_id), "chunk_index": claim.chunk_index, "attempt": claim.attempts}
-        emit(Event.CHUNK_COMPLETED, **ids, bytes_read=bytes_read, job_status=status)
+        emit(Event.CHUNK_COMPLETED, **claim.ids, bytes_read=bytes_read, job_status=status)
         return following
 
-    def _analyse(self, claim: ChunkClaim, reader: RangeReader, lease: LeaseKeeper, loop: WorkerLoop) -> ChunkArtifact:
-        kind = kind_named(claim.kind)
+    def _reader(self, claim: ChunkClaim) -> RangeReader:
+        settings = self._tools.settings
+        source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, settings)
+        return RangeReader(source, self._cache)
 
-        def report(share: float) -> None:
-            lease.report(share)
-            loop.check_drain()
-
-        return kind.analyse_chunk(
-            ChunkWork(
-                job_id=str(claim.job_id),
-                chunk_index=claim.chunk_index,
-                interval=(claim.start_pts, claim.end_pts),
-                start_pts=None if claim.is_first else claim.start_pts,
-                end_pts=None if claim.is_last else claim.end_pts,
-                source={"etag": claim.source_etag, "size": claim.source_size},
-                facts=claim.facts,
-                params=kind.parse_params(claim.params),
-                reader=reader,
-                detector=self._detector,
-                settings=self._settings,
-                report=report,
-            )
+    def _context(self, claim: ChunkClaim, kind: Kind[Any], source: LazyReader, hold: Hold) -> ChunkContext[Any]:
+        return ChunkContext(
+            job_id=str(claim.job_id),
+            chunk_index=claim.chunk_index,
+            interval=(claim.start_pts, claim.end_pts),
+            start_pts=None if claim.is_first else claim.start_pts,
+            end_pts=None if claim.is_last else claim.end_pts,
+            source={"etag": claim.source_etag, "size": claim.source_size},
+            facts=claim.facts,
+            params=kind.parse_params(claim.params),
+            reader=source,
+            tools=self._tools,
+            earlier=StoredEarlier(self._store, claim.job_id, claim.plan),
+            report=hold.report,
         )
+
+
+class LazyReader:
+    """The source's bytes; it is opened by whoever first asks for them."""
+
+    def __init__(self, open_reader: Callable[[], RangeReader]) -> None:
+        self._open = open_reader
+        self._opened: RangeReader | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return self._reader.size_bytes
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._reader.read_at(offset, length)
+
+    @property
+    def bytes_fetched(self) -> int:
+        return self._opened.bytes_fetched if self._opened else 0
+
+    @property
+    def _reader(self) -> RangeReader:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
 
 @command.worker("gpu_chunk_worker")
 def main(place: command.Workplace) -> int:
-    """Claims chunks, detects and tracks the people in them, writes each chunk's artifact once."""
+    """Claims chunks, works on them and writes each chunk's artifact once."""
     settings, options = place.settings, place.options
+    tools = Tools(settings, lambda: open_detector(settings))
     try:
-        detector = open_detector(settings)
+        tools.load(_needs_ahead(place))
     except ModelMissing as missing:
         command.complain(missing)
         return command.EXIT_BAD_SETUP
     queue = Queue(place.database, settings)
-    worker = ChunkWorker(queue, place.store, detector, settings, only_job=options.job, surroundings=place.surroundings)
+    worker = ChunkWorker(queue, place.store, tools, only_job=options.job, surroundings=place.surroundings)
     loop = WorkerLoop(
         "gpu_chunk_worker",
         lambda: worker.work_once(loop),
@@ -163,6 +180,13 @@ def main(place: command.Workplace) -> int:
         surroundings=place.surroundings,
     )
     return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
+
+
+def _needs_ahead(place: command.Workplace) -> frozenset[Need]:
+    """Of whatever this worker may meet."""
+    if place.options.job is not None:
+        return kind_named(JobService(place.database).get(place.options.job).kind).needs
+    return frozenset(chain.from_iterable(kind.needs for kind in KINDS.values()))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ from sqlalchemy import text
 from backend.db.engine import Database
 from backend.errors import FramefleetError
 from backend.jobs import manifest
+from backend.jobs.layout import manifest_key
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
+from backend.kinds.base import Tools
 from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.states import JobStatus
@@ -35,7 +37,7 @@ class Shop:
         self.settings = settings
         self.store = open_store(settings)
         self.queue = Queue(database, settings)
-        self.worker = ChunkWorker(self.queue, self.store, HogDetector(), settings)
+        self.worker = ChunkWorker(self.queue, self.store, Tools(settings, HogDetector))
         self.loop = WorkerLoop("test", lambda: False, self.queue.tend, settings)
 
     def plan(self, source: Path, tenant: str = "default", **params: Any) -> UUID:
@@ -56,7 +58,7 @@ class Shop:
         return [json.loads(self.store.get(chunk.artifact_s3_key or "")) for chunk in chunks]
 
     def plan_of(self, job_id: UUID) -> dict[str, Any]:
-        return manifest.load(self.store.get(manifest.manifest_key(job_id)))
+        return manifest.load(self.store.get(manifest_key(job_id)))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from av.video.frame import PictureType
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.jobs import manifest
+from backend.jobs.layout import manifest_key
 from backend.jobs.plan import Planner
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
@@ -63,7 +64,7 @@ class Planning:
         return self.service.get(job.id), list(self.service.chunks(job.id))
 
     def manifest(self, job: Job) -> dict[str, object]:
-        return manifest.load(self.store.get(manifest.manifest_key(job.id)))
+        return manifest.load(self.store.get(manifest_key(job.id)))
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ def test_a_hopeless_file_fails_its_job_at_once_with_its_reason(planning: Plannin
     job, chunks = planning.plan(shared_file("media", "bad", name))
     assert (job.status, job.error_code, chunks) == (JobStatus.FAILED, code, [])
     assert planning.queue.claim_job(JobStatus.QUEUED) is None
-    assert planning.store.head(manifest.manifest_key(job.id)) is None
+    assert planning.store.head(manifest_key(job.id)) is None
 
 
 def test_an_empty_file_is_called_empty(planning: Planning, tmp_path: Path) -> None:

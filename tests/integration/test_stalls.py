@@ -28,6 +28,7 @@ import time
 from backend import events
 from backend.db.engine import Database
 from backend.jobs.queue import Queue
+from backend.kinds.base import Tools
 from backend.settings import get_settings
 from backend.storage import open_store
 from backend.vision.detector import open_detector
@@ -52,7 +53,8 @@ class Sleeper:
 events.configure()
 settings = get_settings()
 queue = Queue(Database(settings.database_url.get_secret_value()), settings)
-worker = ChunkWorker(queue, open_store(settings), Sleeper(open_detector(settings)), settings)
+tools = Tools(settings, lambda: Sleeper(open_detector(settings)))
+worker = ChunkWorker(queue, open_store(settings), tools)
 loop = WorkerLoop("sleeper", lambda: worker.work_once(loop), queue.tend, settings)
 sys.exit(loop.run())
 """

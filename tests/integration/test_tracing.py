@@ -20,6 +20,7 @@ from backend.db.engine import Database
 from backend.errors import ClaimLost, StorageError
 from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.kinds.base import Tools
 from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.storage import open_store
@@ -52,7 +53,7 @@ def make_film(client: object, database: Database, settings: Settings, clip: byte
     job_id = UUID(client.post("/api/v1/jobs", data=fields, headers=CALLER).get_json()["id"])  # type: ignore[attr-defined]
     jobs, queue, store = JobService(database), Queue(database, settings), open_store(settings)
     wait_until(lambda: jobs.get(job_id).total_chunks, 30, "the plan")
-    worker = ChunkWorker(queue, store, HogDetector(), settings)
+    worker = ChunkWorker(queue, store, Tools(settings, HogDetector))
     loop = WorkerLoop("test", lambda: worker.work_once(loop), queue.tend, settings)
     while worker.work_once(loop):
         pass

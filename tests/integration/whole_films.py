@@ -7,19 +7,19 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds import kind_named
-from backend.kinds.base import AggregateWork, Result
-from backend.kinds.crop_params import CropParams
+from backend.kinds.base import Done, Tools, WholeContext
+from backend.kinds.crop import CROP
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
+from backend.vision.artifacts import to_json_bytes
 from backend.vision.detector import Detections
-from benchmarks.seams import analysed
+from benchmarks.seams import Left, analysed
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=r=25:s=640x360")
@@ -48,7 +48,7 @@ class Cropped:
     facts: VideoFacts
     chunks: int
     frame_pts: list[int]
-    result: Result
+    result: Done
     seen: list[NDArray[np.uint8]]
 
     @property
@@ -59,22 +59,23 @@ class Cropped:
 
 def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -> Cropped:
     """Raises the job's FramefleetError."""
-    settings, detector, kind = Settings(detector="hog", data_dir=folder), Nobody(), kind_named("crop")
-    parsed = kind.parse_params(QUICK | params)
-    film = analysed(path, chunk_seconds, detector, settings, cast(CropParams, parsed))
+    settings, detector = Settings(detector="hog", data_dir=folder), Nobody()
+    parsed = CROP.parse_params(QUICK | params)
+    film = analysed(path, chunk_seconds, detector, settings, parsed)
     folder.mkdir(exist_ok=True)
-    result = kind.aggregate(
-        AggregateWork(
+    result = CROP.phases[0].whole.work(
+        WholeContext(
             job_id="whole",
             facts=film.facts,
             params=parsed,
-            artifacts=film.artifacts,
-            reader=film.reader,
+            earlier=Left([to_json_bytes(artifact) for artifact in film.artifacts]),
+            open_reader=lambda: film.reader,
             folder=folder,
-            settings=settings,
+            tools=Tools(settings, lambda: detector),
             report=lambda share: None,
         )
     )
+    assert isinstance(result, Done)
     frame_pts = [pts for artifact in film.artifacts for pts in artifact.frame_pts]
     return Cropped(film.facts, len(film.artifacts), frame_pts, result, detector.pictures)
 

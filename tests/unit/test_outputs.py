@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from backend.errors import InvalidRequest
 from backend.jobs.claims import JobClaim
+from backend.jobs.layout import source_key
 from backend.jobs.outputs import (
     MAX_STEM_CHARACTERS,
     OutputPlace,
     check_output_uri,
     output_name,
     output_places,
-    source_key,
 )
 from backend.jobs.service import NewJob
 from backend.local.given import place_input
@@ -82,6 +82,8 @@ def claim(input_uri: str, name: str = "test.mp4", output_uri: str | None = None)
         probe=None,
         output_uri=output_uri,
         total_chunks=1,
+        phase="detect",
+        phase_plan={},
         tenant="default",
         trace_context=None,
     )

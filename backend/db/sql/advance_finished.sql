@@ -13,6 +13,7 @@ WHERE j.id IN (
     WHERE p.status IN ('queued', 'processing') AND p.status <> 'queued' -- as the index says it
       AND (SELECT c.id FROM video_analysis_chunks c WHERE c.job_id = p.id AND c.status <> 'completed'
            ORDER BY c.chunk_index DESC LIMIT 1) IS NULL
+      AND p.total_chunks = (SELECT count(*) FROM video_analysis_chunks c WHERE c.job_id = p.id AND c.status = 'completed')
     FOR UPDATE SKIP LOCKED
 )
 RETURNING j.id AS job_id

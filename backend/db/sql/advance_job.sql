@@ -12,6 +12,8 @@ SET completed_chunks = (SELECT count(*) FROM video_analysis_chunks WHERE job_id 
     claimed_by = NULL,
     updated_at = now()
 WHERE j.id = :job_id AND j.status = 'processing'
+  -- Who waited here for long meets the job in its next phase, and sees the chunks as they were: then these are too few.
+  AND j.total_chunks = (SELECT count(*) FROM video_analysis_chunks WHERE job_id = :job_id AND status = 'completed')
   AND (SELECT c.id FROM video_analysis_chunks c WHERE c.job_id = :job_id AND c.status <> 'completed'
        ORDER BY c.chunk_index DESC LIMIT 1) IS NULL
 RETURNING j.status

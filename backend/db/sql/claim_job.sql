@@ -22,4 +22,5 @@ SET attempts = j.attempts + 1,
 FROM candidate
 WHERE j.id = candidate.id
 RETURNING j.id AS job_id, j.attempts, j.status, j.kind, j.params, j.input_uri, j.input_name, j.deep_mode, j.tenant, j.priority,
-          j.source_etag, j.source_size, j.probe, j.output_uri, j.total_chunks, j.trace_context
+          j.source_etag, j.source_size, j.probe, j.output_uri, j.total_chunks, j.trace_context,
+          j.phase, j.phase_plan

@@ -18,6 +18,7 @@ candidate AS (
             FROM video_analysis_chunks c
             WHERE c.deep_mode = l.deep_mode AND c.tenant = l.tenant AND c.status = 'queued' AND NOT c.on_hold
               AND c.claim_rank >= l.floor_rank
+              AND (c.needs IS NULL OR c.needs = ANY (CAST(:has AS text[])))
               AND (c.available_at <= now() OR c.available_at > now() + make_interval(secs => :cap_seconds + 60))
               -- +of_job AND c.job_id = :job_id
               AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
@@ -38,6 +39,7 @@ candidate AS (
         FROM video_analysis_chunks c
         WHERE c.deep_mode = heads.deep_mode AND c.tenant = heads.tenant AND c.status = 'queued' AND NOT c.on_hold
           AND c.claim_rank >= heads.floor_rank
+          AND (c.needs IS NULL OR c.needs = ANY (CAST(:has AS text[])))
           AND (c.available_at <= now() OR c.available_at > now() + make_interval(secs => :cap_seconds + 60))
           -- +of_job AND c.job_id = :job_id
           AND (SELECT j.status IN ('queued', 'processing') AND j.paused_at IS NULL
@@ -63,11 +65,11 @@ candidate AS (
         last_event = 'chunk_claimed'
     FROM candidate
     WHERE c.id = candidate.id
-    RETURNING c.id, c.job_id, c.attempts, c.chunk_index, c.start_pts, c.end_pts, c.deep_mode,
+    RETURNING c.id AS chunk_id, c.job_id, c.attempts, c.phase, c.chunk_index, c.phase_chunks, c.start_pts, c.end_pts, c.deep_mode,
               c.tenant, candidate.max_in_work, candidate.is_stale
 ), begun AS (
     UPDATE video_analysis_jobs j
-    SET status = 'processing', stage = 'PROCESSING', started_at = coalesce(j.started_at, now()), updated_at = now()
+    SET status = 'processing', stage = coalesce(j.phase_plan ->> 'stage', 'PROCESSING'), started_at = coalesce(j.started_at, now()), updated_at = now()
     WHERE j.id = (SELECT job_id FROM claimed)
       AND coalesce(j.status, '') = 'queued' -- in words that keep the planner from the index of all live jobs
 )

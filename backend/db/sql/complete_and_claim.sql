@@ -5,7 +5,5 @@ WITH finished AS (
 -- @complete_chunk
 ),
 -- @claiming+finishing
-SELECT finished.detector_unknown, finished.on_probation, finished.more_queued, claimed.id AS chunk_id, claimed.job_id, claimed.attempts,
-       claimed.chunk_index, claimed.start_pts, claimed.end_pts, claimed.deep_mode, claimed.tenant,
-       claimed.max_in_work, claimed.is_stale
+SELECT finished.detector_unknown, finished.on_probation, finished.more_queued, claimed.*
 FROM finished LEFT JOIN claimed ON true

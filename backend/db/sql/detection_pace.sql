@@ -11,7 +11,7 @@ FROM (
           AND width::bigint * height BETWEEN :pixels / 2 AND :pixels * 2
         ORDER BY created_at DESC
         LIMIT 20)
-      AND c.status = 'completed' AND c.runtime_ms > 200 AND c.end_sec > c.start_sec
+      AND c.phase = :phase AND c.status = 'completed' AND c.runtime_ms > 200 AND c.end_sec > c.start_sec
     ORDER BY c.completed_at DESC
     LIMIT 200
 ) recent

@@ -12,4 +12,5 @@ WHERE c.job_id = (
       AND (j.input_uri = own.input_uri OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
     ORDER BY j.created_at DESC
     LIMIT 1)
+  AND c.phase = :phase
 ORDER BY c.chunk_index

@@ -1,7 +1,10 @@
--- The plan is made: the chunks follow in the same transaction. Guarded, so that one plan wins.
+-- The plan is made: the chunks follow in the same transaction. Guarded, so that one plan wins. A kind whose first phase
+-- has no chunks goes on with the step that takes the whole.
 UPDATE video_analysis_jobs
 SET total_chunks = :total_chunks,
-    stage = 'DEEP_QUEUED',
+    status = CASE WHEN :total_chunks = 0 THEN 'aggregating' ELSE status END,
+    stage = CASE WHEN :total_chunks = 0 THEN 'AGGREGATING' ELSE 'DEEP_QUEUED' END,
+    phase = :phase,
     source_etag = :source_etag,
     source_size = :source_size,
     probe = CAST(:probe AS jsonb),

@@ -73,7 +73,7 @@ def test_a_claim_names_its_worker_its_lease_and_the_work(database: Database, que
     job_id = planned_job(database, 2)
     claim = claim_of(queue)
     row = chunk_row(database, claim)
-    assert (claim.job_id, claim.chunk_index, claim.total_chunks) == (job_id, 0, 2)
+    assert (claim.job_id, claim.chunk_index, claim.phase_chunks) == (job_id, 0, 2)
     assert (claim.start_pts, claim.end_pts, claim.facts) == (0, TICKS, FACTS)
     assert (claim.is_first, claim.is_last) == (True, False)
     assert (row["status"], row["claimed_by"], row["attempts"]) == ("processing", "first", 1)

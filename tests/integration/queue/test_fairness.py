@@ -118,8 +118,8 @@ def test_a_tenant_at_its_cap_leaves_the_workers_to_others(database: Database, ca
     claims = [claim_of(queue) for _ in range(3)]
     assert (work(database, "a"), work(database, "b")) == (2, 1)
     assert queue.claim_chunk(DeepMode.GPU) is None
-    complete(queue, next(claim for claim in claims if claim.total_chunks == 10))
-    assert claim_of(queue).total_chunks == 10
+    complete(queue, next(claim for claim in claims if claim.phase_chunks == 10))
+    assert claim_of(queue).phase_chunks == 10
     assert queue.claim_chunk(DeepMode.GPU) is None
 
 

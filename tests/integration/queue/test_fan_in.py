@@ -131,6 +131,7 @@ def test_an_aggregation_that_was_lost_is_started_by_the_sweep(database: Database
 
 def a_claim(chunk_id: int, job_id: UUID) -> ChunkClaim:
     return ChunkClaim(
-        chunk_id=chunk_id, attempts=1, job_id=job_id, chunk_index=0, total_chunks=1000, start_pts=0, end_pts=1,
-        kind="crop", params={}, input_uri="", source_etag="", source_size=0, trace_context=None, facts=FACTS,
+        chunk_id=chunk_id, attempts=1, job_id=job_id, phase="detect", chunk_index=0, phase_chunks=1000, start_pts=0,
+        end_pts=1, kind="crop", params={}, input_uri="", source_etag="", source_size=0, trace_context=None, plan={},
+        facts=FACTS,
     )  # fmt: skip

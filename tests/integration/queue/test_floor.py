@@ -70,7 +70,7 @@ def held_open(database: Database) -> Iterator[Connection]:
 def buffers_of_a_claim(database: Database) -> int:
     query = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement("claim_chunk").text
     params = {"deep_mode": "gpu", "job_id": None, "tenant_cap": None, "full": [], "worker_id": "w", "lease_seconds": 60}
-    params |= {"kinds": ["crop"], "schema_version": 1, "cap_seconds": 300}
+    params |= {"kinds": ["crop"], "schema_version": 2, "has": [], "cap_seconds": 300}
     with database.transaction() as connection:
         plan = connection.execute(text(query), params).scalar_one()
         connection.rollback()
@@ -190,7 +190,7 @@ def test_every_claim_takes_the_partial_index_among_100_000_chunks(database: Data
                   " FROM (SELECT id FROM video_analysis_jobs LIMIT 1) j, generate_series(100, 100100) n")  # fmt: skip
     sql(database, "ANALYZE video_analysis_chunks")
     params = {"deep_mode": "gpu", "job_id": None, "tenant_cap": 5, "full": [], "worker_id": "w", "lease_seconds": 60}
-    params |= {"kinds": ["crop"], "schema_version": 1, "cap_seconds": 300}
+    params |= {"kinds": ["crop"], "schema_version": 2, "has": [], "cap_seconds": 300}
     with database.transaction() as connection:
         plan = connection.execute(text("EXPLAIN " + statement("claim_chunk").text), params).scalars().all()
     chunk_scans = [line for line in plan if " Scan" in line and "video_analysis_chunks" in line]
