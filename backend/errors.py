@@ -197,8 +197,21 @@ class FrameMismatch(FramefleetError):
     code = "frame_mismatch"
 
 
+class PiecesApart(FrameMismatch):
+    """Pieces of a film, each intact, that do not make one film together. Rendering it in one go can help."""
+
+    code = "pieces_apart"
+
+
 class EncodeFailed(FramefleetError):
     code = "encode_failed"
+
+
+class EncoderUnavailable(FramefleetError):
+    """This machine lacks the encoder that the film's other pieces are made with, or all its sessions are taken."""
+
+    code = "encoder_unavailable"
+    retryable = True
 
 
 class SandboxCrashed(FramefleetError):

@@ -46,13 +46,23 @@ def main(arguments: list[str]) -> int:
 def _run(
     order: dict[str, Any], source: BinaryIO, messages_sock: socket.socket, ring: mmap.mmap | None
 ) -> dict[str, Any]:
-    from backend.media import decode, probe, render, samples  # PyAV loads after the limits are set
+    from backend.media import decode, encoders, join, probe, render, render_piece, samples  # after the limits are set
+    from backend.media.cutter import CutOrder
+    from backend.media.head import RecordedFile
 
     params = order["params"]
-    if order["operation"] == "probe":
-        prober = probe.Prober(source, max_pixels=params["max_pixels"], threads=params["threads"])
-        return prober.facts().model_dump(mode="json")
-    with decode.open_container(source) as container:
+    report = lambda done: wire.send_message(messages_sock, {"frames": done})  # noqa: E731
+    match order["operation"]:
+        case "probe":
+            prober = probe.Prober(source, max_pixels=params["max_pixels"], threads=params["threads"])
+            return prober.facts().model_dump(mode="json")
+        case "encoders":
+            return {"encoders": encoders.working_encoders((params["width"], params["height"]))}
+        case "join":
+            return join.join(join.JoinOrder(**params), report, ring)
+    recorded = RecordedFile(source) if order["operation"] == "render_piece" else None
+    with decode.open_container(cast(BinaryIO, recorded or source)) as container:
+        head = recorded.head() if recorded else []
         stream = decode.open_video(container, max_pixels=params["max_pixels"], threads=params["threads"])
         match order["operation"]:
             case "samples":
@@ -60,8 +70,10 @@ def _run(
                 sink = samples.SlotSink(messages_sock, ring, order["ring"]["slots"], order["ring"]["slot_bytes"])
                 return samples.stream_samples(container, stream, samples.SampleOrder(**params), sink)
             case "render":
-                report = lambda done: wire.send_message(messages_sock, {"frames": done})  # noqa: E731
-                return render.render(container, stream, render.RenderOrder(**params), report, ring)
+                return render.render(container, stream, CutOrder(**params), report, ring)
+            case "render_piece":
+                piece = render_piece.PieceOrder(**params)
+                return render_piece.render_piece(container, stream, piece, report, head, order["size_bytes"])
             case unknown:
                 raise FramefleetError(f"The media process knows no operation {unknown!r}.")
 

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
+from backend.media.facts import Appearance
 from backend.media.resample import Samples, plane
 
 # H.273 code points.
@@ -70,6 +71,10 @@ def tags_of(frame: VideoFrame) -> Tags:
         if transfer in (PQ, HLG) or primaries == BT2020:
             matrix = BT2020
     return Tags(matrix, full, transfer, primaries)
+
+
+def tags_in(appearance: Appearance) -> Tags:
+    return Tags(appearance.matrix, appearance.full_range, appearance.transfer, appearance.primaries)
 
 
 def is_deep(frame: VideoFrame) -> bool:

@@ -100,12 +100,18 @@ class FrameReader:
         clock: Clock = "pts",
         companions: Sequence[Companion] = (),
         on_companion: Callable[[Packet[Companion]], None] = lambda packet: None,
+        on_seek: Callable[[], None] = lambda: None,
+        is_early: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Where the reader seeks, `on_seek` says that the companions' packets begin anew, and `is_early` is asked, with
+        the first frame, whether it went far enough back for them too."""
         self.container = container
         self.stream = stream
         self._clock = clock
         self._companions = companions
         self._on_companion = on_companion
+        self._on_seek = on_seek
+        self._is_early = is_early
         self._decoder = _decoder_of(stream)
         # Other containers name one shape of pixels for the whole film.
         self._pixels_may_change = container_named(container, "mpegts", "mpeg", "flv")
@@ -118,6 +124,15 @@ class FrameReader:
     def time_base(self) -> Fraction:
         assert self.stream.time_base is not None  # open_video chose a stream that has one
         return self.stream.time_base
+
+    def counts(self) -> dict[str, int]:
+        """What was met so far that is not as it should be."""
+        return {
+            "broken_packets": self.broken_packets,
+            "dropped_frames": self.dropped_frames,
+            "moved_frames": self.moved_frames,
+            "clock_jumps": self.clock_jumps,
+        }
 
     def frames(self) -> Iterator[VideoFrame]:
         """Every frame from where the container stands."""
@@ -133,6 +148,13 @@ class FrameReader:
                 self.moved_frames += 1
             last_pts = frame.pts
             yield frame
+
+    def read_on(self, until: Callable[[Packet[VideoStream]], bool]) -> None:
+        """Goes on without decoding, for the companions' sake, to the first packet of the picture for which `until`
+        holds, or to the end."""
+        for packet in self._packets():
+            if until(packet):
+                return
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Of the video, on one timeline; those of the companions are handed over on the way."""
@@ -201,7 +223,7 @@ class FrameReader:
                 continue
             frames = self.frames()
             first = next(frames, None)
-            if first is not None and first.pts is not None and first.pts <= start_pts:
+            if first is not None and first.pts is not None and first.pts <= start_pts and self._is_early():
                 if first.pts == start_pts:
                     yield first
                 yield from (frame for frame in frames if frame.pts is not None and frame.pts >= start_pts)
@@ -210,6 +232,7 @@ class FrameReader:
         yield from (frame for frame in self.frames() if frame.pts is not None and frame.pts >= start_pts)
 
     def _seek(self, pts: int) -> bool:
+        self._on_seek()
         try:
             self.container.seek(pts, stream=self.stream, backward=True)
         except av.error.FFmpegError:

@@ -1,6 +1,10 @@
 """Which encoder writes the picture, and its stream in the MP4. Child process only.
 
-SDR: NVENC where it works, else libx264. HDR that is kept: libx265, Main 10, with the source's own tags.
+SDR: NVENC where it works, else libx264. HDR that is kept: libx265, Main 10, with the source's own tags. A film that is
+rendered in pieces has its encoder named in the order: the pieces have to be of one make.
+
+All three encode for a quality, not for a rate (CRF, and NVENC's CQ with no bit rate): what a frame gets does not depend
+on how many bits those before it took, so pieces are alike.
 """
 
 from __future__ import annotations
@@ -16,9 +20,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from backend.media.colour import SDR, Tags
-from backend.media.hdr_metadata import light_level, mastering
+from backend.errors import EncoderUnavailable
+from backend.media.colour import SDR, Tags, tags_in
+from backend.media.facts import Appearance
+from backend.media.hdr_metadata import as_x265
 
+X264, X265, NVENC = "libx264", "libx265", "h264_nvenc"
+HEVC_TAG = "hvc1"  # Apple's players refuse FFmpeg's own choice, hev1
 _PROBE_FRAMES = 2
 # The same names for the same trade: x264's presets beside NVENC's, quickest first.
 _NVENC_PRESETS = {
@@ -48,8 +56,8 @@ class Encoder:
         assert isinstance(stream, VideoStream)  # a video encoder's
         self._set_up(stream.codec_context, size)
         stream.codec_context.time_base = stream.time_base = time_base
-        if self.name == "libx265":
-            stream.codec_context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's own choice, hev1
+        if self.name == X265:
+            stream.codec_context.codec_tag = HEVC_TAG
         return stream
 
     def works(self, size: tuple[int, int]) -> bool:
@@ -76,27 +84,44 @@ class Encoder:
         context.color_range = ColorRange.JPEG if self.tags.full_range else ColorRange.MPEG
 
 
-def sdr_encoder(size: tuple[int, int], crf: float, preset: str) -> Encoder:
-    """NVENC when a frame of this size goes through it, else libx264."""
+def sdr_encoder(size: tuple[int, int], crf: float, preset: str, name: str | None) -> Encoder:
+    """Without a name, NVENC when a frame of this size goes through it, else libx264. Raises EncoderUnavailable."""
     nvenc = Encoder(
-        "h264_nvenc", {"rc": "vbr", "cq": str(crf), "b": "0", "preset": _NVENC_PRESETS.get(preset, "p4"), "bf": "2"}
+        NVENC, {"rc": "vbr", "cq": str(crf), "b": "0", "preset": _NVENC_PRESETS.get(preset, "p4"), "bf": "2"}
     )
-    if nvenc.name in av.codecs_available and nvenc.works(size):
-        return nvenc
-    return Encoder("libx264", {"crf": str(crf), "preset": preset})
+    x264 = Encoder(X264, {"crf": str(crf), "preset": preset})
+    if name == X264 or (name is None and not _is_here(nvenc, size)):
+        return x264
+    if name not in (None, NVENC) or (name == NVENC and not _is_here(nvenc, size)):
+        raise EncoderUnavailable(f"The encoder {name} does not work here: leave this piece to another worker.")
+    return nvenc
 
 
-def hdr_encoder(crf: float, preset: str, tags: Tags, frame: VideoFrame) -> Encoder:
-    """HEVC with the tags of `frame` and, when it has them, its HDR10 metadata (SMPTE ST 2086 and CTA-861.3)."""
-    params = ["log-level=error", "repeat-headers=0", *_hdr10_params(frame)]
+def hdr_encoder(crf: float, preset: str, appearance: Appearance, name: str | None) -> Encoder:
+    """HEVC with the film's own tags and, when it has them, its HDR10 metadata (SMPTE ST 2086 and CTA-861.3). Raises
+    EncoderUnavailable."""
+    if name not in (None, X265):
+        raise EncoderUnavailable(f"The encoder {name} does not keep HDR: order {X265}.")
+    # x265 would write its threads into the headers, which differ by machine; those of all pieces are to be the same.
+    params = ["log-level=error", "repeat-headers=0", "info=0", *_hdr10_params(appearance)]
     options = {"crf": str(crf), "preset": preset, "x265-params": ":".join(params)}
-    return Encoder("libx265", options, "yuv420p10le", tags)
+    return Encoder(X265, options, "yuv420p10le", tags_in(appearance))
 
 
-def _hdr10_params(frame: VideoFrame) -> list[str]:
+def working_encoders(size: tuple[int, int]) -> list[str]:
+    """The names of those that take frames of this size on this machine."""
+    shallow = [Encoder(name, {}) for name in (X264, NVENC)]
+    return [encoder.name for encoder in (*shallow, Encoder(X265, {}, "yuv420p10le")) if _is_here(encoder, size)]
+
+
+def _is_here(encoder: Encoder, size: tuple[int, int]) -> bool:
+    return encoder.name in av.codecs_available and encoder.works(size)
+
+
+def _hdr10_params(appearance: Appearance) -> list[str]:
     params = []
-    if display := mastering(frame):
-        params.append(f"master-display={display.as_x265()}")
-    if light := light_level(frame):
-        params.append(f"max-cll={light[0]},{light[1]}")
+    if appearance.mastering:
+        params.append(f"master-display={as_x265(appearance.mastering)}")
+    if appearance.light_level:
+        params.append(f"max-cll={appearance.light_level[0]},{appearance.light_level[1]}")
     return params

@@ -11,6 +11,25 @@ Size = Annotated[int, Field(gt=0, le=65_536)]
 Ratio = Annotated[int, Field(gt=0, lt=2**31)]
 Clock = Literal["pts", "dts", "jumps"]  # where frames have their times from: see decode.FrameReader
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+CodePoint = Annotated[int, Field(ge=0, le=255)]  # of ITU-T H.273
+UInt32 = Annotated[int, Field(ge=0, lt=2**32)]
+UInt16 = Annotated[int, Field(ge=0, lt=2**16)]
+
+
+class Appearance(BaseModel):
+    """What a film's first frame says of how the film is to look: see look.py. Whoever renders a later piece of the film
+    has to be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    matrix: CodePoint
+    full_range: bool
+    transfer: CodePoint
+    primaries: CodePoint
+    deep: bool  # more than eight bits a sample
+    peak_nits: Annotated[float, Field(gt=0, le=10_000)]
+    mastering: Annotated[tuple[UInt32, ...], Field(min_length=10, max_length=10)] | None = None  # see hdr_metadata.py
+    light_level: tuple[UInt16, UInt16] | None = None  # MaxCLL and MaxFALL in cd/m²
 
 
 class VideoFacts(BaseModel):
@@ -39,6 +58,7 @@ class VideoFacts(BaseModel):
     has_audio: bool
     audio_codecs: list[str] = Field(max_length=64)
     keyframe_pts: list[Int64] = Field(max_length=200_000)  # known from an index; empty when there is none
+    appearance: Appearance | None = None  # None: an older version probed it
 
     @property
     def time_base_fraction(self) -> Fraction:

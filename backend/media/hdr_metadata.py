@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -26,11 +27,16 @@ class Mastering:
     least_nits: Fraction
     most_nits: Fraction
 
-    def as_x265(self) -> str:
-        """The value of x265's master-display."""
-        rx, ry, gx, gy, bx, by, wx, wy = (round(value * _CHROMA_UNIT) for value in self.chromaticities)
-        least, most = round(self.least_nits * _NITS_UNIT), round(self.most_nits * _NITS_UNIT)
-        return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
+    def as_numbers(self) -> tuple[int, ...]:
+        """Ten whole numbers in the units of H.265 D.3.28, in the order of the fields."""
+        colours = (round(value * _CHROMA_UNIT) for value in self.chromaticities)
+        return (*colours, round(self.least_nits * _NITS_UNIT), round(self.most_nits * _NITS_UNIT))
+
+
+def as_x265(mastering: Sequence[int]) -> str:
+    """The value of x265's master-display, from Mastering.as_numbers."""
+    rx, ry, gx, gy, bx, by, wx, wy, least, most = mastering
+    return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
 
 
 def mastering(frame: VideoFrame) -> Mastering | None:

@@ -20,8 +20,10 @@ from av.video.stream import VideoStream
 from backend.errors import MediaUndecodable
 from backend.media.decode import FrameReader, believable_ratio, container_named, open_container, open_video
 from backend.media.facts import Clock, VideoFacts
+from backend.media.look import appearance_of
 from backend.media.orientation import orientation_of
 from backend.media.scan import Scan, scan, thinned
+from backend.media.shown import shown
 
 # Boundaries need no finer choice, and an all-intra file of hours would list every frame.
 MIN_KEYFRAME_GAP_SEC = 0.5
@@ -98,6 +100,7 @@ class Prober:
             frames_listed=index.frames is not None,
             has_audio=bool(container.streams.audio),
             audio_codecs=[audio.codec_context.name for audio in container.streams.audio if audio.codec_context][:64],
+            appearance=appearance_of(next(iter(shown([first])))),
             keyframe_pts=thinned(keyframe_pts, stream.time_base, MIN_KEYFRAME_GAP_SEC, MAX_KEYFRAMES),
         )
 

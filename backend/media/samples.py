@@ -15,7 +15,7 @@ from backend.media import wire
 from backend.media.colour import tags_of
 from backend.media.cuts import CutDetector
 from backend.media.decode import FrameReader
-from backend.media.look import Look, look_of
+from backend.media.look import Look, appearance_of, look_of
 from backend.media.shape import CodedShape, PictureOrder
 from backend.media.shown import shown
 from backend.media.timebase import SampleGrid
@@ -125,6 +125,6 @@ class Pictures:
 
     def _plain(self, frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
         """HDR as a viewer of SDR sees it: detectors never learned the grey that PQ looks like by itself."""
-        self._look = self._look or look_of(frame, keep_hdr=False)
+        self._look = self._look or look_of(appearance_of(frame), keep_hdr=False)
         small, tags = self._look.planar(frame, (-(-size[0] // 2) * 2, -(-size[1] // 2) * 2))
         return self._look.finished(small, tags)

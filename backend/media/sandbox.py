@@ -55,6 +55,16 @@ class ByteReader(Protocol):
     def read_at(self, offset: int, length: int) -> bytes: ...
 
 
+class _NoBytes:
+    size_bytes = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return b""
+
+
+NO_BYTES: ByteReader = _NoBytes()  # for operations that read no source
+
+
 class FrameRing:
     """Shared memory for `slots` pictures. Anonymous: nothing is left behind when every process is killed."""
 

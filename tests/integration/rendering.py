@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.media.decode import FrameReader, open_container, open_video
 from backend.media.facts import Clock, VideoFacts
-from backend.media.sandbox import FrameRing, MediaProcess
+from backend.media.pieces import Span, path_rows, spans
+from backend.media.sandbox import NO_BYTES, ByteReader, FrameRing, MediaProcess
 
 MAX_PIXELS = 2**26
 MEMORY_BYTES = 8 * 2**30
@@ -73,16 +76,80 @@ def render(
 ) -> Rendered:
     """`window` gives the window of frame n; without it one stands still in the middle. `changes` go to the order, and
     stills that it asks for into `ring`."""
+    plan = planned(source, output, window, size, **changes)
+    counts = _run("render", plan.order | {"path_file": plan.saved(slice(None))}, source, ring)
+    return plan.done(output, counts)
+
+
+def render_in_pieces(
+    source: Path,
+    output: Path,
+    boundaries: Sequence[int],
+    window: Callable[[int], Row] | None = None,
+    size: tuple[int, int] | None = None,
+    ring: FrameRing | None = None,
+    **changes: Any,
+) -> Rendered:
+    """As `render`, but in pieces that begin at those rows beside 0, which are then joined."""
+    plan = planned(source, output, window, size, **changes)
+    files = [render_piece(plan, source, span, output.with_suffix(f".piece{n}")) for n, span in plan.spans(boundaries)]
+    return plan.done(output, join(files, output, ring, plan.order.get("stills")))
+
+
+def render_piece(plan: Plan, source: Path, span: Span, file: Path) -> dict[str, Any]:
+    """The order for the piece's place in the film."""
+    order = plan.order | {
+        "path_file": plan.saved(path_rows(span, np.array(plan.pts))),
+        "output_file": str(file),
+        "span": span.model_dump(),
+        "encoder": "libx265" if plan.order.get("hdr") == "keep" else "libx264",
+        "appearance": plan.facts.appearance.model_dump() if plan.facts.appearance else None,
+    }
+    done = _run("render_piece", order, source)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"file": str(file), "sha256": digest, "frames": done["frames"]}
+
+
+def join(
+    pieces: Sequence[Mapping[str, Any]], output: Path, ring: FrameRing | None = None, stills: Any = None
+) -> dict[str, Any]:
+    order = {"pieces": list(pieces), "output_file": str(output), "stills": stills}
+    return _process("join", order, NO_BYTES, ring)
+
+
+@dataclass
+class Plan:
+    facts: VideoFacts
+    pts: list[int]
+    path: NDArray[np.float64]
+    order: dict[str, Any]
+
+    def saved(self, rows: slice) -> str:
+        file = Path(self.order["output_file"]).with_suffix(f".{rows.start}.npy")
+        np.save(file, self.path[rows])
+        return str(file)
+
+    def spans(self, boundaries: Sequence[int]) -> Iterator[tuple[int, Span]]:
+        return iter(enumerate(spans(np.array(self.pts), [0, *boundaries, len(self.pts)])))
+
+    def done(self, output: Path, counts: dict[str, Any]) -> Rendered:
+        return Rendered(output, self.facts, self.pts, self.facts.time_base_fraction, counts)
+
+
+def planned(
+    source: Path,
+    output: Path,
+    window: Callable[[int], Row] | None = None,
+    size: tuple[int, int] | None = None,
+    **changes: Any,
+) -> Plan:
     facts = probe(source)
     pts = decoded_pts(source, facts.clock)
     still = centred(facts)
     rows = [window(number) if window else still for number in range(len(pts))]
-    path_file = output.with_suffix(".npy")
     ticks = [when - pts[0] for when in pts]
-    np.save(path_file, np.column_stack([np.array(ticks, np.float64), np.array(rows, np.float64)]))
     width, height = size or (round(rows[0][2]), round(rows[0][3]))
     order = {
-        "path_file": str(path_file),
         "origin_pts": pts[0],
         "output_file": str(output),
         "output_width": width,
@@ -95,16 +162,23 @@ def render(
         "crf": 20,
         "preset": "veryfast",
         "draw_timestamp": False,
+        "max_pixels": MAX_PIXELS,
+        "threads": 2,
     }
-    counts = _run("render", order | changes, source, ring)
-    return Rendered(output, facts, pts, facts.time_base_fraction, counts)
+    path = np.column_stack([np.array(ticks, np.float64), np.array(rows, np.float64)])
+    return Plan(facts, pts, path, order | changes)
 
 
 def _run(operation: str, params: dict[str, Any], source: Path, ring: FrameRing | None = None) -> dict[str, Any]:
     limits = {"max_pixels": MAX_PIXELS, "threads": 2}
-    reader = FileReader(source)
+    return _process(operation, params | limits, FileReader(source), ring)
+
+
+def _process(
+    operation: str, params: dict[str, Any], reader: ByteReader, ring: FrameRing | None = None
+) -> dict[str, Any]:
     with MediaProcess(
-        operation, params | limits, reader, silence_sec=SILENCE_SEC, memory_bytes=MEMORY_BYTES, ring=ring
+        operation, params, reader, silence_sec=SILENCE_SEC, memory_bytes=MEMORY_BYTES, ring=ring
     ) as process:
         for _ in process.messages():
             pass

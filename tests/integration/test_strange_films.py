@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from backend.media.decode import open_container
-from backend.media.render import _origin_sec
+from backend.media.film import origin_sec
 from tests.conftest import shared_file
 from tests.integration import films
 from tests.integration.conftest import read_film
@@ -147,8 +147,8 @@ def test_a_first_picture_before_the_containers_start_is_not_hidden() -> None:
         start_sec = Fraction(container.start_time or 0, av.time_base)
         assert start_sec > 0
         earlier = start_sec - Fraction(1, 25)
-        assert _origin_sec(container, earlier) == earlier
-        assert _origin_sec(container, start_sec + 1) == start_sec
+        assert origin_sec(container, earlier) == earlier
+        assert origin_sec(container, start_sec + 1) == start_sec
 
 
 # Sound

@@ -1,0 +1,131 @@
+"""Cuts the window of a frame and gives it the film's look; takes stills on the way. Child process only."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from backend.errors import FrameMismatch
+from backend.media.colour import Tags
+from backend.media.facts import Appearance
+from backend.media.fill import Fill, filled, placement
+from backend.media.look import Look, appearance_of, look_of
+from backend.media.resample import Geometry, Window, cut, plane
+from backend.media.shape import PictureOrder
+from backend.media.stills import StillOrder, Stills
+
+
+class CutOrder(PictureOrder):
+    """`path_file` is an .npy of float64 rows (pts, x, y, width, height), one for every frame that is read; pts counts
+    from `origin_pts`, since a float holds whole numbers only up to 2^53. Without an `appearance` the first frame that
+    is cut decides; without an `encoder` the best that works here is taken."""
+
+    path_file: str
+    origin_pts: int = 0
+    output_file: str
+    output_width: int
+    output_height: int
+    upright_width: int
+    upright_height: int
+    fps: tuple[int, int]
+    crf: float
+    preset: str
+    draw_timestamp: bool
+    hdr: Literal["sdr", "keep"] = "sdr"
+    appearance: Appearance | None = None
+    encoder: str | None = None
+    fill: Fill = "crop"  # what is beside a window that has not the output's shape; `crop` stretches it
+    stills: StillOrder | None = None
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        return self.output_width, self.output_height
+
+
+class Cutter:
+    """Takes the frames of the path, one after another."""
+
+    def __init__(self, order: CutOrder, time_base: Fraction, stills: Stills | None) -> None:
+        self._order = order
+        self._time_base = time_base
+        self._shape = order.coded_shape
+        upright = (order.upright_width, order.upright_height)
+        self._geometry = Geometry(*self._shape.size, *upright, order.rotation, order.mirrored)
+        self._stills = stills
+        self._path = _path_of(order.path_file)
+        self._look: Look | None = None
+
+    @property
+    def path_pts(self) -> list[int]:
+        """Of every row, on the source's clock."""
+        return [int(ticks) + self._order.origin_pts for ticks in self._path[:, 0]]
+
+    def cut(self, frame: VideoFrame, number: int) -> VideoFrame:
+        """The picture for row `number` of the path, with its PTS on the source's clock. Raises FrameMismatch."""
+        assert frame.pts is not None  # the reader gives no other
+        if number >= len(self._path) or frame.pts - self._order.origin_pts != int(self._path[number, 0]):
+            raise FrameMismatch(f"Rendering met frame {number} at PTS {frame.pts}; the analysis saw another one there.")
+        if self._stills:
+            self._stills.look_at(frame)
+        window = Window(*(float(v) for v in self._path[number, 1:5]))
+        picture = self._shown(frame, window)
+        if self._order.draw_timestamp:
+            _draw_timestamp(picture, frame)
+        picture.pts, picture.time_base, picture.duration = frame.pts, self._time_base, frame.duration
+        return picture
+
+    def add_stream(self, output: OutputContainer) -> VideoStream:
+        """The picture's stream, once the first picture is cut. Raises EncoderUnavailable."""
+        assert self._look is not None  # the first picture is cut
+        order = self._order
+        encoder = self._look.encoder(order.output_size, order.crf, order.preset, order.encoder)
+        return encoder.add_stream(output, order.output_size, Fraction(*order.fps), self._time_base)
+
+    def _shown(self, frame: VideoFrame, window: Window) -> VideoFrame:
+        """What the window shows, of the output's size, as the encoder wants it."""
+        order, size = self._order, self._order.output_size
+        if self._look is None:
+            self._look = look_of(order.appearance or appearance_of(frame), keep_hdr=order.hdr == "keep")
+        planar, tags = self._in_shape(frame, self._look)
+        place = None if order.fill == "crop" else placement(window, size)
+        if place is None:
+            return self._look.finished(cut(planar, window, size, self._geometry), tags)
+        picture = self._look.finished(cut(planar, place.window, place.size, self._geometry, halves=True), tags)
+        kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
+        return filled(picture, place, size, order.fill, full=kept and tags.full_range)
+
+    def _in_shape(self, frame: VideoFrame, look: Look) -> tuple[VideoFrame, Tags]:
+        """The whole frame in the film's coded size, between bars where it has another shape."""
+        area = self._shape.area_of(frame)
+        if area is None:
+            return look.planar(frame, self._shape.size)
+        inner, tags = look.planar(frame, area.size)
+        return filled(inner, area, self._shape.size, "pad", full=tags.full_range), tags
+
+
+def _path_of(file: str) -> NDArray[np.float64]:
+    path: NDArray[Any] = np.load(file, allow_pickle=False)
+    return path
+
+
+def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:
+    milliseconds = round(float(source.time or 0) * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    text = f"{minutes // 60:02}:{minutes % 60:02}:{rest / 1000:06.3f}"
+    luma = plane(picture, 0)
+    canvas = np.ascontiguousarray(luma)
+    scale = picture.height / 720
+    unit = 1 if canvas.dtype == np.uint8 else 4  # ten bits hold four times the levels
+    for shade, thickness in ((16 * unit, 4), (235 * unit, 1)):
+        origin = (round(12 * scale), round(30 * scale))
+        cv2.putText(
+            canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale * 0.8, (shade,), max(1, round(thickness * scale))
+        )
+    luma[:] = canvas

@@ -1,0 +1,225 @@
+"""Renders one piece of a film: its pictures encoded as a closed group, and the packets of sound and subtitles of its
+time as they are. join.py makes a film of the pieces. Child process only.
+
+No packet of a piece refers outside: it starts with an IDR picture, and its last picture is coded before anything that
+comes after it. What the encoder looks ahead at is encoded too, and thrown away.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from backend.errors import EncodeFailed, FrameMismatch
+from backend.media.audio import audio_streams
+from backend.media.cutter import CutOrder, Cutter
+from backend.media.decode import Companion, FrameReader, container_named
+from backend.media.encoders import X264, X265
+from backend.media.facts import Appearance
+from backend.media.film import writing_pictures
+from backend.media.packet_file import write_packet
+from backend.media.piece_file import PieceFacts, PieceWriter
+from backend.media.pieces import Span
+from backend.media.render import Renderer
+from backend.media.shown import shown
+from backend.media.sieve import Sieve, time_sec
+from backend.media.stills import StillOrder, Stills
+from backend.media.text import subtitle_streams
+
+# These take an order which kind of picture the last one is to be; NVENC does not, and does not look ahead either.
+TAKES_ORDERS = frozenset({X264, X265})
+# A transport stream gives its sound in packets of several frames, whose times are exact from the second one on.
+PARSED_MARGIN_SEC = Fraction(1, 2)
+# How much later in the file than the picture of its time sound may stand.
+LATE_SOUND_SEC = 2
+
+
+class PieceOrder(CutOrder):
+    """`path_file` has the span's rows and, after them, those that the encoder looks ahead at: see pieces.path_rows. All
+    pieces of a film have the same `encoder` and `appearance`."""
+
+    span: Span
+    encoder: str
+    appearance: Appearance
+
+
+class PieceFrames:
+    """The frames of a span; its sound and subtitles go to `put` on the way."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        span: Span,
+        rows: int,
+        put: Callable[[Packet[Companion]], None],
+    ) -> None:
+        """`rows`: how many frames from the span's start on are wanted; the last piece gives all there are."""
+        self._span = span
+        self._rows = rows
+        companions: list[Companion] = [*audio_streams(container), *subtitle_streams(container)]
+        assert stream.time_base is not None  # open_video chose a stream that has one
+        margin_sec = PARSED_MARGIN_SEC if container_named(container, "mpegts") else Fraction(0)
+        self._sieve = Sieve(span, stream.time_base, companions, put, margin_sec)
+        self._reader = FrameReader(
+            container,
+            stream,
+            companions=companions,
+            on_companion=self._sieve.take,
+            on_seek=self._sieve.restart,
+            is_early=self._sieve.begins_early,
+        )
+        self._before: Counter[str] = Counter()  # counted before the span began; another piece counts it
+        self.counts: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        if self._span.lead_pts is None:
+            self._sieve.settle()
+        number = 0
+        for frame in shown(self._reader.frames_from(self._span.lead_pts)):
+            assert frame.pts is not None  # the reader gives no other
+            self._sieve.settle()
+            if frame.pts < self._span.start_pts:
+                self._before = Counter(self._reader.counts())
+                continue
+            yield frame
+            number += 1
+            if number == self._span.frames:
+                self._note_counts()
+            if number >= self._rows and self._span.end_pts is not None:
+                break
+        if self._span.end_pts is None:
+            self._note_counts()
+        else:
+            self._reader.read_on(until=self._has_all_sound)
+
+    def edges(self) -> dict[int, Any]:
+        return dict(self._sieve.edges())
+
+    def _note_counts(self) -> None:
+        self.counts = {name: count - self._before[name] for name, count in self._reader.counts().items()}
+
+    def _has_all_sound(self, packet: Packet[VideoStream]) -> bool:
+        assert self._span.end_pts is not None  # asked for no other span
+        now_sec = time_sec(packet)
+        late_sec = self._span.end_pts * self._reader.time_base + LATE_SOUND_SEC
+        return self._sieve.is_past() or (now_sec is not None and now_sec > late_sec)
+
+
+class PieceSink:
+    """Encodes the span's pictures, and keeps the companions as they are."""
+
+    def __init__(self, order: PieceOrder, cutter: Cutter, writer: PieceWriter) -> None:
+        self._span = order.span
+        self._cutter = cutter
+        self._writer = writer
+        self._output = av.open(writer.video_file, "w", format="mp4")
+        self._video: VideoStream | None = None
+        self._rows: list[tuple[int, int, int]] = []
+        self._pictures = 0
+        self._last_pts = 0  # of the span's last picture, from its first one
+        self._ended = False
+        self._cuts_by_order = order.encoder in TAKES_ORDERS
+
+    def zero_pts(self, first_pts: int) -> int:
+        return self._span.start_pts
+
+    def companion(self, packet: Packet[Companion]) -> None:
+        write_packet(self._writer.companions, packet)
+
+    def picture(self, picture: VideoFrame) -> None:
+        self._pictures += 1
+        if self._pictures == self._span.frames:
+            assert picture.pts is not None  # the renderer set it
+            self._last_pts = picture.pts
+            if self._cuts_by_order and self._pictures > 1:
+                # Not a B picture, which could refer to the next piece.
+                picture.pict_type = PictureType.P
+        self._encode(picture)
+
+    def finish(self) -> NDArray[np.int64]:
+        """Rows (PTS, DTS, duration) of what was written, on the source's clock."""
+        self._encode(None)
+        self._output.close()
+        rows = np.array(self._rows, np.int64).reshape(-1, 3)
+        rows[:, :2] += self._span.start_pts
+        return rows
+
+    def _encode(self, picture: VideoFrame | None) -> None:
+        with writing_pictures():
+            if self._video is None:
+                self._video = self._cutter.add_stream(self._output)
+            for packet in self._video.encode(picture):
+                self._keep(packet)
+
+    def _keep(self, packet: Packet[VideoStream]) -> None:
+        if packet.pts is None or packet.dts is None:
+            raise EncodeFailed("The encoder gave a picture without a time.")
+        # Until the span's last picture is there, its time is not known, and nothing after it either.
+        if self._pictures > self._span.frames and packet.pts > self._last_pts:
+            self._ended = True
+            return
+        if self._ended:
+            raise EncodeFailed("The encoder coded a picture of the piece after one of the next piece.")
+        self._rows.append((packet.pts, packet.dts, packet.duration or 0))
+        self._output.mux(packet)
+
+
+def render_piece(
+    container: InputContainer,
+    stream: VideoStream,
+    order: PieceOrder,
+    report: Callable[[int], None],
+    head: list[tuple[int, bytes]],
+    source_bytes: int,
+) -> dict[str, Any]:
+    """Writes `order.output_file`, a piece: see piece_file.py. `head` is what opening the source read; the first piece
+    keeps it. Returns the number of frames. `report` gets the frames done.
+
+    Raises FrameMismatch when the decoded frames are not those of the path, EncodeFailed when the encoder refuses,
+    EncoderUnavailable when it is not here.
+    """
+    assert stream.time_base is not None  # open_video chose a stream that has one
+    span, stills = order.span, _stills(order)
+    cutter = Cutter(order, stream.time_base, stills)
+    rows = len(cutter.path_pts) if order.encoder in TAKES_ORDERS else span.frames
+    with PieceWriter() as writer:
+        sink = PieceSink(order, cutter, writer)
+        renderer = Renderer(cutter, sink)
+        frames = PieceFrames(container, stream, span, rows, renderer.carry)
+        done = renderer.run(lambda: iter(frames), report)
+        if done != rows:
+            raise FrameMismatch(f"Rendering a piece met {done} frames, the analysis {rows}.")
+        packets = sink.finish()
+        if len(packets) != span.frames:
+            raise EncodeFailed(f"The encoder made {len(packets)} pictures of {span.frames}.")
+        facts = PieceFacts(
+            encoder=order.encoder,
+            time_base=stream.time_base.as_integer_ratio(),
+            fps=order.fps,
+            counts=frames.counts,
+            edges=frames.edges(),
+            stills_pts=stills.taken_pts,
+            source_bytes=source_bytes,
+            head=[],
+        )
+        taken = stills.pictures[: len(stills.taken_pts)]
+        writer.finish(order.output_file, facts, packets, taken, head if span.lead_pts is None else [])
+    return {"frames": span.frames}
+
+
+def _stills(order: PieceOrder) -> Stills:
+    """Those of the piece's own frames; every one of them comes by, in order."""
+    wanted = (order.stills or StillOrder(pts=[], width=1, height=1)).within(order.span.start_pts, order.span.end_pts)
+    wanted = wanted.model_copy(update={"pts": sorted(wanted.pts)})
+    return Stills(wanted, order.coded_shape, wanted.pictures_in(None))
