@@ -55,6 +55,8 @@ class Settings(BaseSettings):
 
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
+    # Films at least so long are rendered in pieces by all workers; shorter ones in one go.
+    render_fanout_seconds: Positive = Field(45.0, validation_alias="RENDER_FANOUT_SECONDS")
     # Either one set: chunks adapt to how fast the workers are, between these bounds.
     chunk_seconds_min: Positive | None = Field(None, validation_alias="CHUNK_SECONDS_MIN")
     chunk_seconds_max: Positive | None = Field(None, validation_alias="CHUNK_SECONDS_MAX")

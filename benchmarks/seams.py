@@ -100,6 +100,7 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
                 facts=facts,
                 params=params,
                 reader=RangeReader(source, cache),
+                folder=Path(),
                 tools=tools,
                 earlier=Left(),
                 report=lambda share: None,

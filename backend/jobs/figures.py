@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.jobs.health import oldest_transaction
+from backend.versions import SCHEMA_VERSION
 
 WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately
 SEEN_EVERY_SEC = 15.0
@@ -82,6 +83,13 @@ def read_figures(database: Database) -> Figures:
         unwell_workers=unwell,
         unknown_jobs=sum(row.jobs for row in unknown),
     )
+
+
+def encoders_of_fleet(database: Database) -> list[frozenset[str]]:
+    """The hardware encoders of each living chunk worker that knows today's phases. Raises DatabaseUnavailable."""
+    known = {"kind": GPU_WORKER, "schema_version": SCHEMA_VERSION, "silent_seconds": SILENT_SECONDS}
+    with database.transaction() as connection:
+        return [frozenset(row.encoders) for row in connection.execute(statement("encoders_of_fleet"), known)]
 
 
 def list_workers(database: Database) -> list[dict[str, Any]]:

@@ -113,6 +113,7 @@ class ChunkContext(Generic[P_co]):
     facts: VideoFacts
     params: P_co
     reader: ByteReader
+    folder: Path  # for temporary files; gone afterwards
     tools: Tools
     earlier: Earlier
     report: Callable[[float], None]
@@ -136,6 +137,8 @@ class WholeContext(Generic[P_co]):
     open_reader: Callable[[], ByteReader]  # opens the source
     folder: Path  # for temporary files; gone afterwards
     tools: Tools
+    # The hardware encoders of each living chunk worker; empty where nobody may share the work (deep_mode=cpu).
+    fleet: Callable[[], list[frozenset[str]]]
     report: Callable[[float], None]
 
     @property
@@ -179,6 +182,7 @@ class Chunks(ABC, Generic[P_contra]):
     pattern: ClassVar[str]  # the artifact's name in the job's folder, with the chunk's index to be filled in
     content_type: ClassVar[str]
     is_shared: ClassVar[bool] = False  # whether what an earlier job left can be adopted
+    is_kept: ClassVar[bool] = True  # False: of no use once the job is done, and deleted then
 
     @abstractmethod
     def work(self, context: ChunkContext[P_contra]) -> bytes: ...

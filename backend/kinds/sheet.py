@@ -1,4 +1,4 @@
-"""The contact sheet of a framing: which frames the renderer is to keep, and the sheet once it has."""
+"""The contact sheet of a film: which frames the renderer is to keep, what is drawn over them, and the sheet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from backend.errors import FrameMismatch
 from backend.kinds.framing import Framing
@@ -17,47 +18,69 @@ from backend.vision.contact_sheet import CELL_PX, Box, Cell, contact_sheet, fram
 from backend.vision.stitch import interpolate
 
 
+class CellPlan(BaseModel):
+    """A cell without its picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pts: int
+    time_sec: float
+    shot: int
+    window: Box
+    subject: Box | None
+    tracks: list[tuple[int, Box]]
+
+
+class SheetPlan(BaseModel):
+    """Small: it goes along with a film's plan to those who render it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frame_size: tuple[int, int]
+    cells: list[CellPlan]
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        return analysis_size(*self.frame_size, CELL_PX)
+
+    def order(self) -> dict[str, Any]:
+        """backend.media.stills.StillOrder."""
+        width, height = self.picture_size
+        return {"pts": [cell.pts for cell in self.cells], "width": width, "height": height}
+
+
+def plan_sheet(framing: Framing) -> SheetPlan:
+    frames = frames_to_show(framing.path.shots)
+    people = _people(framing, frames)
+    cells = [_cell(framing, frame, people[number]) for number, frame in enumerate(frames)]
+    return SheetPlan(frame_size=framing.frame_size, cells=cells)
+
+
 class Sheet:
     """Memory for the pictures that a render takes on its way. Use as a context manager; leaving it frees them."""
 
-    def __init__(self, framing: Framing) -> None:
-        self._framing = framing
-        self._frames = frames_to_show(framing.path.shots)
-        width, height = analysis_size(*framing.frame_size, CELL_PX)
+    def __init__(self, plan: SheetPlan) -> None:
+        self._plan = plan
+        width, height = plan.picture_size
         self._shape = (height, width, 3)
-        self._pts = framing.frame_pts[self._frames]
-        self.order: dict[str, Any] = {"pts": self._pts.tolist(), "width": width, "height": height}
-        self.ring = FrameRing(max(1, len(self._frames)), height * width * 3)
+        self.ring = FrameRing(max(1, len(plan.cells)), height * width * 3)
 
     def png(self, taken: int) -> bytes:
         """`taken`: how many stills the render says it took. Raises FrameMismatch when some are missing."""
-        if taken != len(self._frames):
-            raise FrameMismatch(f"Rendering took {taken} stills of {len(self._frames)}.")
-        people = self._people()
-        cells = [self._cell(number, frame, people[number]) for number, frame in enumerate(self._frames)]
-        return contact_sheet(cells, self._framing.frame_size)
-
-    def _people(self) -> list[list[tuple[int, Box]]]:
-        """Who is where on each of the frames."""
-        people: list[list[tuple[int, Box]]] = [[] for _ in self._frames]
-        for track in self._framing.tracks:
-            shown = interpolate(track, self._pts)
-            for number, box in zip(np.searchsorted(self._pts, shown.pts), shown.boxes, strict=True):
-                people[number].append((track.id, _box(box)))
-        return people
-
-    def _cell(self, number: int, frame: int, people: list[tuple[int, Box]]) -> Cell:
-        path, subject = self._framing.path, self._framing.subject.boxes[frame]
-        corner = (path.x[frame], path.y[frame])
-        ticks = int(self._pts[number] - self._framing.frame_pts[0])
-        return Cell(
-            picture=np.frombuffer(self.ring.slot(number), np.uint8).reshape(self._shape).copy(),
-            time_sec=float(ticks * self._framing.time_base),
-            shot=bisect_right([start for start, _ in path.shots], frame) - 1,
-            window=_box(np.array([*corner, corner[0] + path.width[frame], corner[1] + path.height[frame]])),
-            subject=_box(subject) if np.isfinite(subject).all() else None,
-            tracks=people,
-        )
+        if taken != len(self._plan.cells):
+            raise FrameMismatch(f"Rendering took {taken} stills of {len(self._plan.cells)}.")
+        cells = [
+            Cell(
+                picture=np.frombuffer(self.ring.slot(number), np.uint8).reshape(self._shape).copy(),
+                time_sec=cell.time_sec,
+                shot=cell.shot,
+                window=cell.window,
+                subject=cell.subject,
+                tracks=cell.tracks,
+            )
+            for number, cell in enumerate(self._plan.cells)
+        ]
+        return contact_sheet(cells, self._plan.frame_size)
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +89,31 @@ class Sheet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ring.close()
+
+
+def _people(framing: Framing, frames: list[int]) -> list[list[tuple[int, Box]]]:
+    """Who is where on each of the frames."""
+    wanted_pts = framing.frame_pts[frames]
+    people: list[list[tuple[int, Box]]] = [[] for _ in frames]
+    for track in framing.tracks:
+        shown = interpolate(track, wanted_pts)
+        for number, box in zip(np.searchsorted(wanted_pts, shown.pts), shown.boxes, strict=True):
+            people[number].append((track.id, _box(box)))
+    return people
+
+
+def _cell(framing: Framing, frame: int, people: list[tuple[int, Box]]) -> CellPlan:
+    path, subject = framing.path, framing.subject.boxes[frame]
+    corner = (path.x[frame], path.y[frame])
+    ticks = int(framing.frame_pts[frame] - framing.frame_pts[0])
+    return CellPlan(
+        pts=int(framing.frame_pts[frame]),
+        time_sec=float(ticks * framing.time_base),
+        shot=bisect_right([start for start, _ in path.shots], frame) - 1,
+        window=_box(np.array([*corner, corner[0] + path.width[frame], corner[1] + path.height[frame]])),
+        subject=_box(subject) if np.isfinite(subject).all() else None,
+        tracks=people,
+    )
 
 
 def _box(box: NDArray[np.float64]) -> Box:

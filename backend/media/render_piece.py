@@ -24,7 +24,7 @@ from backend.errors import EncodeFailed, FrameMismatch
 from backend.media.audio import audio_streams
 from backend.media.cutter import CutOrder, Cutter
 from backend.media.decode import Companion, FrameReader, container_named
-from backend.media.encoders import X264, X265
+from backend.media.encoder_names import X264, X265
 from backend.media.facts import Appearance
 from backend.media.film import writing_pictures
 from backend.media.packet_file import write_packet

@@ -20,6 +20,7 @@ from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.claims import JobClaim
 from backend.jobs.executor import Executor, Hold
+from backend.jobs.figures import encoders_of_fleet
 from backend.jobs.film_place import settled
 from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import VIDEO_TYPE, OutputPlace, output_places
@@ -108,6 +109,7 @@ class Aggregator:
                     open_reader=lambda: source,
                     folder=folder,
                     tools=self._tools,
+                    fleet=lambda: encoders_of_fleet(self._database) if claim.deep_mode is DeepMode.GPU else [],
                     report=report,
                 )
             )
@@ -132,10 +134,9 @@ class Aggregator:
         self._store_files(claim, kind, onward.files, hold)
         phase = kind.after(claim.phase)
         assert phase.chunks is not None, "only the first phase may have no chunks"
-        keys = {name: plan_key(claim.job_id, phase.name, claim.attempts, name) for name in onward.objects}
         for name, data in onward.objects.items():
             hold.begin(Step.STORE)
-            self._store.put(keys[name], data)
+            self._store.put(plan_key(claim.job_id, phase.name, claim.attempts, name), data)
         hold.check_claim()
         seconds = {**self._timings(claim), **onward.seconds, f"{phase.name}_plan": time.monotonic() - began}
         begin_phase(
@@ -143,7 +144,12 @@ class Aggregator:
             claim,
             phase.name,
             onward,
-            plan={"stage": phase.chunks.stage, "objects": keys, "told": dict(onward.plan)},
+            plan={
+                "stage": phase.chunks.stage,
+                "phase": phase.name,
+                "attempt": claim.attempts,
+                "told": dict(onward.plan),
+            },
             timings=_rounded(seconds),
         )
 
@@ -171,6 +177,19 @@ class Aggregator:
             timings=_rounded(seconds),
             warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
         )
+        self._drop_intermediate(claim, kind)
+
+    def _drop_intermediate(self, claim: JobClaim, kind: Kind[Any]) -> None:
+        """The job is done: what cannot be deleted now goes with the job."""
+        for phase in kind.phases:
+            if phase.chunks is None or phase.chunks.is_kept:
+                continue
+            for chunk in self._jobs.chunks(claim.job_id, phase.name):
+                try:
+                    self._store.delete(chunk.artifact_s3_key or "")
+                except StorageError as failure:
+                    warn(Event.LEFTOVER_KEPT, **claim.ids, error_code=failure.code, message=failure.message)
+                    return
 
     def _finish_manifest(self, claim: JobClaim, kind: Kind[Any]) -> None:
         key = manifest_key(claim.job_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from backend.jobs.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
+from backend.workers.hardware import hardware_encoders
 from backend.workers.loop import exit_with_parent
 from backend.workers.vitals import vitals
 
@@ -39,13 +40,14 @@ class Workplace:
     database: Database
     store: ObjectStore
     surroundings: Surroundings
+    encoders: Sequence[str]  # of its hardware
     options: Options
 
 
 Body = Callable[[Workplace], int]
 
 
-def worker(name: str) -> Callable[[Body], Callable[[], int]]:
+def worker(name: str, *, encodes: bool = False) -> Callable[[Body], Callable[[], int]]:
     """Makes a worker's body into its command. The body runs with valid settings and open connections."""
 
     def decorate(body: Body) -> Callable[[], int]:
@@ -58,7 +60,7 @@ def worker(name: str) -> Callable[[Body], Callable[[], int]]:
             events.configure()
             if parent_pid is not None:
                 exit_with_parent(parent_pid)
-            sys.exit(_run(name, body, Options(once, idle_exit, job)))
+            sys.exit(_run(name, body, Options(once, idle_exit, job), encodes))
 
         @functools.wraps(body)
         def main() -> int:
@@ -69,7 +71,7 @@ def worker(name: str) -> Callable[[Body], Callable[[], int]]:
     return decorate
 
 
-def _run(name: str, body: Body, options: Options) -> int:
+def _run(name: str, body: Body, options: Options, encodes: bool) -> int:
     try:
         settings = get_settings()
         events.identify(worker=name, worker_id=settings.worker_id)
@@ -84,8 +86,9 @@ def _run(name: str, body: Body, options: Options) -> int:
         return EXIT_BAD_SETUP
     try:
         surroundings = Surroundings(store)
-        with vitals(name, settings, database, surroundings):
-            return body(Workplace(settings, database, store, surroundings, options))
+        encoders = hardware_encoders(settings) if encodes else []
+        with vitals(name, settings, database, surroundings, encoders):
+            return body(Workplace(settings, database, store, surroundings, encoders, options))
     except InvalidRequest as failure:  # what only turns out when the worker begins, such as a taken port
         complain(failure)
         return EXIT_BAD_SETUP

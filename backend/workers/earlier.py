@@ -9,6 +9,7 @@ from uuid import UUID
 
 from backend.db.models import Chunk
 from backend.errors import ArtifactCorrupt
+from backend.jobs.layout import plan_key
 from backend.storage.base import ObjectStore
 from backend.vision.artifacts import sha256_hex
 
@@ -26,7 +27,7 @@ class StoredEarlier:
         tell: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan: Mapping[str, Any] = phase_plan.get("told", {})
-        self._objects: Mapping[str, str] = phase_plan.get("objects", {})
+        self._phase_plan = phase_plan
         self._store = store
         self._job_id = job_id
         self._chunks = chunks
@@ -48,4 +49,4 @@ class StoredEarlier:
             yield path, chunk.artifact_sha256 or ""
 
     def object(self, name: str) -> bytes:
-        return self._store.get(self._objects[name])
+        return self._store.get(plan_key(self._job_id, self._phase_plan["phase"], self._phase_plan["attempt"], name))

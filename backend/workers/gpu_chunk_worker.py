@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.chunk_artifacts import ChunkArtifact
 from backend.workers.earlier import StoredEarlier
+from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
 
 
@@ -81,16 +83,17 @@ class ChunkWorker:
         step = kind.phase(claim.phase).chunks
         assert step is not None, "only phases with chunks have rows"
         source = LazyReader(lambda: self._reader(claim))
-        context = self._context(claim, kind, source, hold)
-        artifact = ChunkArtifact(self._queue, self._store, claim, step, context)
-        sha256 = artifact.adopted()
-        if sha256 is None:
-            hold.begin(step.words)
-            hold.watch.follow(lambda: source.bytes_fetched)
-            data = step.work(context)
-            hold.check_claim()
-            hold.begin(Step.STORE)
-            sha256 = artifact.store(data)
+        with work_folder() as folder:
+            context = self._context(claim, kind, source, folder, hold)
+            artifact = ChunkArtifact(self._queue, self._store, claim, step, context)
+            sha256 = artifact.adopted()
+            if sha256 is None:
+                hold.begin(step.words)
+                hold.watch.follow(lambda: source.bytes_fetched)
+                data = step.work(context)
+                hold.check_claim()
+                hold.begin(Step.STORE)
+                sha256 = artifact.store(data)
         return self._finish(claim, step, (artifact.key, sha256, source.bytes_fetched), hold, loop)
 
     def _finish(
@@ -117,7 +120,9 @@ class ChunkWorker:
         source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, settings)
         return RangeReader(source, self._cache)
 
-    def _context(self, claim: ChunkClaim, kind: Kind[Any], source: LazyReader, hold: Hold) -> ChunkContext[Any]:
+    def _context(
+        self, claim: ChunkClaim, kind: Kind[Any], source: LazyReader, folder: Path, hold: Hold
+    ) -> ChunkContext[Any]:
         return ChunkContext(
             job_id=str(claim.job_id),
             chunk_index=claim.chunk_index,
@@ -128,6 +133,7 @@ class ChunkWorker:
             facts=claim.facts,
             params=kind.parse_params(claim.params),
             reader=source,
+            folder=folder,
             tools=self._tools,
             earlier=StoredEarlier(self._store, claim.job_id, claim.plan),
             report=hold.report,
@@ -159,7 +165,7 @@ class LazyReader:
         return self._opened
 
 
-@command.worker("gpu_chunk_worker")
+@command.worker("gpu_chunk_worker", encodes=True)
 def main(place: command.Workplace) -> int:
     """Claims chunks, works on them and writes each chunk's artifact once."""
     settings, options = place.settings, place.options
@@ -169,7 +175,7 @@ def main(place: command.Workplace) -> int:
     except ModelMissing as missing:
         command.complain(missing)
         return command.EXIT_BAD_SETUP
-    queue = Queue(place.database, settings)
+    queue = Queue(place.database, settings, place.encoders)
     worker = ChunkWorker(queue, place.store, tools, only_job=options.job, surroundings=place.surroundings)
     loop = WorkerLoop(
         "gpu_chunk_worker",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from prometheus_client import start_http_server
@@ -28,7 +28,11 @@ PORTS_TRIED = 32  # several workers of one machine share a setting
 
 @contextmanager
 def vitals(
-    name: str, settings: Settings, database: Database, surroundings: Surroundings | None = None
+    name: str,
+    settings: Settings,
+    database: Database,
+    surroundings: Surroundings | None = None,
+    encoders: Sequence[str] = (),
 ) -> Iterator[None]:
     """For as long as the worker `name` runs. Raises InvalidRequest when no port is free for its metrics."""
     with ExitStack() as stack:
@@ -36,7 +40,7 @@ def vitals(
         stack.callback(tracing.stop)
         if settings.metrics_port is not None:
             _serve_metrics(stack, settings, settings.metrics_port)
-        stack.enter_context(presence(name, settings, database, surroundings))
+        stack.enter_context(presence(name, settings, database, surroundings, encoders))
         if settings.metrics == "cloudwatch" and name in SENDERS:
             sender = CloudWatchSender(database, settings)
             # Not among the janitor's duties: deleting a thousand objects would leave out a minute.
@@ -46,11 +50,16 @@ def vitals(
 
 @contextmanager
 def presence(
-    name: str, settings: Settings, database: Database, surroundings: Surroundings | None = None
+    name: str,
+    settings: Settings,
+    database: Database,
+    surroundings: Surroundings | None = None,
+    encoders: Sequence[str] = (),
 ) -> Iterator[None]:
     """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker. It
     tells what the worker knows and suffers from; the worker learns from it whether it suffers alone."""
-    row = {"worker_id": settings.worker_id, "kind": name, "knows": sorted(KINDS), "schema_version": SCHEMA_VERSION}
+    known = {"knows": sorted(KINDS), "schema_version": SCHEMA_VERSION, "encoders": list(encoders)}
+    row = {"worker_id": settings.worker_id, "kind": name, **known}
     orders = StopOrders(database, settings.worker_id)
 
     def seen() -> None:

@@ -71,6 +71,7 @@ def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -
             earlier=Left([to_json_bytes(artifact) for artifact in film.artifacts]),
             open_reader=lambda: film.reader,
             folder=folder,
+            fleet=list,
             tools=Tools(settings, lambda: detector),
             report=lambda share: None,
         )
