@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -158,10 +157,10 @@ class Settings(BaseSettings):
             raise ValueError("CHUNK_SECONDS must be from CHUNK_SECONDS_MIN to CHUNK_SECONDS_MAX")
         return self
 
-    def with_param_defaults(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """A job's parameters, with SAMPLE_FPS, CONF and IOU of the environment where the request names no others."""
-        named = {name: getattr(self, name) for name in ("sample_fps", "conf", "iou") if name in self.model_fields_set}
-        return named | dict(params)
+    @property
+    def param_defaults(self) -> dict[str, Any]:
+        """Parameters of jobs that the environment sets: SAMPLE_FPS, CONF and IOU."""
+        return {name: getattr(self, name) for name in ("sample_fps", "conf", "iou") if name in self.model_fields_set}
 
     @property
     def adapts_chunks(self) -> bool:

@@ -24,6 +24,7 @@ from backend.cli.common import (
     settings_of,
 )
 from backend.jobs.service import NewJob
+from backend.kinds import kind_named
 from backend.local.given import place_input
 from backend.local.run import Run, plan_now
 from backend.states import DeepMode, JobStatus
@@ -78,7 +79,7 @@ def submit(
     """Put INPUT into the queue; workers that run elsewhere take it from there."""
     with reported(as_json), connected(data_dir) as (service, settings):
         store = open_store(settings)
-        asked = settings.with_param_defaults(parse_params(params))
+        asked = kind_named(kind).with_defaults(parse_params(params), settings)
         request = NewJob(kind, "", "", asked, priority=priority, output_uri=output_uri)
         job = service.create(place_input(input_, request, settings, store))
         plan_now(job.id, service.database, store, settings)

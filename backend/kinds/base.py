@@ -250,6 +250,11 @@ class Kind(Generic[P]):
         parsed.check()
         return parsed
 
+    def with_defaults(self, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+        """What the environment says, where this kind has such a parameter and the request does not name it."""
+        known = {name: value for name, value in settings.param_defaults.items() if name in self.params.model_fields}
+        return known | dict(given)
+
     def phase(self, name: str) -> Phase[P]:
         return next(phase for phase in self.phases if phase.name == name)
 

@@ -53,7 +53,7 @@ class Run:
 
         Raises FramefleetError for bad arguments, before anything is started.
         """
-        params = self._settings.with_param_defaults(params)
+        params = kind_named(kind).with_defaults(params, self._settings)
         kind_named(kind).parse_params(params)
         source = check_given(given)
         if output is not None:

@@ -1,1 +1,0 @@
-SELECT 1 FROM video_analysis_jobs WHERE id = :job_id FOR UPDATE
