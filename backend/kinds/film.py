@@ -27,9 +27,10 @@ from backend.states import Stage
 FALLBACK_FPS = (25, 1)
 RENDER_THREADS = 2
 OUTPUT = "output.mp4"
-# Every worker gets at least two pieces, so that a slow one is no brake; shorter ones cost more than they bring.
+# Every worker gets at least two pieces, so that a slow one is no brake; shorter ones than this, or than half of what is
+# rendered in one go, cost more than they bring.
 PIECES_A_WORKER = 2
-SHORTEST_PIECE_SEC = 10.0
+SHORTEST_PIECE_SEC = 20.0
 
 Rows = NDArray[np.float64]
 """(frames, 5): PTS from the first frame's on, x, y, width and height of the window in upright source pixels."""
@@ -93,7 +94,8 @@ def pieces(
     if not (long and workers and can_fan_out(facts)):
         return None
     seconds = float(frame_pts[-1] - frame_pts[0]) * float(facts.time_base_fraction)
-    piece_sec = max(SHORTEST_PIECE_SEC, min(settings.chunk_seconds, seconds / (PIECES_A_WORKER * len(workers))))
+    shortest_sec = min(SHORTEST_PIECE_SEC, settings.render_fanout_seconds / 2)
+    piece_sec = max(shortest_sec, min(settings.chunk_seconds, seconds / (PIECES_A_WORKER * len(workers))))
     cut = spans(frame_pts, piece_boundaries(frame_pts, shots, facts.time_base_fraction, piece_sec))
     if len(cut) < 2:
         return None

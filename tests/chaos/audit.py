@@ -97,10 +97,14 @@ def _takes_free_row(move: Move) -> bool:
 
 
 def _is_fresh_start(move: Move) -> bool:
-    """Only planning's end and a retry set failures back."""
+    """Only planning's end, a phase's beginning and a retry set failures back."""
     assert move.old is not None
-    planned = move.what == "job" and move.old["total_chunks"] is None and move.new["total_chunks"] is not None
-    return move.new["failures"] == 0 and (planned or move.old["status"] == "failed")
+    return move.new["failures"] == 0 and (_begins_phase(move) or move.old["status"] == "failed")
+
+
+def _begins_phase(move: Move) -> bool:
+    """It brought chunks."""
+    return move.what == "job" and (move.new["total_chunks"] or 0) > ((move.old or {}).get("total_chunks") or 0)
 
 
 def _strangers(row: Sequence[Move]) -> Iterable[str]:
@@ -113,7 +117,8 @@ def _strangers(row: Sequence[Move]) -> Iterable[str]:
                 yield f"a claim names its worker: {move}"
             continue
         beat = move.old is not None and _renews(move.old["lease_expires_at"], move.new["lease_expires_at"])
-        finishes = move.becomes("completed") or move.becomes("done")
+        begins = move.old is not None and _begins_phase(move)
+        finishes = begins or move.becomes("completed") or move.becomes("done")
         if (beat or finishes) and (move.writer != holder or move.new["attempts"] != attempts):
             yield f"held by {holder!r}, written by a stale claim: {move}"
         if _is_given_up(move) and move.writer != holder:
@@ -162,10 +167,11 @@ def _of_job(row: Sequence[Move]) -> Iterable[str]:
     last = row[-1].new
     if last["attempts"] != claims:
         yield f"{claims} claims were seen, attempts say {last['attempts']}: {row[-1]}"
-    for status in ("processing", "aggregating", "done"):
+    phases = sum(_begins_phase(move) for move in row)
+    for status, expected in (("processing", phases), ("aggregating", phases), ("done", 1)):
         times = sum(move.becomes(status) for move in row)
-        if times != 1:
-            yield f"moved to {status} {times} times instead of once: {row[-1]}"
+        if times != expected:
+            yield f"moved to {status} {times} times instead of {expected}: {row[-1]}"
     counts = [move.new["completed_chunks"] for move in row]
     if counts != sorted(counts) or last["completed_chunks"] != last["total_chunks"]:
         yield f"completed_chunks went {counts}: {row[-1]}"

@@ -40,7 +40,8 @@ _VERBS = (
     (Verb.CLAIM, re.compile(r"attempts\s*=\s*\w+\.attempts\s*\+\s*1")),
     (Verb.HEARTBEAT, re.compile(r"lease_expires_at\s*=\s*now\(\)\s*\+")),  # so says a claim too
     (Verb.COMPLETE, re.compile(r"SET\s+status\s*=\s*'completed'")),
-    (Verb.FINISH, re.compile(r"SET\s+status\s*=\s*'done'")),
+    # The step that takes the whole of a job ends in the next phase, or in the job's end.
+    (Verb.FINISH, re.compile(r"SET\s+status\s*=\s*('done'|'processing',\s*stage\s*=\s*CAST)")),
 )
 AT_STATEMENT = {Verb.COMPLETE: Point.COMPLETE, Verb.FINISH: Point.FINISH}
 BEFORE_COMMIT = {
@@ -112,7 +113,7 @@ def put_point(request: tuple[str, str], *, answered: bool) -> Point | None:
     method, path = request
     if method != "PUT":
         return None
-    if "/chunks/chunk_" in path:
+    if "/chunks/chunk_" in path or "/pieces/piece_" in path:
         return Point.ARTIFACT_ANSWER if answered else Point.ARTIFACT_PUT
     if path.partition("?")[0].endswith(".mp4"):
         return Point.FILM_ANSWER if answered else Point.FILM_PUT

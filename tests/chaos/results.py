@@ -33,7 +33,7 @@ def _of_artifacts(world: World, service: JobService, job: Job, seconds: int) -> 
     frame_pts: list[int] = []
     broken = []
     manifest = json.loads(_object(world, f"store/jobs/{job.id}/manifest.json"))
-    for chunk, segment in zip(service.chunks(job.id), manifest["segments"], strict=True):
+    for chunk, segment in zip(service.chunks(job.id, "detect"), manifest["segments"], strict=True):
         assert chunk.artifact_s3_key is not None
         data = _object(world, f"store/{chunk.artifact_s3_key}")
         frame_pts += load_artifact(data, expected_sha256=chunk.artifact_sha256).frame_pts

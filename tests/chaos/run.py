@@ -33,6 +33,7 @@ OPEN_JOBS = 3
 WORKER_SETTINGS = {
     "DETECTOR": "hog",
     "CHUNK_SECONDS": "1",
+    "RENDER_FANOUT_SECONDS": "2.5",  # some films are rendered in pieces, others in one go
     "LEASE_SECONDS": str(LEASE_SEC),
     "POLL_SECONDS": "0.1",
     "DRAIN_SECONDS": "0",

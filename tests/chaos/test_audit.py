@@ -25,6 +25,11 @@ BEGIN: Change = ("w0", {"status": "processing", "lease_expires_at": None})
 ADVANCE: Change = ("w0", {"status": "aggregating", "completed_chunks": 1})
 JOB_CLAIM_AGAIN: Change = ("b", {"attempts": 2, "claimed_by": "b", "lease_expires_at": "10:02"})
 DONE: Change = ("b", {"status": "done", "lease_expires_at": None})
+ONWARD: Change = ("b", {"status": "processing", "total_chunks": 3, "lease_expires_at": None})
+ADVANCE_AGAIN: Change = ("w0", {"status": "aggregating", "completed_chunks": 3})
+JOIN: Change = ("a", {"attempts": 3, "claimed_by": "a", "lease_expires_at": "10:04"})
+JOINED: Change = ("a", DONE[1])
+TWO_PHASES = [JOB_CLAIM, BEGIN, ADVANCE, JOB_CLAIM_AGAIN, ONWARD, ADVANCE_AGAIN, JOIN, JOINED]
 
 
 def log(what: str, *changes: Change) -> list[Move]:
@@ -37,6 +42,7 @@ def log(what: str, *changes: Change) -> list[Move]:
 def test_a_log_in_which_every_promise_was_kept_has_no_complaint() -> None:
     assert not broken_promises(log("chunk", CLAIM, BEAT, RESCUE, CLAIM_AGAIN, COMPLETE_AGAIN))
     assert not broken_promises(log("job", JOB_CLAIM, BEGIN, ADVANCE, JOB_CLAIM_AGAIN, DONE))
+    assert not broken_promises(log("job", *TWO_PHASES))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,8 @@ def test_each_broken_promise_of_a_chunk_is_named(changes: list[Change], complain
         ([JOB_CLAIM, BEGIN, ADVANCE, ("w1", {"status": "processing"}), ADVANCE, DONE], "moved to aggregating 2 times"),
         ([JOB_CLAIM, BEGIN, ("w0", {"status": "aggregating"}), JOB_CLAIM_AGAIN, DONE], "completed_chunks went"),
         ([JOB_CLAIM, BEGIN, ADVANCE, JOB_CLAIM_AGAIN], "moved to done 0 times"),
+        ([*TWO_PHASES[:4], ("a", ONWARD[1]), *TWO_PHASES[5:]], "written by a stale claim"),
+        ([*TWO_PHASES[:5], JOIN, JOINED], "moved to aggregating 1 times instead of 2"),
     ],
 )
 def test_each_broken_promise_of_a_job_is_named(changes: list[Change], complaint: str) -> None:
