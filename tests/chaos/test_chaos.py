@@ -45,3 +45,4 @@ def test_no_fault_loses_or_doubles_a_frame_and_no_stale_claim_writes() -> None:
     # Else the guards were never asked.
     assert report.stale_claims >= 1, report
     assert report.events["claim_lost"] >= 1, report
+    assert report.events["phase_begun"] >= 1, report
