@@ -92,7 +92,7 @@ def decode_times(pts: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
     shown = np.sort(pts)
     depth = min(depth, len(pts) - 1)
     dts = np.concatenate([shown[:depth] - (shown[depth] - shown[0]), shown[: len(shown) - depth]])
-    if (np.diff(dts) <= 0).any() or (dts > pts).any():
+    if (np.diff(shown) <= 0).any() or (np.diff(dts) <= 0).any() or (dts > pts).any():
         raise PiecesApart("The pieces' pictures have no decode order. Render the film in one go.")
     return dts
 

@@ -7,6 +7,7 @@ codecs (MP4) or forget side data (NUT).
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, cast, get_args
 
@@ -40,6 +41,7 @@ def write_packet(file: IO[bytes], packet: Packet[Any]) -> None:
 
 def read_packets(file: IO[bytes], streams: Mapping[int, Companion]) -> Iterator[Packet[Companion]]:
     """In the order in which they were written, of those streams. Raises ArtifactCorrupt."""
+    left_to_skip: Counter[int] = Counter()  # samples of each stream that an earlier packet says nobody hears
     while header := file.read(_HEADER.size):
         index, flags, pts, dts, duration, size, count = _unpacked(_HEADER, header)
         side_data = [_read_side_data(file) for _ in range(count)]
@@ -53,8 +55,7 @@ def read_packets(file: IO[bytes], streams: Mapping[int, Companion]) -> Iterator[
         packet.is_keyframe, packet.is_corrupt = bool(flags & _KEYFRAME), bool(flags & _CORRUPT)
         for name, data in side_data:
             _attach(packet, name, data)
-        if flags & _DISCARD:
-            _skip_all(packet)
+        _keep_unheard(packet, bool(flags & _DISCARD), left_to_skip)
         yield packet
 
 
@@ -65,12 +66,18 @@ def end_of(stream: Companion) -> Packet[Companion]:
     return packet
 
 
-def _skip_all(packet: Packet[Companion]) -> None:
-    """An edit list's word that nobody hears this packet. Its flag cannot be set from here; samples say the same."""
+def _keep_unheard(packet: Packet[Companion], is_discarded: bool, left_to_skip: Counter[int]) -> None:
+    """An edit list's word that nobody hears this packet is a flag, which cannot be set from here. Decoders understand
+    the same in samples; those that an earlier packet has announced are on their way out already."""
     stream = packet.stream
-    if isinstance(stream, AudioStream) and packet.duration and not packet.has_sidedata("skip_samples"):
-        samples = round(packet.duration * packet.time_base * stream.rate)
+    if not isinstance(stream, AudioStream) or not packet.duration:
+        return
+    if packet.has_sidedata("skip_samples"):
+        left_to_skip[stream.index] = _SKIP.unpack(bytes(packet.get_sidedata("skip_samples")))[0]
+    samples = round(packet.duration * packet.time_base * stream.rate)
+    if is_discarded and left_to_skip[stream.index] < samples:
         _attach(packet, "skip_samples", _SKIP.pack(samples, 0, 0, 0))
+    left_to_skip[stream.index] = max(0, left_to_skip[stream.index] - samples)
 
 
 def _attach(packet: Packet[Companion], name: str, data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -76,64 +76,62 @@ def render(
 ) -> Rendered:
     """`window` gives the window of frame n; without it one stands still in the middle. `changes` go to the order, and
     stills that it asks for into `ring`."""
-    plan = planned(source, output, window, size, **changes)
-    counts = _run("render", plan.order | {"path_file": plan.saved(slice(None))}, source, ring)
-    return plan.done(output, counts)
-
-
-def render_in_pieces(
-    source: Path,
-    output: Path,
-    boundaries: Sequence[int],
-    window: Callable[[int], Row] | None = None,
-    size: tuple[int, int] | None = None,
-    ring: FrameRing | None = None,
-    **changes: Any,
-) -> Rendered:
-    """As `render`, but in pieces that begin at those rows beside 0, which are then joined."""
-    plan = planned(source, output, window, size, **changes)
-    files = [render_piece(plan, source, span, output.with_suffix(f".piece{n}")) for n, span in plan.spans(boundaries)]
-    return plan.done(output, join(files, output, ring, plan.order.get("stills")))
-
-
-def render_piece(plan: Plan, source: Path, span: Span, file: Path) -> dict[str, Any]:
-    """The order for the piece's place in the film."""
-    order = plan.order | {
-        "path_file": plan.saved(path_rows(span, np.array(plan.pts))),
-        "output_file": str(file),
-        "span": span.model_dump(),
-        "encoder": "libx265" if plan.order.get("hdr") == "keep" else "libx264",
-        "appearance": plan.facts.appearance.model_dump() if plan.facts.appearance else None,
-    }
-    done = _run("render_piece", order, source)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return {"file": str(file), "sha256": digest, "frames": done["frames"]}
-
-
-def join(
-    pieces: Sequence[Mapping[str, Any]], output: Path, ring: FrameRing | None = None, stills: Any = None
-) -> dict[str, Any]:
-    order = {"pieces": list(pieces), "output_file": str(output), "stills": stills}
-    return _process("join", order, NO_BYTES, ring)
+    return rendered(planned(source, output, window, size, **changes), ring)
 
 
 @dataclass
 class Plan:
+    """A film to be rendered: everything but in how many pieces."""
+
+    source: Path
+    output: Path
     facts: VideoFacts
     pts: list[int]
     path: NDArray[np.float64]
     order: dict[str, Any]
 
-    def saved(self, rows: slice) -> str:
-        file = Path(self.order["output_file"]).with_suffix(f".{rows.start}.npy")
+    def order_with(self, rows: slice) -> dict[str, Any]:
+        """Those rows of the path are in the order."""
+        file = self.output.with_suffix(f".{rows.start}.npy")
         np.save(file, self.path[rows])
-        return str(file)
+        return self.order | {"path_file": str(file), "output_file": str(self.output)}
 
-    def spans(self, boundaries: Sequence[int]) -> Iterator[tuple[int, Span]]:
-        return iter(enumerate(spans(np.array(self.pts), [0, *boundaries, len(self.pts)])))
+    def done(self, counts: dict[str, Any]) -> Rendered:
+        return Rendered(self.output, self.facts, self.pts, self.facts.time_base_fraction, counts)
 
-    def done(self, output: Path, counts: dict[str, Any]) -> Rendered:
-        return Rendered(output, self.facts, self.pts, self.facts.time_base_fraction, counts)
+
+def rendered(plan: Plan, ring: FrameRing | None = None) -> Rendered:
+    """In one go."""
+    return plan.done(_run("render", plan.order_with(slice(None)), plan.source, ring))
+
+
+def rendered_in_pieces(plan: Plan, boundaries: Sequence[int], ring: FrameRing | None = None) -> Rendered:
+    """By pieces that begin at those rows beside 0."""
+    return plan.done(join(plan, render_pieces(plan, boundaries), ring))
+
+
+def render_pieces(plan: Plan, boundaries: Sequence[int]) -> list[dict[str, Any]]:
+    """What joining is told of each."""
+    rows = np.array(plan.pts)
+    return [render_piece(plan, span) for span in spans(rows, [0, *boundaries, len(rows)])]
+
+
+def render_piece(plan: Plan, span: Span, reader: ByteReader | None = None, **changes: Any) -> dict[str, Any]:
+    file = plan.output.with_suffix(f".piece{span.start_pts}")
+    order = plan.order_with(path_rows(span, np.array(plan.pts))) | {
+        "output_file": str(file),
+        "span": span.model_dump(),
+        "encoder": "libx265" if plan.order.get("hdr") == "keep" else "libx264",
+        "appearance": plan.facts.appearance.model_dump() if plan.facts.appearance else None,
+    }
+    done = _process("render_piece", order | changes, reader or FileReader(plan.source))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"file": str(file), "sha256": digest, "frames": done["frames"]}
+
+
+def join(plan: Plan, pieces: Sequence[Mapping[str, Any]], ring: FrameRing | None = None) -> dict[str, Any]:
+    order = {"pieces": list(pieces), "output_file": str(plan.output), "stills": plan.order.get("stills")}
+    return _process("join", order, NO_BYTES, ring)
 
 
 def planned(
@@ -151,7 +149,6 @@ def planned(
     width, height = size or (round(rows[0][2]), round(rows[0][3]))
     order = {
         "origin_pts": pts[0],
-        "output_file": str(output),
         "output_width": width,
         "output_height": height,
         "upright_width": facts.width,
@@ -166,7 +163,7 @@ def planned(
         "threads": 2,
     }
     path = np.column_stack([np.array(ticks, np.float64), np.array(rows, np.float64)])
-    return Plan(facts, pts, path, order | changes)
+    return Plan(source, output, facts, pts, path, order | changes)
 
 
 def _run(operation: str, params: dict[str, Any], source: Path, ring: FrameRing | None = None) -> dict[str, Any]:
