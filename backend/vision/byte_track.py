@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import lap
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from backend.vision import kalman
 
@@ -103,14 +103,15 @@ class ByteTrack:
         self, tracks: list[_Track], numbers: NDArray[np.intp], costs: Boxes, limit: float, boxes: Boxes
     ) -> tuple[list[_Track], NDArray[np.intp]]:
         """Carries on the tracks that a detection fits best; returns the other tracks, and the other detections."""
-        # Leaving both alone costs the limit: the least sum of what is below it.
-        rows, columns = linear_sum_assignment(np.minimum(costs - limit, 0))
-        fits = costs[rows, columns] < limit
-        rows, columns = rows[fits], columns[fits]
-        for row, column in zip(rows, columns, strict=True):
-            self._carry_on(tracks[row], int(numbers[column]), boxes)
-        matched = set(rows.tolist())
-        return [track for row, track in enumerate(tracks) if row not in matched], np.delete(numbers, columns)
+        if not costs.size:
+            return tracks, numbers
+        # The least sum of costs, where leaving both alone costs the limit. -1: left alone.
+        _, fits, _ = lap.lapjv(costs, extend_cost=True, cost_limit=limit)
+        for track, column in zip(tracks, fits, strict=True):
+            if column >= 0:
+                self._carry_on(track, int(numbers[column]), boxes)
+        missed = [track for track, column in zip(tracks, fits, strict=True) if column < 0]
+        return missed, np.delete(numbers, fits[fits >= 0])
 
     def _carry_on(self, track: _Track, number: int, boxes: Boxes) -> None:
         [measurement] = kalman.measured(boxes[[number]])
