@@ -20,14 +20,20 @@ help:
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# What a machine needs that runs framefleet on its CPU: no torch.
+$(VENV)/.lean: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "framefleet needs Python 3.11 or newer")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the pinned packages into $(VENV); the first time takes some minutes."
+	@echo "Installing the pinned packages into $(VENV); the first time takes a minute or two."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.lean
+	@echo "Installing what tests need, torch too; the first time takes some minutes."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup
+demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
 test: setup

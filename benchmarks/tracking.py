@@ -32,7 +32,7 @@ from backend.vision.link import LinkRules, link
 from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
 from backend.vision.track_files import tracks_mot
-from backend.vision.tracker import WEAK_CONFIDENCE, DetectionRows, Tracker
+from backend.vision.tracker import WEAK_CONFIDENCE, Tracker
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MOT_FOLDER, MOT_EVAL = SHARED / "media" / "mot", SHARED / "tools" / "mot_eval.py"
@@ -73,6 +73,26 @@ class Row:
     switches: float
     recall: float
     precision: float
+
+
+class DetectionRows:
+    """Detections in the shape that Ultralytics' tracker reads."""
+
+    def __init__(self, boxes: NDArray[np.float64], confidence: NDArray[np.float64]) -> None:
+        self.xyxy = boxes
+        self.conf = confidence
+        self.cls = np.zeros(len(confidence))
+
+    @property
+    def xywh(self) -> NDArray[np.float64]:
+        centre, size = (self.xyxy[:, :2] + self.xyxy[:, 2:]) / 2, self.xyxy[:, 2:] - self.xyxy[:, :2]
+        return np.hstack([centre, size])
+
+    def __getitem__(self, selected: NDArray[np.bool_]) -> DetectionRows:
+        return DetectionRows(self.xyxy[selected], self.conf[selected])
+
+    def __len__(self) -> int:
+        return len(self.conf)
 
 
 def measure(folder: Path = MOT_FOLDER, sample_fps: float | None = None) -> list[Row]:

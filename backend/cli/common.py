@@ -114,7 +114,7 @@ def print_outcome(report: dict[str, Any], as_json: bool) -> None:
         err.print(f"[yellow]note[/]: {plain(warning)}")
     detector = report.get("detector") or {}
     if "fallback" in detector:
-        err.print(f"[yellow]note[/]: {plain(detector['fallback'])}; OpenCV's built-in people detector stood in.")
+        err.print(f"[yellow]note[/]: {plain(detector['fallback'])}.")
     if not as_json and "files" in report:
         out.print(f"film: {plain(report['files']['output'])}")
 

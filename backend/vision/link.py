@@ -14,8 +14,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from backend.vision.stitch import Track
 
@@ -199,6 +197,9 @@ def _cost(
 
 def _assigned(earlier: NDArray[np.int64], later: NDArray[np.int64], cost: NDArray[np.float64]) -> dict[int, int]:
     """Earlier piece -> later piece, each at most once, with the least total cost; no join costs 1."""
+    from scipy.sparse import coo_array  # slow to import, and only aggregators link
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     if not len(cost):
         return {}
     rows, row = np.unique(earlier, return_inverse=True)

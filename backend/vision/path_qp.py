@@ -3,6 +3,8 @@
 OSQP (Stellato et al. 2020). After Grundmann et al. 2011, "Auto-directed video stabilization with robust L1 optimal
 camera paths": an L1 price on speed makes the window stand still wherever it may and then move once, and containment
 is an L1 penalty; but smoothness is by squared derivatives, so a move begins and ends softly.
+
+OSQP and scipy.sparse are imported where they are used: only aggregators solve, but everybody knows these limits.
 """
 
 from __future__ import annotations
@@ -11,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import osqp  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from scipy import sparse
 
 from backend.errors import FramefleetError
 from backend.vision.window import Floats
@@ -73,6 +73,8 @@ class Stretch:
 
 def basis(knots: Floats, count: int) -> Any:
     """Uniform cubic B-splines (n, count) at times in knots: rows of four that add up to one."""
+    from scipy import sparse
+
     cell = np.clip(np.floor(knots).astype(np.int64), 0, count - 4)
     t = knots - cell
     weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
@@ -83,6 +85,8 @@ def basis(knots: Floats, count: int) -> Any:
 
 def best_coefficients(stretch: Stretch, slack_weight: float, limits: Limits = LIMITS) -> Floats:
     """The spline's coefficients inside floor and ceiling; raises PathUnsolved when OSQP returns none."""
+    import osqp  # type: ignore[import-untyped]
+
     solver = osqp.OSQP()
     # The problem comes scaled; OSQP's own scaling multiplies the iterations by ten here. A fixed interval for
     # adapting rho, where the default follows the clock, gives the same path on every machine and run.
@@ -103,6 +107,8 @@ def _problem(stretch: Stretch, slack_weight: float, limits: Limits) -> dict[str,
     """Minimises over coefficients c, slacks s >= 0 and t >= 0 and travel w >= |speed|, with B c - s <= high,
     B c + s >= low and the same of t and the wanted band, the squared acceleration and jerk, the distance from the
     target, w, and s and t (L1, and a little squared)."""
+    from scipy import sparse
+
     count, rows = len(stretch.floor), len(stretch.knots)
     at_rows, at_pins = basis(stretch.knots, count), basis(stretch.pins[:, 0], count)
     speed, acceleration, jerk = (_differences(count, order) for order in (1, 2, 3))
@@ -152,6 +158,8 @@ def _height(blocks: list[Any]) -> int:
 
 def _differences(count: int, order: int) -> Any:
     """The derivative of that order, by coefficients, per reference frame instead of per knot."""
+    from scipy import sparse
+
     stencil = np.diff(np.eye(order + 1), n=order, axis=0)[0] if order else np.ones(1)
     rows = sparse.diags(stencil.tolist(), list(range(order + 1)), shape=(count - order, count), format="csr")
     return rows / (KNOT_SEC * _REFERENCE_RATE) ** order

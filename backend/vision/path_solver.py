@@ -11,7 +11,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from backend.vision.path_qp import (
     KNOT_SEC,
@@ -123,6 +122,8 @@ def _whole(axis: Axis, knots: Floats) -> Stretch:
 
 def _bounds(axis: Axis, knots: Floats) -> tuple[Floats, Floats]:
     """For each coefficient the tightest floor and ceiling of the frames that it moves."""
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d  # slow to import, and only aggregators solve
+
     count = max(1, int(np.ceil(knots[-1]))) + 3
     cell = np.clip(np.floor(knots).astype(np.int64), 0, count - 4)
     floor, ceiling = np.full(count, -np.inf), np.full(count, np.inf)

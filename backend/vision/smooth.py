@@ -11,7 +11,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import make_smoothing_spline
 
 from backend.vision.stitch import Track
 
@@ -32,6 +31,8 @@ def smoothed(tracks: Sequence[Track], time_base: Fraction, frame_size: tuple[int
 
 
 def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Track:
+    from scipy.interpolate import make_smoothing_spline  # slow to import, and only aggregators smooth
+
     if len(track.pts) < _MIN_SAMPLES:
         return track
     times_sec = (track.pts - track.pts[0]) * tick_sec

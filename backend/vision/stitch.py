@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from backend.errors import ArtifactCorrupt
 from backend.vision.artifacts import ChunkArtifact
@@ -157,6 +156,8 @@ def _on_frames(tracks: list[Track], frames: NDArray[np.int64]) -> NDArray[np.flo
 def _match(earlier: NDArray[np.float64], later: NDArray[np.float64]) -> dict[int, int]:
     """Earlier track -> later track, from their boxes on the shared frames (tracks, frames, 4)."""
     iou = pairwise_iou(earlier[:, None], later[None, :])
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only aggregators stitch
+
     common = np.isfinite(iou)
     count = common.sum(axis=2)
     total = np.where(common, iou, 0.0).sum(axis=2)

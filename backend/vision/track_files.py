@@ -9,8 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from backend.vision.artifacts import rounded_boxes
@@ -18,15 +16,6 @@ from backend.vision.stitch import Track, interpolate
 
 TRACKS_SCHEMA = "framefleet.tracks/1"
 _ROWS_AT_ONCE = 100_000
-
-_COLUMNS = pa.schema(
-    [
-        ("frame", pa.int64()),
-        ("pts", pa.int64()),
-        ("id", pa.int64()),
-        *((name, pa.float64()) for name in ("x", "y", "w", "h", "conf")),
-    ]
-)
 
 
 def tracks_json(
@@ -56,12 +45,17 @@ def tracks_parquet(tracks: Sequence[Track], frame_pts: NDArray[np.int64]) -> byt
 
     `frame` is the 1-based number of the decoded frame; x, y, w, h are pixels, x and y the top-left corner.
     """
+    import pyarrow as pa  # type: ignore[import-untyped]  # slow to import, and only aggregators write this
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    whole = [(name, pa.int64()) for name in ("frame", "pts", "id")]
+    schema = pa.schema([*whole, *((name, pa.float64()) for name in ("x", "y", "w", "h", "conf"))])
     sink = io.BytesIO()
-    with pq.ParquetWriter(sink, _COLUMNS, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for track, frames in _on_every_frame(tracks, frame_pts):
             ids = np.full(len(frames), track.id, dtype=np.int64)
             columns = [frames, track.pts, ids, *_corner_and_size(track), track.confidence]
-            writer.write_table(pa.Table.from_arrays([pa.array(column) for column in columns], schema=_COLUMNS))
+            writer.write_table(pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema))
     return sink.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from backend.vision.window import Floats
 
@@ -22,6 +21,8 @@ def zoom_factors(needs: Floats, clock_sec: Floats, smallest: float) -> Floats:
     `needs` (n,) is the share of the window that the padded subject fills, NaN where nobody is known. The factor is
     never below it (as far as it is below 1) and changes by at most ZOOM_PER_SEC; 1 throughout where it is not worth it.
     """
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d  # slow to import, and only aggregators zoom
+
     known = np.isfinite(needs)
     if not known.any() or smallest >= _WORTH_RATIO or clock_sec[-1] - clock_sec[0] < 2 * _EASE_SEC:
         return np.ones(len(needs))

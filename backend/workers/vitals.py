@@ -18,7 +18,6 @@ from backend.kinds import KINDS
 from backend.settings import Settings
 from backend.versions import SCHEMA_VERSION
 from backend.workers.duties import Duties, Duty
-from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender
 from backend.workers.orders import StopOrders
 
 # Whose work is not on the machines that come and go with the queue.
@@ -42,6 +41,8 @@ def vitals(
             _serve_metrics(stack, settings, settings.metrics_port)
         stack.enter_context(presence(name, settings, database, surroundings, encoders))
         if settings.metrics == "cloudwatch" and name in SENDERS:
+            from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender  # boto3 takes a third of a second
+
             sender = CloudWatchSender(database, settings)
             # Not among the janitor's duties: deleting a thousand objects would leave out a minute.
             stack.enter_context(Duties(Duty("cloudwatch", ASK_EVERY_SEC, sender.send_if_due)).in_background())

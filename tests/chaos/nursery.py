@@ -7,7 +7,6 @@ working thread hang, as a detector on a broken driver does.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -20,15 +19,14 @@ MODULES = (
     "backend.workers.gpu_chunk_worker",
     "backend.workers.analysis_worker",
     "backend.storage.s3",
-    "ultralytics.trackers",
+    "backend.vision.detectors.hog",
 )
 FOR_EVER_SEC = 3600.0
 
 
 def main() -> None:
-    with contextlib.redirect_stdout(sys.stderr):  # Ultralytics greets whoever imports it
-        for module in MODULES:
-            importlib.import_module(module)
+    for module in MODULES:
+        importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
     for line in sys.stdin:
         order = json.loads(line)

@@ -22,7 +22,7 @@ from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store
-from backend.vision.detector import HogDetector
+from backend.vision.detectors.hog import HogDetector
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
 from tests.conftest import Said

@@ -24,7 +24,7 @@ from backend.kinds.base import Tools
 from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.storage import open_store
-from backend.vision.detector import HogDetector
+from backend.vision.detectors.hog import HogDetector
 from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop

@@ -104,7 +104,7 @@ function paintResult(job) {
 
 function fallbackNote(detector) {
   if (!detector?.fallback) return [];
-  return [`People were found with a simpler detector, so some may have been missed (${detector.fallback}).`];
+  return [`${detector.fallback}.`];
 }
 
 /** null: nobody knows yet. */

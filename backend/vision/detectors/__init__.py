@@ -1,0 +1,1 @@
+"""One module a detector. `backend/vision/detector.py` says which is opened."""
