@@ -113,7 +113,8 @@ class JobList(BaseModel):
 
 
 class ChunkResource(BaseModel):
-    chunk_index: int
+    phase: str
+    chunk_index: int  # in its phase
     status: str
     start_sec: float
     end_sec: float

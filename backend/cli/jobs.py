@@ -75,12 +75,14 @@ def chunks(job: UUID, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"chunks": rows}))
         return
+    has_phases = len({row["phase"] for row in rows}) > 1
     lines = table("#", "seconds", "status", "tries", "failed", "ms", Column("worker, error", overflow="fold"))
     for row in rows:
         seconds = f"{row['start_sec']:g}-{row['end_sec']:g}"
         names = ("chunk_index", "status", "attempts", "failures", "runtime_ms")
         number, *cells = (plain(row[name]) for name in names)
-        lines.add_row(number, seconds, *cells, plain(_who_and_why(row)))
+        place = f"{row['phase']} {number}" if has_phases else number
+        lines.add_row(place, seconds, *cells, plain(_who_and_why(row)))
     out.print(lines)
 
 

@@ -55,6 +55,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
 
 def chunk_resource(chunk: Chunk) -> dict[str, Any]:
     return {
+        "phase": chunk.phase,
         "chunk_index": chunk.chunk_index,
         "status": chunk.status,
         "start_sec": chunk.start_sec,
