@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ class JoinFilm(Whole[Params]):
 
     def work(self, context: WholeContext[Params]) -> Done:
         """Raises ArtifactCorrupt for pieces that are not what was written."""
+        began = time.monotonic()
         plan = FilmPlan.model_validate(context.earlier.plan)
         files = list(context.earlier.files(context.folder))
         target = context.folder / OUTPUT
@@ -160,7 +162,8 @@ class JoinFilm(Whole[Params]):
         except PiecesApart as apart:
             warn(Event.PIECES_APART, job_id=context.job_id, message=apart.message)
             target, png, counts = self._in_one_go(context, plan)
-        return Done(target, {"contact_sheet.png": png}, accounts.rendered(counts))
+        seconds = {"join": time.monotonic() - began}
+        return Done(target, {"contact_sheet.png": png}, accounts.rendered(counts), seconds)
 
     def _in_one_go(self, context: WholeContext[Params], plan: FilmPlan) -> tuple[Path, bytes, dict[str, Any]]:
         """A film is worth the time that its pieces cost for nothing."""
