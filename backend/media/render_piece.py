@@ -40,8 +40,9 @@ from backend.media.text import subtitle_streams
 TAKES_ORDERS = frozenset({X264, X265})
 # A transport stream gives its sound in packets of several frames, whose times are exact from the second one on.
 PARSED_MARGIN_SEC = Fraction(1, 2)
-# How much later in the file than the picture of its time sound may stand.
-LATE_SOUND_SEC = 2
+# Past its end a piece reads on for sound that stands late in the file. So much of the picture without any more of it
+# means that there is none.
+QUIET_SEC = 2
 
 
 class PieceOrder(CutOrder):
@@ -81,6 +82,8 @@ class PieceFrames:
         )
         self._before: Counter[str] = Counter()  # counted before the span began; another piece counts it
         self.counts: dict[str, int] = {}
+        self._heard = 0
+        self._quiet_since_sec: Fraction | None = None
 
     def __iter__(self) -> Iterator[VideoFrame]:
         if self._span.lead_pts is None:
@@ -110,10 +113,12 @@ class PieceFrames:
         self.counts = {name: count - self._before[name] for name, count in self._reader.counts().items()}
 
     def _has_all_sound(self, packet: Packet[VideoStream]) -> bool:
-        assert self._span.end_pts is not None  # asked for no other span
         now_sec = time_sec(packet)
-        late_sec = self._span.end_pts * self._reader.time_base + LATE_SOUND_SEC
-        return self._sieve.is_past() or (now_sec is not None and now_sec > late_sec)
+        if self._sieve.is_past() or now_sec is None:
+            return self._sieve.is_past()
+        if self._quiet_since_sec is None or self._sieve.sound_on_its_way > self._heard:
+            self._heard, self._quiet_since_sec = self._sieve.sound_on_its_way, now_sec
+        return now_sec - self._quiet_since_sec > QUIET_SEC
 
 
 class PieceSink:

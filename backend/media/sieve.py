@@ -71,6 +71,7 @@ class Sieve:
         self._margin_sec = margin_sec
         self._held: list[Packet[Companion]] | None = []
         self._seen: defaultdict[int, _Seen] = defaultdict(_Seen)
+        self.sound_on_its_way = 0  # packets so far of streams that are not past the span's end
 
     def restart(self) -> None:
         """The reader seeks again: what it handed over is void."""
@@ -112,6 +113,7 @@ class Sieve:
         when_sec = time_sec(packet)
         # A packet without a time goes with the one before it.
         seen.time_sec = when_sec = seen.time_sec if when_sec is None else when_sec
+        self.sound_on_its_way += packet.stream.index in self._sound and seen.after is None
         if self._start_sec is not None and (when_sec is None or when_sec < self._start_sec):
             seen.before = packet
         elif self._end_sec is not None and when_sec is not None and when_sec >= self._end_sec:
@@ -131,8 +133,8 @@ def meets(edges: Sequence[Edge]) -> bool:
     last: Trace | None = None
     promised: Trace | None = None  # what a piece saw past its end
     for edge in edges:
-        if edge.before is not None and last is not None and edge.before != last:
-            return False
+        if edge.before is not None and edge.before != last:
+            return False  # somebody before should have had it
         if edge.first is not None:
             if promised is not None and edge.first != promised:
                 return False

@@ -141,13 +141,35 @@ def test_a_recorders_clock_of_26_hours_whose_sound_begins_before_and_ends_after_
     assert_same_film(*both(source, tmp_path))
 
 
-@pytest.mark.parametrize("sound", ["aac", "pcm_s16le"])
-def test_a_cut_by_an_edit_list(tmp_path: Path, sound: str) -> None:
-    """The file holds more than is shown: of sound that is encoded, too."""
+def test_a_cut_by_an_edit_list(tmp_path: Path) -> None:
+    """The file holds more than is shown, of sound that is copied and of sound that is encoded."""
     whole, source = tmp_path / "whole.mov", tmp_path / "source.mov"
-    ffmpeg(*SMALL, *TEST_SOUND, "-t", 4, *H264, "-c:a", sound, whole)
-    ffmpeg("-ss", 1.37, "-i", whole, "-c", "copy", source)
+    maps = ("-map", 0, "-map", 1, "-map", 1)
+    ffmpeg(*SMALL, *TEST_SOUND, "-t", 4, *maps, *H264, "-c:a:0", "aac", "-c:a:1", "pcm_s16le", whole)
+    ffmpeg("-ss", 1.37, "-i", whole, "-map", 0, "-c", "copy", source)
     assert_same_film(*both(source, tmp_path))
+
+
+def interleaved(source: Path, output: Path, late_sec: float) -> Path:
+    """The packets of `source`, but in the file sound stands so much after the pictures of its time."""
+
+    def place(packet: Any) -> float:
+        return float(packet.dts * packet.time_base) + (late_sec if packet.stream.type == "audio" else 0)
+
+    at_once = {"max_interleave_delta": "1"}
+    with av.open(str(source)) as read, av.open(str(output), "w", container_options=at_once) as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in read.streams}
+        for packet in sorted((packet for packet in read.demux() if packet.size), key=place):
+            packet.stream = streams[packet.stream.index]
+            written.mux(packet)
+    return output
+
+
+def test_sound_that_stands_late_in_the_file_is_waited_for_and_sound_far_ahead_is_refused(tmp_path: Path) -> None:
+    ffmpeg(*SMALL, *TEST_SOUND, "-t", 6, *H264, "-c:a", "aac", plain := tmp_path / "plain.mp4")
+    assert_same_film(*both(interleaved(plain, tmp_path / "late.mkv", 4), tmp_path))
+    with pytest.raises(PiecesApart, match="sound"):  # no seek finds it; who reads from the beginning does
+        both(interleaved(plain, tmp_path / "ahead.mkv", -4), tmp_path)
 
 
 def test_a_turned_film_of_variable_rate(tmp_path: Path) -> None:
