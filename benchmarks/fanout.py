@@ -73,14 +73,15 @@ class Bench:
     def boundaries(self, pieces: int) -> list[int]:
         time_base = self._facts.time_base_fraction
         seconds = float((self._pts[-1] - self._pts[0]) * time_base)
-        return piece_boundaries(self._pts, [], time_base, seconds / pieces)
+        return piece_boundaries(self._pts, [], time_base, seconds / pieces, self._facts.keyframe_pts)
 
     def one(self, name: str, quality: dict[str, Any]) -> Step:
         return self._run(f"one go ({name})", "render", self._order(name, slice(None)) | quality, self._reader())
 
     def pieces(self, rows: list[int]) -> Iterator[Step]:
         assert self._facts.appearance is not None  # can_fan_out said so
-        for number, span in enumerate(spans(self._pts, rows)):
+        interlaced = self._facts.appearance.interlaced
+        for number, span in enumerate(spans(self._pts, rows, interlaced=interlaced)):
             order = self._order(f"piece{number}", path_rows(span, self._pts)) | QUALITY
             order |= {
                 "span": span.model_dump(),

@@ -78,14 +78,16 @@ class Sieve:
         self._held = []
 
     def begins_early(self) -> bool:
-        """Whether every stream of sound seen so far was seen early enough."""
+        """Whether every stream of sound seen so far was seen early enough: so that the packet before the first one, if
+        it was as long, is not the span's."""
         if self._start_sec is None or self._held is None:
             return True
-        first: dict[int, Fraction | None] = {}
+        first: dict[int, Packet[Companion]] = {}
         for packet in self._held:
-            first.setdefault(packet.stream.index, time_sec(packet))
+            if packet.stream.index in self._sound:
+                first.setdefault(packet.stream.index, packet)
         wanted_sec = self._start_sec - self._margin_sec
-        return all(when is not None and when <= wanted_sec for index, when in first.items() if index in self._sound)
+        return all(_would_follow(packet, wanted_sec) for packet in first.values())
 
     def settle(self) -> None:
         """The reader stands where it should."""
@@ -141,6 +143,12 @@ def meets(edges: Sequence[Edge]) -> bool:
             last, promised = edge.last, None
         promised = edge.after or promised
     return True
+
+
+def _would_follow(packet: Packet[Any], seconds: Fraction) -> bool:
+    """Whether the packet before it, if it was as long, began before that time."""
+    when_sec = time_sec(packet)
+    return when_sec is not None and when_sec - (packet.duration or 0) * packet.time_base < seconds
 
 
 def _edge(seen: _Seen) -> Edge:
