@@ -27,6 +27,7 @@ class Appearance(BaseModel):
     transfer: CodePoint
     primaries: CodePoint
     deep: bool  # more than eight bits a sample
+    interlaced: bool  # to show a frame, its neighbours are needed
     peak_nits: Annotated[float, Field(gt=0, le=10_000)]
     mastering: Annotated[tuple[UInt32, ...], Field(min_length=10, max_length=10)] | None = None  # see hdr_metadata.py
     light_level: tuple[UInt16, UInt16] | None = None  # MaxCLL and MaxFALL in cd/m²

@@ -74,6 +74,7 @@ def appearance_of(frame: VideoFrame) -> Appearance:
         transfer=tags.transfer,
         primaries=tags.primaries,
         deep=is_deep(frame),
+        interlaced=frame.interlaced_frame,
         peak_nits=peak_nits(frame, tags),
         mastering=display.as_numbers() if display else None,
         light_level=light_level(frame),

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from backend.errors import MediaUndecodable
 from backend.media.decode import FrameReader, believable_ratio, container_named, open_container, open_video
-from backend.media.facts import Clock, VideoFacts
+from backend.media.facts import Appearance, Clock, VideoFacts
 from backend.media.look import appearance_of
 from backend.media.orientation import orientation_of
 from backend.media.scan import Scan, scan, thinned
@@ -100,7 +100,7 @@ class Prober:
             frames_listed=index.frames is not None,
             has_audio=bool(container.streams.audio),
             audio_codecs=[audio.codec_context.name for audio in container.streams.audio if audio.codec_context][:64],
-            appearance=appearance_of(next(iter(shown([first])))),
+            appearance=_appearance_of(first),
             keyframe_pts=thinned(keyframe_pts, stream.time_base, MIN_KEYFRAME_GAP_SEC, MAX_KEYFRAMES),
         )
 
@@ -155,6 +155,12 @@ def _first_frame(reader: FrameReader) -> VideoFrame:
     if first is None:
         raise MediaUndecodable("The file promises video, but no frame of it can be decoded.")
     return first
+
+
+def _appearance_of(first: VideoFrame) -> Appearance:
+    """Of the frame as rendering sees it, but that it may be interlaced as it is coded."""
+    seen = appearance_of(next(iter(shown([first]))))
+    return seen.model_copy(update={"interlaced": first.interlaced_frame})
 
 
 def _first_at(container: InputContainer, stream: VideoStream, pts: int) -> tuple[int, int] | None:

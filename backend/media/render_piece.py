@@ -1,8 +1,5 @@
 """Renders one piece of a film: its pictures encoded as a closed group, and the packets of sound and subtitles of its
 time as they are. join.py makes a film of the pieces. Child process only.
-
-No packet of a piece refers outside: it starts with an IDR picture, and its last picture is coded before anything that
-comes after it. What the encoder looks ahead at is encoded too, and thrown away.
 """
 
 from __future__ import annotations
@@ -12,22 +9,21 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from backend.errors import EncodeFailed, FrameMismatch
 from backend.media.audio import audio_streams
 from backend.media.cutter import CutOrder, Cutter
 from backend.media.decode import Companion, FrameReader, container_named
+<<<<<<< HEAD
 from backend.media.encoder_names import X264, X265
+=======
+>>>>>>> fanout
 from backend.media.facts import Appearance
-from backend.media.film import writing_pictures
-from backend.media.packet_file import write_packet
+from backend.media.piece_encoder import TAKES_ORDERS, PieceSink
 from backend.media.piece_file import PieceFacts, PieceWriter
 from backend.media.pieces import Span
 from backend.media.render import Renderer
@@ -36,12 +32,11 @@ from backend.media.sieve import Sieve, time_sec
 from backend.media.stills import StillOrder, Stills
 from backend.media.text import subtitle_streams
 
-# These take an order which kind of picture the last one is to be; NVENC does not, and does not look ahead either.
-TAKES_ORDERS = frozenset({X264, X265})
 # A transport stream gives its sound in packets of several frames, whose times are exact from the second one on.
 PARSED_MARGIN_SEC = Fraction(1, 2)
-# How much later in the file than the picture of its time sound may stand.
-LATE_SOUND_SEC = 2
+# Past its end a piece reads on for sound that stands late in the file. So much of the picture without any more of it
+# means that there is none.
+QUIET_SEC = 2
 
 
 class PieceOrder(CutOrder):
@@ -81,6 +76,8 @@ class PieceFrames:
         )
         self._before: Counter[str] = Counter()  # counted before the span began; another piece counts it
         self.counts: dict[str, int] = {}
+        self._heard = 0
+        self._quiet_since_sec: Fraction | None = None
 
     def __iter__(self) -> Iterator[VideoFrame]:
         if self._span.lead_pts is None:
@@ -110,69 +107,12 @@ class PieceFrames:
         self.counts = {name: count - self._before[name] for name, count in self._reader.counts().items()}
 
     def _has_all_sound(self, packet: Packet[VideoStream]) -> bool:
-        assert self._span.end_pts is not None  # asked for no other span
         now_sec = time_sec(packet)
-        late_sec = self._span.end_pts * self._reader.time_base + LATE_SOUND_SEC
-        return self._sieve.is_past() or (now_sec is not None and now_sec > late_sec)
-
-
-class PieceSink:
-    """Encodes the span's pictures, and keeps the companions as they are."""
-
-    def __init__(self, order: PieceOrder, cutter: Cutter, writer: PieceWriter) -> None:
-        self._span = order.span
-        self._cutter = cutter
-        self._writer = writer
-        self._output = av.open(writer.video_file, "w", format="mp4")
-        self._video: VideoStream | None = None
-        self._rows: list[tuple[int, int, int]] = []
-        self._pictures = 0
-        self._last_pts = 0  # of the span's last picture, from its first one
-        self._ended = False
-        self._cuts_by_order = order.encoder in TAKES_ORDERS
-
-    def zero_pts(self, first_pts: int) -> int:
-        return self._span.start_pts
-
-    def companion(self, packet: Packet[Companion]) -> None:
-        write_packet(self._writer.companions, packet)
-
-    def picture(self, picture: VideoFrame) -> None:
-        self._pictures += 1
-        if self._pictures == self._span.frames:
-            assert picture.pts is not None  # the renderer set it
-            self._last_pts = picture.pts
-            if self._cuts_by_order and self._pictures > 1:
-                # Not a B picture, which could refer to the next piece.
-                picture.pict_type = PictureType.P
-        self._encode(picture)
-
-    def finish(self) -> NDArray[np.int64]:
-        """Rows (PTS, DTS, duration) of what was written, on the source's clock."""
-        self._encode(None)
-        self._output.close()
-        rows = np.array(self._rows, np.int64).reshape(-1, 3)
-        rows[:, :2] += self._span.start_pts
-        return rows
-
-    def _encode(self, picture: VideoFrame | None) -> None:
-        with writing_pictures():
-            if self._video is None:
-                self._video = self._cutter.add_stream(self._output)
-            for packet in self._video.encode(picture):
-                self._keep(packet)
-
-    def _keep(self, packet: Packet[VideoStream]) -> None:
-        if packet.pts is None or packet.dts is None:
-            raise EncodeFailed("The encoder gave a picture without a time.")
-        # Until the span's last picture is there, its time is not known, and nothing after it either.
-        if self._pictures > self._span.frames and packet.pts > self._last_pts:
-            self._ended = True
-            return
-        if self._ended:
-            raise EncodeFailed("The encoder coded a picture of the piece after one of the next piece.")
-        self._rows.append((packet.pts, packet.dts, packet.duration or 0))
-        self._output.mux(packet)
+        if self._sieve.is_past() or now_sec is None:
+            return self._sieve.is_past()
+        if self._quiet_since_sec is None or self._sieve.sound_on_its_way > self._heard:
+            self._heard, self._quiet_since_sec = self._sieve.sound_on_its_way, now_sec
+        return now_sec - self._quiet_since_sec > QUIET_SEC
 
 
 def render_piece(
@@ -194,7 +134,7 @@ def render_piece(
     cutter = Cutter(order, stream.time_base, stills)
     rows = len(cutter.path_pts) if order.encoder in TAKES_ORDERS else span.frames
     with PieceWriter() as writer:
-        sink = PieceSink(order, cutter, writer)
+        sink = PieceSink(span, order.encoder, cutter, writer)
         renderer = Renderer(cutter, sink)
         frames = PieceFrames(container, stream, span, rows, renderer.carry)
         done = renderer.run(lambda: iter(frames), report)

@@ -71,20 +71,23 @@ class Sieve:
         self._margin_sec = margin_sec
         self._held: list[Packet[Companion]] | None = []
         self._seen: defaultdict[int, _Seen] = defaultdict(_Seen)
+        self.sound_on_its_way = 0  # packets so far of streams that are not past the span's end
 
     def restart(self) -> None:
         """The reader seeks again: what it handed over is void."""
         self._held = []
 
     def begins_early(self) -> bool:
-        """Whether every stream of sound seen so far was seen early enough."""
+        """Whether every stream of sound seen so far was seen early enough: so that the packet before the first one, if
+        it was as long, is not the span's."""
         if self._start_sec is None or self._held is None:
             return True
-        first: dict[int, Fraction | None] = {}
+        first: dict[int, Packet[Companion]] = {}
         for packet in self._held:
-            first.setdefault(packet.stream.index, time_sec(packet))
+            if packet.stream.index in self._sound:
+                first.setdefault(packet.stream.index, packet)
         wanted_sec = self._start_sec - self._margin_sec
-        return all(when is not None and when <= wanted_sec for index, when in first.items() if index in self._sound)
+        return all(_would_follow(packet, wanted_sec) for packet in first.values())
 
     def settle(self) -> None:
         """The reader stands where it should."""
@@ -112,6 +115,7 @@ class Sieve:
         when_sec = time_sec(packet)
         # A packet without a time goes with the one before it.
         seen.time_sec = when_sec = seen.time_sec if when_sec is None else when_sec
+        self.sound_on_its_way += packet.stream.index in self._sound and seen.after is None
         if self._start_sec is not None and (when_sec is None or when_sec < self._start_sec):
             seen.before = packet
         elif self._end_sec is not None and when_sec is not None and when_sec >= self._end_sec:
@@ -131,14 +135,20 @@ def meets(edges: Sequence[Edge]) -> bool:
     last: Trace | None = None
     promised: Trace | None = None  # what a piece saw past its end
     for edge in edges:
-        if edge.before is not None and last is not None and edge.before != last:
-            return False
+        if edge.before is not None and edge.before != last:
+            return False  # somebody before should have had it
         if edge.first is not None:
             if promised is not None and edge.first != promised:
                 return False
             last, promised = edge.last, None
         promised = edge.after or promised
     return True
+
+
+def _would_follow(packet: Packet[Any], seconds: Fraction) -> bool:
+    """Whether the packet before it, if it was as long, began before that time."""
+    when_sec = time_sec(packet)
+    return when_sec is not None and when_sec - (packet.duration or 0) * packet.time_base < seconds
 
 
 def _edge(seen: _Seen) -> Edge:

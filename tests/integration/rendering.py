@@ -96,6 +96,12 @@ class Plan:
         np.save(file, self.path[rows])
         return self.order | {"path_file": str(file), "output_file": str(self.output)}
 
+    def spans(self, *boundaries: int) -> list[Span]:
+        """Of pieces that begin at those rows beside 0."""
+        assert self.facts.appearance is not None  # this version probed it
+        rows = [0, *boundaries, len(self.pts)]
+        return spans(np.array(self.pts), rows, interlaced=self.facts.appearance.interlaced)
+
     def done(self, counts: dict[str, Any]) -> Rendered:
         return Rendered(self.output, self.facts, self.pts, self.facts.time_base_fraction, counts)
 
@@ -112,8 +118,7 @@ def rendered_in_pieces(plan: Plan, boundaries: Sequence[int], ring: FrameRing | 
 
 def render_pieces(plan: Plan, boundaries: Sequence[int]) -> list[dict[str, Any]]:
     """What joining is told of each."""
-    rows = np.array(plan.pts)
-    return [render_piece(plan, span) for span in spans(rows, [0, *boundaries, len(rows)])]
+    return [render_piece(plan, span) for span in plan.spans(*boundaries)]
 
 
 def render_piece(plan: Plan, span: Span, reader: ByteReader | None = None, **changes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.jobs.service import JobService, NewJob
 from backend.kinds.framing import Framing
-from backend.kinds.sheet import Sheet
+from backend.kinds.sheet import Sheet, plan_sheet
 from backend.media.facts import analysis_size
 from backend.settings import Settings
 from backend.states import JobStatus
@@ -60,8 +60,9 @@ def framing_of(source: Path) -> Framing:
 def test_the_sheet_shows_the_very_frames_that_were_asked_for(tmp_path: Path) -> None:
     source = numbered_film(tmp_path / "numbered.mkv")
     framing = framing_of(source)
-    with Sheet(framing) as sheet:
-        done = render(source, tmp_path / "out.mp4", ring=sheet.ring, stills=sheet.order, preset="ultrafast")
+    plan = plan_sheet(framing)
+    with Sheet(plan) as sheet:
+        done = render(source, tmp_path / "out.mp4", ring=sheet.ring, stills=plan.order(), preset="ultrafast")
         picture = cv2.imdecode(np.frombuffer(sheet.png(done.counts["stills"]), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
     frames = frames_to_show(SHOTS)
@@ -81,9 +82,10 @@ def test_stills_are_upright(tmp_path: Path, rotation: int) -> None:
     whole = framing_of(source)
     framing = replace(whole, path=replace(whole.path, shots=((0, 3),)))
     shape = {"upright_width": SIZE[0], "upright_height": SIZE[1], "rotation": rotation}
-    with Sheet(framing) as sheet:
+    plan = plan_sheet(framing)
+    with Sheet(plan) as sheet:
         done = render(
-            source, tmp_path / "out.mp4", lambda _: (0, 0, 90, 90), ring=sheet.ring, stills=sheet.order, **shape
+            source, tmp_path / "out.mp4", lambda _: (0, 0, 90, 90), ring=sheet.ring, stills=plan.order(), **shape
         )
         assert done.counts["stills"] == 3
         width, height = analysis_size(*SIZE, 480)

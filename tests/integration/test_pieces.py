@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backend.errors import ArtifactCorrupt, EncoderUnavailable, FrameMismatch, PiecesApart
 from backend.kinds.sheet import Sheet
 from backend.media.decode import IO_BUFFER_BYTES
-from backend.media.pieces import LOOKAHEAD_FRAMES, can_fan_out, spans
+from backend.media.pieces import LOOKAHEAD_FRAMES, can_fan_out
 from tests.conftest import shared_file
 from tests.integration.rendering import (
     FileReader,
@@ -141,13 +141,35 @@ def test_a_recorders_clock_of_26_hours_whose_sound_begins_before_and_ends_after_
     assert_same_film(*both(source, tmp_path))
 
 
-@pytest.mark.parametrize("sound", ["aac", "pcm_s16le"])
-def test_a_cut_by_an_edit_list(tmp_path: Path, sound: str) -> None:
-    """The file holds more than is shown: of sound that is encoded, too."""
+def test_a_cut_by_an_edit_list(tmp_path: Path) -> None:
+    """The file holds more than is shown, of sound that is copied and of sound that is encoded."""
     whole, source = tmp_path / "whole.mov", tmp_path / "source.mov"
-    ffmpeg(*SMALL, *TEST_SOUND, "-t", 4, *H264, "-c:a", sound, whole)
-    ffmpeg("-ss", 1.37, "-i", whole, "-c", "copy", source)
+    maps = ("-map", 0, "-map", 1, "-map", 1)
+    ffmpeg(*SMALL, *TEST_SOUND, "-t", 4, *maps, *H264, "-c:a:0", "aac", "-c:a:1", "pcm_s16le", whole)
+    ffmpeg("-ss", 1.37, "-i", whole, "-map", 0, "-c", "copy", source)
     assert_same_film(*both(source, tmp_path))
+
+
+def interleaved(source: Path, output: Path, late_sec: float) -> Path:
+    """The packets of `source`, but in the file sound stands so much after the pictures of its time."""
+
+    def place(packet: Any) -> float:
+        return float(packet.dts * packet.time_base) + (late_sec if packet.stream.type == "audio" else 0)
+
+    at_once = {"max_interleave_delta": "1"}
+    with av.open(str(source)) as read, av.open(str(output), "w", container_options=at_once) as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in read.streams}
+        for packet in sorted((packet for packet in read.demux() if packet.size), key=place):
+            packet.stream = streams[packet.stream.index]
+            written.mux(packet)
+    return output
+
+
+def test_sound_that_stands_late_in_the_file_is_waited_for_and_sound_far_ahead_is_refused(tmp_path: Path) -> None:
+    ffmpeg(*SMALL, *TEST_SOUND, "-t", 6, *H264, "-c:a", "aac", plain := tmp_path / "plain.mp4")
+    assert_same_film(*both(interleaved(plain, tmp_path / "late.mkv", 4), tmp_path))
+    with pytest.raises(PiecesApart, match="sound"):  # no seek finds it; who reads from the beginning does
+        both(interleaved(plain, tmp_path / "ahead.mkv", -4), tmp_path)
 
 
 def test_a_turned_film_of_variable_rate(tmp_path: Path) -> None:
@@ -242,12 +264,11 @@ def test_a_piece_reads_its_own_part_of_the_source(tmp_path: Path) -> None:
     source = tmp_path / "source.mp4"
     ffmpeg(*SMALL, *TEST_SOUND, "-t", 12, *H264, "-crf", 1, "-c:a", "aac", source)
     plan = planned(source, tmp_path / "film.mp4", preset="ultrafast")
-    rows = np.array(plan.pts)
     reader = Counting(source)
-    render_piece(plan, spans(rows, [0, 160, 200, len(rows)])[1], reader)
-    # From the keyframe before the piece (every 40 frames) to what the encoder looks ahead at, and the index.
-    frames = 160 + 40 + LOOKAHEAD_FRAMES - 120
-    assert reader.read.sum() < reader.size_bytes * frames / len(rows) + 3 * IO_BUFFER_BYTES
+    render_piece(plan, plan.spans(160, 200)[1], reader)
+    # From the keyframe where it begins (every 40 frames) to what the encoder looks ahead at, and the index.
+    frames = 40 + LOOKAHEAD_FRAMES
+    assert reader.read.sum() < reader.size_bytes * frames / len(plan.pts) + 3 * IO_BUFFER_BYTES
 
 
 # Pieces that are not right
@@ -286,14 +307,14 @@ def test_pieces_that_do_not_follow_one_another_are_refused(
 def test_pieces_of_two_encoders_are_refused(three: tuple[Plan, list[dict[str, Any]]]) -> None:
     plan, pieces = three
     other = replace(plan, output=plan.output.with_name("other.mp4"), order=plan.order | {"preset": "medium"})
-    middle = spans(np.array(plan.pts), [0, 25, 50, len(plan.pts)])[1]
+    middle = plan.spans(25, 50)[1]
     with pytest.raises(PiecesApart, match="one encoder"):
         join(plan, [pieces[0], render_piece(other, middle), pieces[2]])
 
 
 def test_a_piece_of_other_frames_than_the_analysis_saw_fails(three: tuple[Plan, list[dict[str, Any]]]) -> None:
     plan, _ = three
-    middle = spans(np.array(plan.pts), [0, 25, 50, len(plan.pts)])[1]
+    middle = plan.spans(25, 50)[1]
     moved = replace(plan, output=plan.output.with_name("moved.mp4"), path=plan.path + np.array([1.0, 0, 0, 0, 0]))
     with pytest.raises(FrameMismatch):
         render_piece(moved, middle)
@@ -301,6 +322,6 @@ def test_a_piece_of_other_frames_than_the_analysis_saw_fails(three: tuple[Plan, 
 
 def test_an_encoder_that_is_not_here_is_named(three: tuple[Plan, list[dict[str, Any]]]) -> None:
     plan, _ = three
-    first = spans(np.array(plan.pts), [0, 25, len(plan.pts)])[0]
+    first = plan.spans(25)[0]
     with pytest.raises(EncoderUnavailable, match="h264_amf"):
         render_piece(plan, first, encoder="h264_amf")

@@ -29,6 +29,13 @@ def test_a_boundary_moves_to_a_shot_that_starts_within_a_quarter_of_a_piece() ->
     assert piece_boundaries(at_25_fps(2500), shots, MS, 25) == [0, 480, 1240, 1875, 2500]
 
 
+def test_a_keyframe_is_better_than_a_shot_and_both_together_are_best() -> None:
+    pts = at_25_fps(2500)
+    keyframes = pts[[0, 500, 590, 1000, 1240, 1300, 2050]]
+    shots = [(0, 500), (500, 640), (640, 1250), (1250, 2050), (2050, 2500)]
+    assert piece_boundaries(pts, shots, MS, 25, keyframes) == [0, 500, 1240, 1875, 2500]
+
+
 @pytest.mark.parametrize("frames", [1, 2, 30])
 def test_a_short_film_is_one_piece(frames: int) -> None:
     assert piece_boundaries(at_25_fps(frames), [(0, frames)], MS, 60) == [0, frames]
@@ -52,12 +59,14 @@ def test_pieces_never_get_empty_or_cross_whatever_the_shots() -> None:
         assert all(earlier < later for earlier, later in pairwise(boundaries))
 
 
-def test_spans_cover_every_frame_once_and_begin_to_decode_a_little_earlier() -> None:
+def test_spans_cover_every_frame_once_and_begin_to_decode_earlier_where_fields_are_woven() -> None:
     pts = at_25_fps(100)
-    first, second, third = spans(pts, [0, 1, 60, 100])
+    first, second, third = spans(pts, [0, 1, 60, 100], interlaced=True)
     assert (first.lead_pts, first.start_pts, first.end_pts, first.frames) == (None, 7000, 7040, 1)
     assert (second.lead_pts, second.start_pts, second.end_pts) == (7000, 7040, 7000 + 60 * 40)
     assert (third.lead_pts, third.end_pts, third.frames) == (7000 + (60 - LEAD_FRAMES) * 40, None, 40)
+    whole = spans(pts, [0, 60, 100], interlaced=False)[1]
+    assert whole.lead_pts == whole.start_pts == 7000 + 60 * 40
 
 
 def test_decode_times_rise_and_never_pass_the_picture() -> None:

@@ -50,8 +50,8 @@ SHAPE = {
     ),
     "facts": (
         "appearance audio_codecs clock codec coded_height coded_width container deep duration_pts duration_seconds fps "
-        "frame_count frames_listed full_range has_audio height keyframe_pts light_level mastering matrix mirrored "
-        "peak_nits primaries rotation sample_aspect_ratio seconds_cut_off start_pts time_base transfer width"
+        "frame_count frames_listed full_range has_audio height interlaced keyframe_pts light_level mastering matrix "
+        "mirrored peak_nits primaries rotation sample_aspect_ratio seconds_cut_off start_pts time_base transfer width"
     ),
     "artifact": (
         "boxes chunk_index confidence cuts_pts detections detector end_pts etag frame_pts frame_size id "
