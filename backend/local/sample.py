@@ -17,15 +17,15 @@ PHOTO = Path(__file__).with_name("street.jpg")
 # Each shot's begin and end: where the middle of the two is in the film, as a share of its width; the photo's scale.
 SHOTS = (((0.19, 1.06), (0.80, 1.06)), ((0.72, 1.18), (0.26, 1.06)))
 PHOTO_WIDTH_PX = 715  # of it: to the right of that is somebody cut in half
-MIRRORED_PX = 60  # added on the left, so that a window around the two stays on the photo
-MIDDLE_PX = (265, 655)  # of the two, in the photo
+FADE_PX = 64  # of the film, in which the photo's sides fade into what is behind; so does an arm that reaches in
+MIDDLE_PX = (205, 655)  # of the two, in the photo
 MIDDLE_HEIGHT = 0.53  # where that is in the film, as a share of its height
 BLUR_SIGMA_PX = 40
 
 
 def make_sample(path: Path, seconds: int = SECONDS) -> Path:
     """Writes the clip: 1280 × 720, 25 frames/s, H.264 with an AAC tone."""
-    photo = _photo()
+    photo = np.asarray(cv2.imread(str(PHOTO)), np.uint8)[:, :PHOTO_WIDTH_PX]
     behind = _behind(photo)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -44,11 +44,6 @@ def make_sample(path: Path, seconds: int = SECONDS) -> Path:
         output.mux(sound.encode(None))
     part.replace(path)
     return path
-
-
-def _photo() -> NDArray[np.uint8]:
-    photo = np.asarray(cv2.imread(str(PHOTO)), np.uint8)[:, :PHOTO_WIDTH_PX]
-    return np.asarray(cv2.copyMakeBorder(photo, 0, 0, MIRRORED_PX, 0, cv2.BORDER_REFLECT), np.uint8)
 
 
 def _behind(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -70,6 +65,12 @@ def _view(photo: NDArray[np.uint8], behind: NDArray[np.uint8], share: float) -> 
     view = cv2.warpAffine(
         photo, matrix, (WIDTH, HEIGHT), dst=behind.copy(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
     )
+    left = round(move[0])
+    right = left + round(scale * photo.shape[1])
+    for start, seen in ((left, np.linspace(0, 1, FADE_PX)), (right - FADE_PX, np.linspace(1, 0, FADE_PX))):
+        first, end = (min(max(column, 0), WIDTH) for column in (start, start + FADE_PX))
+        columns, weight = slice(first, end), seen[first - start : end - start, None]
+        view[:, columns] = weight * view[:, columns] + (1 - weight) * behind[:, columns]
     return np.asarray(view, np.uint8)
 
 
