@@ -32,6 +32,7 @@ from backend.events import Event, listen  # noqa: E402
 from backend.settings import Settings, get_settings  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+SAMPLE_PHOTO = Path(__file__).resolve().parents[1] / "backend" / "local" / "street.jpg"
 MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"
 
 

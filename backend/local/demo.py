@@ -19,6 +19,7 @@ from backend.storage import open_store
 from backend.storage.names import film_name
 
 PARAMS = {"aspect": "9:16"}
+SAMPLE_PARAMS = PARAMS | {"subject": "all"}  # the two who walk side by side
 # Short enough that both workers have something to do on a clip of 40 s.
 CHUNK_SECONDS = 10.0
 
@@ -38,7 +39,7 @@ def demo(settings: Settings, *, video: Path | None, workers: int, port: int, sta
         make_sample(source)
     with Service(settings, workers=workers, host="127.0.0.1", port=port) as service:
         jobs = JobService(service.database)
-        job = jobs.create(NewJob("crop", source.as_uri(), source.name, PARAMS))
+        job = jobs.create(NewJob("crop", source.as_uri(), source.name, SAMPLE_PARAMS if video is None else PARAMS))
         page = f"{service.address}/#job={job.id}"
         console.print(f"page: {page}")
         store = open_store(service.settings)

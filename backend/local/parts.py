@@ -46,14 +46,26 @@ def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
         finally:
             database.close()
         return
-    with EmbeddedPostgres(settings.data_dir / "postgres") as server:
-        located = settings.model_copy(update={"database_url": SecretStr(server.url)})
-        database = Database.of(located, "cli")
+    with EmbeddedPostgres(_folder(settings)):
+        settings = located(settings)
+        database = Database.of(settings, "cli")
         try:
             upgrade(database)
-            yield database, located
+            yield database, settings
         finally:
             database.close()
+
+
+def located(settings: Settings) -> Settings:
+    """The settings that name the database which `database_of` brings up. The embedded one's URL is known before."""
+    if settings.database_url is not None:
+        return settings
+    url = EmbeddedPostgres(_folder(settings)).url
+    return settings.model_copy(update={"database_url": SecretStr(url)})
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.data_dir / "postgres"
 
 
 @dataclass

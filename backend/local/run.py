@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from backend.db.engine import Database
+from backend.db.models import Job
 from backend.errors import FramefleetError, InvalidState
 from backend.jobs.figures import troubles
 from backend.jobs.layout import result_key
@@ -23,7 +24,7 @@ from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
-from backend.local.parts import Fleet, Worker, database_of
+from backend.local.parts import Fleet, Worker, database_of, located
 from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_source, open_store
@@ -32,6 +33,16 @@ from backend.storage.names import film_name
 from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
+<<<<<<< HEAD
+=======
+CHUNK_WORKER, ANALYSIS_WORKER = "backend.workers.gpu_chunk_worker", "backend.workers.analysis_worker"
+RESULT_FILES = {
+    "tracks": "tracks.json",
+    "mot": "tracks.mot.txt",
+    "camera_path": "camera_path.json",
+    "manifest": "manifest.json",
+}
+>>>>>>> lean
 
 
 class WorkersGone(FramefleetError):
@@ -60,14 +71,18 @@ class Run:
             check_output(output, source)
         began = time.monotonic()
         remove_leftovers()
-        with database_of(self._settings) as (database, settings):
+        request = NewJob(kind, "", "", params, deep_mode=self._deep_mode)
+        with ExitStack() as stack:
+            fleet = stack.enter_context(Fleet(located(self._settings), self._settings.data_dir / "logs"))
+            self._start_first(fleet, request.job_id)
+            database, settings = stack.enter_context(database_of(self._settings))
+            stack.callback(fleet.stop)  # the workers give back what they hold, and for that need the database
             store = open_store(settings)
-            request = NewJob(kind, "", "", params, deep_mode=self._deep_mode)
             job_id = JobService(database).create(place_input(given, request, settings, store)).id
-            with Fleet(settings, settings.data_dir / "logs") as fleet, _cancelled_unless_over(job_id, database):
-                self._start(fleet, job_id)
+            with _cancelled_unless_over(job_id, database):
                 plan_now(job_id, database, store, settings)
-                report = follow(job_id, database, self._console, lambda: _check_alive(fleet.workers))
+                report = self._follow(job_id, database, fleet)
+            fleet.stop()
             if report["status"] == JobStatus.DONE:
                 report["files"] = _fetch(job_id, database, store, settings, output)
             report["seconds"] = {
@@ -76,13 +91,34 @@ class Run:
             }
         return report
 
-    def _start(self, fleet: Fleet, job_id: UUID) -> None:
-        """Workers load their model while the job is planned."""
-        if self._deep_mode is DeepMode.GPU:
-            for number in range(self._workers):
-                fleet.start("backend.workers.gpu_chunk_worker", job_id=job_id, name=f"gpu_chunk_worker-{number}")
-        if self._workers:
-            fleet.start("backend.workers.analysis_worker", job_id=job_id)
+    def _follow(self, job_id: UUID, database: Database, fleet: Fleet) -> dict[str, Any]:
+        """The others are started once the first has a chunk: until then they would only slow down its start."""
+        are_started = False
+
+        def check() -> None:
+            nonlocal are_started
+            _check_alive(fleet.workers)
+            job = JobService(database).get(job_id)
+            if not are_started and job.started_at is not None:
+                are_started = True
+                self._start_others(fleet, job)
+
+        return follow(job_id, database, self._console, check)
+
+    def _start_first(self, fleet: Fleet, job_id: UUID) -> None:
+        """Whoever works first loads its model while the database starts and the source is probed."""
+        if self._workers and self._deep_mode is DeepMode.GPU:
+            fleet.start(CHUNK_WORKER, job_id=job_id, name="gpu_chunk_worker-0")
+        elif self._workers:
+            fleet.start(ANALYSIS_WORKER, job_id=job_id)
+
+    def _start_others(self, fleet: Fleet, job: Job) -> None:
+        """At most one chunk worker for each chunk, and the one that joins them."""
+        if not self._workers or self._deep_mode is not DeepMode.GPU:
+            return
+        for number in range(1, min(self._workers, job.total_chunks or 0)):
+            fleet.start(CHUNK_WORKER, job_id=job.id, name=f"gpu_chunk_worker-{number}")
+        fleet.start(ANALYSIS_WORKER, job_id=job.id)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""Makes a clip to try the system on: a pan and zoom over two photos with people, a tone as sound."""
+"""Makes a clip to try the system on: a photo of a street that slides and grows over its own blurred picture, a tone."""
 
 from __future__ import annotations
 
-import importlib.util
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,24 +10,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.errors import FramefleetError
-
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 25, 40
 TONE_HZ, SOUND_RATE_HZ, SOUND_BLOCK = 440, 48_000, 1024
-# Each photo, and where the view begins and ends on it: centre x, centre y, view width, as shares of the photo's size.
-SHOTS = (
-    ("bus.jpg", (0.42, 0.58, 0.80), (0.57, 0.61, 0.86)),
-    ("zidane.jpg", (0.62, 0.52, 0.72), (0.44, 0.54, 0.86)),
-)
-
-
-class SampleUnavailable(FramefleetError):
-    code = "sample_unavailable"
+# `bus.jpg` of the package Ultralytics (AGPL-3.0), 810 x 1080: two people stand side by side, whole.
+PHOTO = Path(__file__).with_name("street.jpg")
+# Each shot's begin and end: where the middle of the two is in the film, as a share of its width; the photo's scale.
+SHOTS = (((0.19, 1.06), (0.80, 1.06)), ((0.72, 1.18), (0.26, 1.06)))
+PHOTO_WIDTH_PX = 715  # of it: to the right of that is somebody cut in half
+FADE_PX = 64  # of the film, in which the photo's sides fade into what is behind; so does an arm that reaches in
+MIDDLE_PX = (205, 655)  # of the two, in the photo
+MIDDLE_HEIGHT = 0.53  # where that is in the film, as a share of its height
+BLUR_SIGMA_PX = 40
 
 
 def make_sample(path: Path, seconds: int = SECONDS) -> Path:
-    """Writes the clip: 1280 × 720, 25 frames/s, H.264 with an AAC tone. Raises SampleUnavailable."""
-    photos = [_photo(name) for name, _, _ in SHOTS]
+    """Writes the clip: 1280 × 720, 25 frames/s, H.264 with an AAC tone."""
+    photo = np.asarray(cv2.imread(str(PHOTO)), np.uint8)[:, :PHOTO_WIDTH_PX]
+    behind = _behind(photo)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     with av.open(str(part), "w", format="mp4") as output:
@@ -37,7 +35,7 @@ def make_sample(path: Path, seconds: int = SECONDS) -> Path:
         video.codec_context.gop_size = 2 * FPS
         sound = output.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
         for number in range(FPS * seconds):
-            frame = av.VideoFrame.from_ndarray(_view(photos, number / (FPS * seconds)), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(_view(photo, behind, number / (FPS * seconds)), format="bgr24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             output.mux(video.encode(frame))
         for start in range(0, SOUND_RATE_HZ * seconds, SOUND_BLOCK):
@@ -48,27 +46,31 @@ def make_sample(path: Path, seconds: int = SECONDS) -> Path:
     return path
 
 
-def _photo(name: str) -> NDArray[np.uint8]:
-    spec = importlib.util.find_spec("ultralytics")  # finds it without importing it
-    folders = spec.submodule_search_locations if spec else None
-    photo = cv2.imread(str(Path(folders[0]) / "assets" / name)) if folders else None
-    if photo is None:
-        raise SampleUnavailable("The sample's photos come with the package ultralytics-opencv-headless: install it.")
-    return np.asarray(photo, np.uint8)
+def _behind(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo as wide as the film and out of focus, (720, 1280, 3): colours, but nobody."""
+    wide = cv2.resize(photo, (WIDTH, round(WIDTH * photo.shape[0] / photo.shape[1])), interpolation=cv2.INTER_AREA)
+    top = (wide.shape[0] - HEIGHT) // 2
+    return np.asarray(cv2.GaussianBlur(wide[top : top + HEIGHT], (0, 0), BLUR_SIGMA_PX), np.uint8)
 
 
-def _view(photos: list[NDArray[np.uint8]], share: float) -> NDArray[np.uint8]:
-    """What the imagined camera sees after this share of the clip, (720, 1280, 3) BGR."""
+def _view(photo: NDArray[np.uint8], behind: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """What is seen after this share of the clip, (720, 1280, 3) BGR."""
     shot = min(int(share * len(SHOTS)), len(SHOTS) - 1)
-    _, begin, end = SHOTS[shot]
+    begin, end = SHOTS[shot]
     t = share * len(SHOTS) - shot
     ease = t * t * (3 - 2 * t)
-    x, y, size = ((1 - ease) * a + ease * b for a, b in zip(begin, end, strict=True))
-    height, width = photos[shot].shape[:2]
-    scale = size * width / WIDTH
-    matrix = np.array([[scale, 0, x * width - scale * WIDTH / 2], [0, scale, y * height - scale * HEIGHT / 2]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    view = cv2.warpAffine(photos[shot], matrix, (WIDTH, HEIGHT), flags=flags)
+    x, scale = ((1 - ease) * a + ease * b for a, b in zip(begin, end, strict=True))
+    move = [x * WIDTH - scale * MIDDLE_PX[0], MIDDLE_HEIGHT * HEIGHT - scale * MIDDLE_PX[1]]
+    matrix = np.array([[scale, 0, move[0]], [0, scale, move[1]]])
+    view = cv2.warpAffine(
+        photo, matrix, (WIDTH, HEIGHT), dst=behind.copy(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    left = round(move[0])
+    right = left + round(scale * photo.shape[1])
+    for start, seen in ((left, np.linspace(0, 1, FADE_PX)), (right - FADE_PX, np.linspace(1, 0, FADE_PX))):
+        first, end = (min(max(column, 0), WIDTH) for column in (start, start + FADE_PX))
+        columns, weight = slice(first, end), seen[first - start : end - start, None]
+        view[:, columns] = weight * view[:, columns] + (1 - weight) * behind[:, columns]
     return np.asarray(view, np.uint8)
 
 

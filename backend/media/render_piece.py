@@ -18,10 +18,6 @@ from backend.errors import EncodeFailed, FrameMismatch
 from backend.media.audio import audio_streams
 from backend.media.cutter import CutOrder, Cutter
 from backend.media.decode import Companion, FrameReader, container_named
-<<<<<<< HEAD
-from backend.media.encoder_names import X264, X265
-=======
->>>>>>> fanout
 from backend.media.facts import Appearance
 from backend.media.piece_encoder import TAKES_ORDERS, PieceSink
 from backend.media.piece_file import PieceFacts, PieceWriter

@@ -79,7 +79,8 @@ def _stand_in(settings: Settings, error: ModelMissing) -> Detector:
         detector = _yolo(packaged_weights(), settings, fallback=f"{reason}; the packaged weights stood in")
     except ModelMissing:
         detector = _hog(f"{reason}; OpenCV's built-in people detector stood in, which misses many")
-    warn(Event.DETECTOR_FALLBACK, model=settings.model_name, message=error.message, **detector.describe())
+    stood_in = detector.describe()["model"]
+    warn(Event.DETECTOR_FALLBACK, model=settings.model_name, message=error.message, stood_in=stood_in)
     return detector
 
 

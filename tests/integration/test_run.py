@@ -98,7 +98,7 @@ def _is_faststart(path: Path) -> bool:
     return data.index(b"moov") < data.index(b"mdat")
 
 
-def test_a_run_without_weights_falls_back_to_the_built_in_detector_and_says_so(tmp_path: Path) -> None:
+def test_a_run_without_its_weights_takes_the_packaged_ones_and_says_so(tmp_path: Path) -> None:
     clip = make_sample(tmp_path / "clip.mp4", seconds=4)
     done = framefleet(
         "run", "crop", str(clip), "--param", "aspect=1:1", "--workers", "1", "--json",
@@ -106,9 +106,9 @@ def test_a_run_without_weights_falls_back_to_the_built_in_detector_and_says_so(t
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["detector"]["type"] == "hog"
+    assert report["detector"]["model"] == "yolo11n.onnx"
     assert "yolo11n.pt" in report["detector"]["fallback"]
-    assert "built-in people detector" in done.stderr
+    assert "packaged weights" in done.stderr
     film = read_film(Path(report["files"]["output"]))
     assert len(film.pts) == 100
     assert film.size[0] == film.size[1]
