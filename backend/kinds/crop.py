@@ -43,7 +43,9 @@ class SolveCrop(Whole[CropParams]):
         solved = time.monotonic()
         plan, rows = _plan(context, framing), _rows(framing)
         seconds = {"stitch_and_path": solved - began}
-        onward = film.pieces(context, plan, rows, framing.frame_pts, framing.path.shots)
+        # Chunks begin at keyframes where there are any.
+        keyframe_pts = [artifact.start_pts for artifact in artifacts]
+        onward = film.pieces(context, plan, rows, framing.frame_pts, framing.path.shots, keyframe_pts)
         if onward is not None:
             return replace(onward, files=files, warnings=warnings, seconds=seconds)
 

@@ -87,8 +87,10 @@ def pieces(
     rows: Rows,
     frame_pts: NDArray[np.int64],
     shots: Sequence[tuple[int, int]],
+    keyframe_pts: Sequence[int],
 ) -> Onward | None:
-    """The film as a phase of its own; None where it is short, or nobody is there to share the work with."""
+    """The film as a phase of its own; None where it is short, or nobody is there to share the work with.
+    `keyframe_pts`: some that are known of the source."""
     facts, settings = work.facts, work.settings
     workers = work.fleet()
     long = (facts.duration_seconds or 0.0) >= settings.render_fanout_seconds
@@ -97,7 +99,8 @@ def pieces(
     seconds = float(frame_pts[-1] - frame_pts[0]) * float(facts.time_base_fraction)
     shortest_sec = min(SHORTEST_PIECE_SEC, settings.render_fanout_seconds / 2)
     piece_sec = max(shortest_sec, min(settings.chunk_seconds, seconds / (PIECES_A_WORKER * len(workers))))
-    cut = spans(frame_pts, piece_boundaries(frame_pts, shots, facts.time_base_fraction, piece_sec))
+    bounds = piece_boundaries(frame_pts, shots, facts.time_base_fraction, piece_sec, keyframe_pts)
+    cut = spans(frame_pts, bounds, interlaced=bool(facts.appearance and facts.appearance.interlaced))
     if len(cut) < 2:
         return None
     encoder = _encoder(plan.order["hdr"] == "keep" and bool(facts.appearance and facts.appearance.deep), workers)

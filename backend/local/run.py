@@ -33,16 +33,7 @@ from backend.storage.names import film_name
 from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
-<<<<<<< HEAD
-=======
 CHUNK_WORKER, ANALYSIS_WORKER = "backend.workers.gpu_chunk_worker", "backend.workers.analysis_worker"
-RESULT_FILES = {
-    "tracks": "tracks.json",
-    "mot": "tracks.mot.txt",
-    "camera_path": "camera_path.json",
-    "manifest": "manifest.json",
-}
->>>>>>> lean
 
 
 class WorkersGone(FramefleetError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from backend.errors import ModelMissing
+from backend.errors import DatabaseUnavailable, JobNotFound, ModelMissing
 from backend.events import Event, emit
 from backend.jobs.claims import ChunkClaim
 from backend.jobs.executor import Executor, Hold
@@ -189,9 +190,10 @@ def main(place: command.Workplace) -> int:
 
 
 def _needs_ahead(place: command.Workplace) -> frozenset[Need]:
-    """Of whatever this worker may meet."""
+    """Of whatever this worker may meet. `framefleet run` starts it before the job's row is there, and the database."""
     if place.options.job is not None:
-        return kind_named(JobService(place.database).get(place.options.job).kind).needs
+        with suppress(JobNotFound, DatabaseUnavailable):
+            return kind_named(JobService(place.database).get(place.options.job).kind).needs
     return frozenset(chain.from_iterable(kind.needs for kind in KINDS.values()))
 
 
