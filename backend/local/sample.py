@@ -68,8 +68,8 @@ def _view(photo: NDArray[np.uint8], behind: NDArray[np.uint8], share: float) -> 
     left = round(move[0])
     right = left + round(scale * photo.shape[1])
     for start, seen in ((left, np.linspace(0, 1, FADE_PX)), (right - FADE_PX, np.linspace(1, 0, FADE_PX))):
-        first, end = (min(max(column, 0), WIDTH) for column in (start, start + FADE_PX))
-        columns, weight = slice(first, end), seen[first - start : end - start, None]
+        first, last = (min(max(column, 0), WIDTH) for column in (start, start + FADE_PX))
+        columns, weight = slice(first, last), seen[first - start : last - start, None]
         view[:, columns] = weight * view[:, columns] + (1 - weight) * behind[:, columns]
     return np.asarray(view, np.uint8)
 

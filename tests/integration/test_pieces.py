@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.errors import ArtifactCorrupt, EncoderUnavailable, FrameMismatch, PiecesApart
-from backend.kinds.sheet import Sheet
+from backend.kinds.sheet import Sheet, plan_sheet
 from backend.media.decode import IO_BUFFER_BYTES
 from backend.media.pieces import LOOKAHEAD_FRAMES, can_fan_out
 from tests.conftest import shared_file
@@ -235,11 +235,11 @@ def psnr_db(errors: NDArray[np.float64]) -> float:
 
 def test_the_contact_sheet_is_the_same(tmp_path: Path) -> None:
     source = numbered_film(tmp_path / "numbered.mkv")
-    framing = framing_of(source)
+    pictures = plan_sheet(framing_of(source))
     sheets = []
     for boundaries in ([], [20]):
-        with Sheet(framing) as sheet:
-            plan = planned(source, tmp_path / "film.mp4", stills=sheet.order, preset="ultrafast")
+        with Sheet(pictures) as sheet:
+            plan = planned(source, tmp_path / "film.mp4", stills=pictures.order(), preset="ultrafast")
             done = rendered_in_pieces(plan, boundaries, sheet.ring) if boundaries else rendered(plan, sheet.ring)
             sheets.append(sheet.png(done.counts["stills"]))
     assert sheets[0] == sheets[1]
