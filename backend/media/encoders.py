@@ -22,10 +22,10 @@ from av.video.stream import VideoStream
 
 from backend.errors import EncoderUnavailable
 from backend.media.colour import SDR, Tags, tags_in
+from backend.media.encoder_names import NVENC, X264, X265
 from backend.media.facts import Appearance
 from backend.media.hdr_metadata import as_x265
 
-X264, X265, NVENC = "libx264", "libx265", "h264_nvenc"
 HEVC_TAG = "hvc1"  # Apple's players refuse FFmpeg's own choice, hev1
 _PROBE_FRAMES = 2
 # The same names for the same trade: x264's presets beside NVENC's, quickest first.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from backend.errors import EncodeFailed
 from backend.media.cutter import Cutter
 from backend.media.decode import Companion
-from backend.media.encoders import X264, X265
+from backend.media.encoder_names import X264, X265
 from backend.media.film import writing_pictures
 from backend.media.packet_file import write_packet
 from backend.media.piece_file import PieceWriter

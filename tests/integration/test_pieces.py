@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from backend.errors import ArtifactCorrupt, EncoderUnavailable, FrameMismatch, PiecesApart
 from backend.kinds.sheet import Sheet
 from backend.media.decode import IO_BUFFER_BYTES
+from backend.media.encoder_names import encoder_for
+from backend.media.facts import Appearance
 from backend.media.pieces import LOOKAHEAD_FRAMES, can_fan_out
 from tests.conftest import shared_file
 from tests.integration.rendering import (
@@ -28,6 +30,7 @@ from tests.integration.rendering import (
     render_pieces,
     rendered,
     rendered_in_pieces,
+    working_encoders,
 )
 from tests.integration.test_contact_sheet import framing_of, numbered_film
 from tests.integration.test_render import luma_of
@@ -319,6 +322,16 @@ def test_a_piece_of_other_frames_than_the_analysis_saw_fails(three: tuple[Plan, 
     moved = replace(plan, output=plan.output.with_name("moved.mp4"), path=plan.path + np.array([1.0, 0, 0, 0, 0]))
     with pytest.raises(FrameMismatch):
         render_piece(moved, middle)
+
+
+def test_one_encoder_is_chosen_from_what_machines_say_that_they_have() -> None:
+    here = working_encoders()
+    assert {"libx264", "libx265"} <= set(here)
+    sdr = Appearance(matrix=1, full_range=False, transfer=1, primaries=1, deep=False, interlaced=False, peak_nits=1000)
+    ten_bits = sdr.model_copy(update={"deep": True})
+    assert encoder_for(sdr, "keep", ["libx264", "h264_nvenc"]) == "h264_nvenc"
+    assert encoder_for(sdr, "keep", ["libx264", "libx265"]) == encoder_for(ten_bits, "sdr", ["libx264"]) == "libx264"
+    assert encoder_for(ten_bits, "keep", ["libx264", "libx265", "h264_nvenc"]) == "libx265"
 
 
 def test_an_encoder_that_is_not_here_is_named(three: tuple[Plan, list[dict[str, Any]]]) -> None:
