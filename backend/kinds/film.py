@@ -18,7 +18,7 @@ from backend.jobs.segments import Segment
 from backend.kinds import accounts
 from backend.kinds.base import ChunkContext, Chunks, Done, Onward, Params, Whole, WholeContext
 from backend.kinds.sheet import Sheet, SheetPlan
-from backend.media.encoder_names import NVENC, X264, X265
+from backend.media.encoder_names import HARDWARE, encoder_for
 from backend.media.facts import VideoFacts
 from backend.media.pieces import Span, can_fan_out, path_rows, piece_boundaries, spans
 from backend.media.sandbox import NO_BYTES, ByteReader, MediaProcess
@@ -99,16 +99,17 @@ def pieces(
     seconds = float(frame_pts[-1] - frame_pts[0]) * float(facts.time_base_fraction)
     shortest_sec = min(SHORTEST_PIECE_SEC, settings.render_fanout_seconds / 2)
     piece_sec = max(shortest_sec, min(settings.chunk_seconds, seconds / (PIECES_A_WORKER * len(workers))))
+    assert facts.appearance is not None  # can_fan_out asks for it
     bounds = piece_boundaries(frame_pts, shots, facts.time_base_fraction, piece_sec, keyframe_pts)
-    cut = spans(frame_pts, bounds, interlaced=bool(facts.appearance and facts.appearance.interlaced))
+    cut = spans(frame_pts, bounds, interlaced=facts.appearance.interlaced)
     if len(cut) < 2:
         return None
-    encoder = _encoder(plan.order["hdr"] == "keep" and bool(facts.appearance and facts.appearance.deep), workers)
+    encoder = encoder_for(facts.appearance, plan.order["hdr"], _shared(workers))
     return Onward(
         spans=[_segment(index, span, facts, frame_pts) for index, span in enumerate(cut)],
         plan=plan.model_copy(update={"spans": cut, "order": plan.order | {"encoder": encoder}}).model_dump(mode="json"),
         objects={path_name(index): _npy(rows[path_rows(span, frame_pts)]) for index, span in enumerate(cut)},
-        needs=encoder if encoder == NVENC else None,
+        needs=encoder if encoder in HARDWARE else None,
     )
 
 
@@ -204,11 +205,9 @@ def _run(
         return process.result
 
 
-def _encoder(keeps_hdr: bool, workers: list[frozenset[str]]) -> str:
-    """One for all pieces. NVENC where most can: the others then leave the pieces to them."""
-    if keeps_hdr:
-        return X265
-    return NVENC if 2 * sum(NVENC in each for each in workers) > len(workers) else X264
+def _shared(workers: list[frozenset[str]]) -> frozenset[str]:
+    """The hardware encoders that most workers have: the others leave the pieces to them."""
+    return frozenset(name for name in HARDWARE if 2 * sum(name in each for each in workers) > len(workers))
 
 
 def _segment(index: int, span: Span, facts: VideoFacts, frame_pts: NDArray[np.int64]) -> Segment:

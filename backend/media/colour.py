@@ -16,13 +16,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from backend.media.facts import Appearance
+from backend.media.facts import BT2020, HLG, PQ, Appearance
 from backend.media.resample import Samples, plane
 
 # H.273 code points.
 BT709 = 1
-PQ, HLG = 16, 18
-BT2020 = 9
 _UNSPECIFIED = (0, 2, 3)
 _FULL_RANGE = 2
 _HD_HEIGHT = 720

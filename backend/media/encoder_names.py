@@ -1,6 +1,18 @@
-"""FFmpeg's names of the encoders that films are written with. No codec library is loaded for them."""
+"""Names of the encoders, and which of them makes all pieces of a film. No media is touched here."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from backend.media.facts import Appearance
+
 X264, X265, NVENC = "libx264", "libx265", "h264_nvenc"
 HARDWARE = frozenset({NVENC})
+
+
+def encoder_for(appearance: Appearance, hdr: str, shared: Collection[str]) -> str:
+    """`hdr` is what the film was asked to do with HDR: `sdr` or `keep`. `shared` are the encoders that every worker has
+    who is to render a piece, as the operation `encoders` of the media process reports them."""
+    if hdr == "keep" and appearance.exceeds_sdr:
+        return X265
+    return NVENC if NVENC in shared else X264

@@ -11,6 +11,7 @@ Size = Annotated[int, Field(gt=0, le=65_536)]
 Ratio = Annotated[int, Field(gt=0, lt=2**31)]
 Clock = Literal["pts", "dts", "jumps"]  # where frames have their times from: see decode.FrameReader
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+PQ, HLG, BT2020 = 16, 18, 9  # of ITU-T H.273: two curves, and primaries or a matrix
 CodePoint = Annotated[int, Field(ge=0, le=255)]  # of ITU-T H.273
 UInt32 = Annotated[int, Field(ge=0, lt=2**32)]
 UInt16 = Annotated[int, Field(ge=0, lt=2**16)]
@@ -31,6 +32,16 @@ class Appearance(BaseModel):
     peak_nits: Annotated[float, Field(gt=0, le=10_000)]
     mastering: Annotated[tuple[UInt32, ...], Field(min_length=10, max_length=10)] | None = None  # see hdr_metadata.py
     light_level: tuple[UInt16, UInt16] | None = None  # MaxCLL and MaxFALL in cd/m²
+
+    @property
+    def is_wide(self) -> bool:
+        """BT.2020 primaries, or a curve that only comes with them: HDR."""
+        return self.transfer in (PQ, HLG) or self.primaries == BT2020
+
+    @property
+    def exceeds_sdr(self) -> bool:
+        """Whether there is anything that eight bits of BT.709 would lose."""
+        return self.deep or self.is_wide
 
 
 class VideoFacts(BaseModel):

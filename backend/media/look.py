@@ -7,7 +7,7 @@ from typing import Protocol
 
 from av.video.frame import VideoFrame
 
-from backend.media.colour import Tags, is_deep, planar, tags_in, tags_of, to_sdr
+from backend.media.colour import Tags, is_deep, planar, tags_of, to_sdr
 from backend.media.encoders import Encoder, hdr_encoder, sdr_encoder
 from backend.media.facts import Appearance
 from backend.media.hdr_metadata import light_level, mastering
@@ -83,6 +83,6 @@ def appearance_of(frame: VideoFrame) -> Appearance:
 
 def look_of(appearance: Appearance, *, keep_hdr: bool) -> Look:
     """Keeping means something for ten bits and for HDR; anything else is SDR already."""
-    if keep_hdr and (appearance.deep or tags_in(appearance).is_wide):
+    if keep_hdr and appearance.exceeds_sdr:
         return KeptLook(appearance)
     return SdrLook(appearance.peak_nits)

@@ -16,7 +16,8 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from backend.media.colour import HLG, PQ, Tags
+from backend.media.colour import Tags
+from backend.media.facts import HLG, PQ
 from backend.media.hdr_metadata import light_level, mastering
 
 Array = NDArray[np.float64]

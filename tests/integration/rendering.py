@@ -171,6 +171,11 @@ def planned(
     return Plan(source, output, facts, pts, path, order | changes)
 
 
+def working_encoders() -> list[str]:
+    encoders: list[str] = _process("encoders", {"width": 640, "height": 360}, NO_BYTES)["encoders"]
+    return encoders
+
+
 def _run(operation: str, params: dict[str, Any], source: Path, ring: FrameRing | None = None) -> dict[str, Any]:
     limits = {"max_pixels": MAX_PIXELS, "threads": 2}
     return _process(operation, params | limits, FileReader(source), ring)
