@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from backend.local.sample import make_sample
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "torchvision", "ultralytics", "onnxruntime")
+LATER = ("cv2", "openvino", "osqp", "pyarrow", "scipy", "boto3", "matplotlib")
+WORKERS = ("gpu_chunk_worker", "analysis_worker")
 # Imported by every Python process that finds it: the packages are as good as not installed.
 WITHOUT_THEM = f"""
 import importlib.machinery
@@ -34,31 +37,40 @@ def python(*arguments: str, cwd: Path, path: Path = PROJECT, **env: str) -> subp
     )
 
 
-@pytest.mark.parametrize(
-    "begins",
-    [
-        "backend.cli",
-        "backend.api.app",
-        "backend.workers.gpu_chunk_worker",
-        "backend.workers.analysis_worker",
-        "backend.workers.janitor",
-    ],
-)
-def test_what_starts_imports_neither_torch_nor_ultralytics(begins: str, tmp_path: Path) -> None:
-    show = f"import sys, {begins}; print(sorted(set(sys.modules) & {set(HEAVY)!r}))"
-    assert python("-c", show, cwd=tmp_path).stdout == "[]\n"
-
-
-@pytest.mark.parametrize("option", ["--version", "--help"])
-def test_the_command_answers_without_torch_and_ultralytics(option: str, tmp_path: Path) -> None:
+def test_what_starts_imports_neither_torch_nor_ultralytics(tmp_path: Path) -> None:
+    """In one process, one after the other; what solves, writes tables or talks to S3 comes later too."""
+    begins = ["backend.cli", *(f"backend.workers.{name}" for name in WORKERS), "backend.api.app"]
     show = (
-        "import atexit, sys; from backend.cli import main; sys.argv = ['framefleet', sys.argv[1]];"
-        f"atexit.register(lambda: print(sorted(set(sys.modules) & {set(HEAVY)!r}))); main()"
+        "import importlib, json, sys\n"
+        f"for name in {begins!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    print(json.dumps([name, sorted(set(sys.modules) & {{*{HEAVY!r}, *{LATER!r}}})]))\n"
     )
-    done = python("-c", show, option, cwd=tmp_path)
+    done = python("-c", show, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "framefleet" in done.stdout
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [[name, []] for name in begins]
+
+
+def test_the_command_answers_without_torch_and_ultralytics(tmp_path: Path) -> None:
+    show = (
+        "import contextlib, sys\n"
+        "from backend.cli import main\n"
+        "for option in ('--version', '--help'):\n"
+        "    sys.argv = ['framefleet', option]\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        main()\n"
+        f"print(sorted(set(sys.modules) & {set(HEAVY)!r}))\n"
+    )
+    done = python("-c", show, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("framefleet, version")
+    assert "Usage: framefleet" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_opencv_is_the_build_without_a_screen() -> None:
+    """Two packages that both bring `cv2` overwrite each other's files."""
+    assert set(importlib.metadata.packages_distributions()["cv2"]) == {"opencv-python-headless"}
 
 
 @pytest.fixture
