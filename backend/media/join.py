@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.errors import ArtifactCorrupt, NotAVideo, PiecesApart
-from backend.media.decode import open_container
+from backend.media.decode import Companion, open_container
 from backend.media.encoders import HEVC_TAG
 from backend.media.film import Film, origin_sec, writing_pictures
 from backend.media.head import opened_again
 from backend.media.packet_file import end_of, read_packets
 from backend.media.piece_file import Piece
 from backend.media.render import check_whole
-from backend.media.sieve import meets, time_sec
+from backend.media.sieve import meets
 from backend.media.stills import StillOrder
 
 REPORT_EVERY_FRAMES = 1000
@@ -108,6 +108,7 @@ class _Joined:
         self._tables = _one_order(pieces, round(self._start_sec / self._time_base))
         self.film = Film(output_file, source, self._time_base)
         self._streams = {stream.index: stream for stream in self.film.companions}
+        self._tick_secs = {index: float(stream.time_base or 0) for index, stream in self._streams.items()}
 
     def write(self, report: Callable[[int], None]) -> None:
         with writing_pictures(REFUSED), _pictures(self._pieces[0]) as (_, like):
@@ -130,12 +131,13 @@ class _Joined:
         """One step for each picture; sound and subtitles go in between, where their time is."""
         companions = read_packets(piece.companions(), self._streams)
         waiting = next(companions, None)
+        until_secs = table[:, 1] * float(self._time_base) + float(self._start_sec)
         with _pictures(piece) as (packets, stream):
             if _parameters(stream) != parameters:
                 raise PiecesApart("The pieces were not made by one encoder. Render the film in one go.")
-            for packet, (pts, dts, duration) in zip(packets, table.tolist(), strict=True):
-                until_sec = dts * self._time_base + self._start_sec
-                while waiting is not None and (time_sec(waiting) or until_sec) <= until_sec:
+            rows = zip(packets, table.tolist(), until_secs.tolist(), strict=True)
+            for packet, (pts, dts, duration), until_sec in rows:
+                while waiting is not None and self._is_due(waiting, until_sec):
                     self.film.carry(waiting)
                     waiting = next(companions, None)
                 packet.stream, packet.time_base = video, self._time_base
@@ -146,6 +148,10 @@ class _Joined:
         while waiting is not None:
             self.film.carry(waiting)
             waiting = next(companions, None)
+
+    def _is_due(self, packet: Packet[Companion], until_sec: float) -> bool:
+        ticks = packet.pts if packet.dts is None else packet.dts
+        return ticks is None or ticks * self._tick_secs[packet.stream_index] <= until_sec
 
 
 def _checked(refs: Sequence[PieceRef], report: Callable[[int], None]) -> Iterator[Piece]:

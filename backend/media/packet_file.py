@@ -42,20 +42,22 @@ def write_packet(file: IO[bytes], packet: Packet[Any]) -> None:
 def read_packets(file: IO[bytes], streams: Mapping[int, Companion]) -> Iterator[Packet[Companion]]:
     """In the order in which they were written, of those streams. Raises ArtifactCorrupt."""
     left_to_skip: Counter[int] = Counter()  # samples of each stream that an earlier packet says nobody hears
+    time_bases = {index: stream.time_base for index, stream in streams.items()}  # asking for one makes a fraction
     while header := file.read(_HEADER.size):
         index, flags, pts, dts, duration, size, count = _unpacked(_HEADER, header)
         side_data = [_read_side_data(file) for _ in range(count)]
         packet = cast("Packet[Companion]", Packet(_exactly(file, size)))
-        stream = streams.get(index)
-        if stream is None or stream.time_base is None:
+        time_base = time_bases.get(index)
+        if time_base is None:
             raise ArtifactCorrupt(f"The piece holds packets of stream {index}, which the source does not have.")
-        packet.stream, packet.time_base = stream, stream.time_base
+        packet.stream, packet.time_base = streams[index], time_base
         packet.pts, packet.dts = _time(pts), _time(dts)
         packet.duration = _time(duration)
         packet.is_keyframe, packet.is_corrupt = bool(flags & _KEYFRAME), bool(flags & _CORRUPT)
         for name, data in side_data:
             _attach(packet, name, data)
-        _keep_unheard(packet, bool(flags & _DISCARD), left_to_skip)
+        if side_data or flags & _DISCARD or left_to_skip[index]:
+            _keep_unheard(packet, bool(flags & _DISCARD), left_to_skip)
         yield packet
 
 
