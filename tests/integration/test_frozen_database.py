@@ -43,7 +43,7 @@ def mine(hasty: Settings) -> Iterator[Database]:
 
 
 def ask(database: Database) -> None:
-    database.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1)
+    database.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[])
 
 
 def transact(database: Database) -> None:

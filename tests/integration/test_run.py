@@ -223,9 +223,9 @@ def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
 
 def test_list_status_and_chunks_show_a_finished_job(tmp_path: Path) -> None:
     clip = make_sample(tmp_path / "clip.mp4", seconds=2)
-    run: dict[str, Any] = json.loads(
-        framefleet("run", "crop", str(clip), "--json", "--workers", "1", cwd=tmp_path, DETECTOR="hog").stdout
-    )
+    done = framefleet("run", "crop", str(clip), "--json", "--workers", "1", cwd=tmp_path, DETECTOR="hog")
+    assert done.returncode == 0, done.stderr
+    run: dict[str, Any] = json.loads(done.stdout)
     listed = json.loads(framefleet("list", "--json", cwd=tmp_path).stdout)["jobs"]
     assert [job["id"] for job in listed] == [run["id"]]
     assert json.loads(framefleet("status", run["id"], "--json", cwd=tmp_path).stdout)["progress_pct"] == 100
