@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -67,11 +68,16 @@ def _view(photo: NDArray[np.uint8], behind: NDArray[np.uint8], share: float) -> 
     )
     left = round(move[0])
     right = left + round(scale * photo.shape[1])
-    for start, seen in ((left, np.linspace(0, 1, FADE_PX)), (right - FADE_PX, np.linspace(1, 0, FADE_PX))):
-        first, end = (min(max(column, 0), WIDTH) for column in (start, start + FADE_PX))
-        columns, weight = slice(first, end), seen[first - start : end - start, None]
-        view[:, columns] = weight * view[:, columns] + (1 - weight) * behind[:, columns]
+    _fade(view, behind, left, np.linspace(0, 1, FADE_PX))
+    _fade(view, behind, right - FADE_PX, np.linspace(1, 0, FADE_PX))
     return np.asarray(view, np.uint8)
+
+
+def _fade(view: NDArray[Any], behind: NDArray[np.uint8], start: int, seen: NDArray[np.float64]) -> None:
+    """Mixes what is behind into the view's columns from `start` on, of which the photo keeps the share `seen`."""
+    first, stop = (min(max(column, 0), WIDTH) for column in (start, start + len(seen)))
+    weight = seen[first - start : stop - start, None]
+    view[:, first:stop] = weight * view[:, first:stop] + (1 - weight) * behind[:, first:stop]
 
 
 def _tone(start: int, count: int) -> av.AudioFrame:
