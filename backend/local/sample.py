@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,10 @@ def _view(photo: NDArray[np.uint8], behind: NDArray[np.uint8], share: float) -> 
     view = cv2.warpAffine(
         photo, matrix, (WIDTH, HEIGHT), dst=behind.copy(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
     )
-    left = round(move[0])
-    right = left + round(scale * photo.shape[1])
+    # The columns around the photo; OpenCV draws a little past its last pixel.
+    left, right = math.floor(move[0]), math.ceil(move[0] + scale * (photo.shape[1] - 1)) + 1
     _fade(view, behind, left, np.linspace(0, 1, FADE_PX))
-    _fade(view, behind, right - FADE_PX, np.linspace(1, 0, FADE_PX))
+    _fade(view, behind, right + 1 - FADE_PX, np.linspace(1, 0, FADE_PX))
     return np.asarray(view, np.uint8)
 
 
