@@ -90,7 +90,7 @@ class Run:
             nonlocal are_started
             _check_alive(fleet.workers)
             job = JobService(database).get(job_id)
-            if not are_started and job.started_at is not None:
+            if not are_started and (job.started_at is not None or job.status == JobStatus.AGGREGATING):
                 are_started = True
                 self._start_others(fleet, job)
 

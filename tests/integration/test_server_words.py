@@ -83,7 +83,7 @@ def test_a_password_is_never_said_however_it_is_written(password: str) -> None:
 def test_connections_say_whose_they_are(settings: Settings, database: Database) -> None:
     named = settings.model_copy(update={"worker_id": "röntgen-" + "x" * 80 + "-17-a1b2c3"})
     worker = Database.of(named, "gpu_chunk_worker", pool_size=1, burst=0)
-    worker.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1)
+    worker.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[])
     with worker.transaction():
         rows = sql(database, "SELECT application_name AS a FROM pg_stat_activity WHERE application_name ~ 'gpu_chunk'")
     worker.close()
