@@ -67,19 +67,10 @@ def _view(photo: NDArray[np.uint8], behind: NDArray[np.uint8], share: float) -> 
     view = cv2.warpAffine(
         photo, matrix, (WIDTH, HEIGHT), dst=behind.copy(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
     )
-<<<<<<< HEAD
-    left = round(move[0])
-    right = left + round(scale * photo.shape[1])
-    for start, seen in ((left, np.linspace(0, 1, FADE_PX)), (right - FADE_PX, np.linspace(1, 0, FADE_PX))):
-        first, last = (min(max(column, 0), WIDTH) for column in (start, start + FADE_PX))
-        columns, weight = slice(first, last), seen[first - start : last - start, None]
-        view[:, columns] = weight * view[:, columns] + (1 - weight) * behind[:, columns]
-=======
     # The columns around the photo; OpenCV draws a little past its last pixel.
     left, right = math.floor(move[0]), math.ceil(move[0] + scale * (photo.shape[1] - 1)) + 1
     _fade(view, behind, left, np.linspace(0, 1, FADE_PX))
     _fade(view, behind, right + 1 - FADE_PX, np.linspace(1, 0, FADE_PX))
->>>>>>> lean
     return np.asarray(view, np.uint8)
 
 

@@ -40,7 +40,7 @@ def kill(database: Database, pid: int) -> None:
 def test_a_connection_that_died_while_idle_is_replaced(asked: Database, database: Database) -> None:
     died = backend_pid(asked)
     kill(database, died)
-    assert asked.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1) is None
+    assert asked.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[]) is None
     assert backend_pid(asked) != died
 
 
@@ -50,8 +50,8 @@ def test_a_connection_that_died_since_its_last_use_is_said_and_not_used_again(
     monkeypatch.setattr(engine, "PING_AFTER_IDLE_SEC", float("inf"))
     kill(database, backend_pid(asked))
     with pytest.raises(DatabaseUnavailable):
-        asked.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1)
-    assert asked.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1) is None
+        asked.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[])
+    assert asked.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[]) is None
 
 
 def test_an_error_of_ours_is_raised_with_its_trace_and_the_connection_stays(asked: Database) -> None:
@@ -120,9 +120,9 @@ def test_who_finds_every_connection_in_use_is_told_so_in_bounded_time(database_u
     busy = Database(database_url, pool_size=1, burst=0, answer_sec=0.3)
     asker = busy._asker()
     with pytest.raises(DatabaseUnavailable, match="were in use"):
-        busy.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1)
+        busy.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[])
     with busy.transaction(), pytest.raises(DatabaseUnavailable, match="were in use"), busy.transaction():
         pass
     busy._give_back(asker)
-    assert busy.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1) is None
+    assert busy.ask("any_queued", deep_mode="gpu", kinds=["crop"], schema_version=1, has=[]) is None
     busy.close()
