@@ -83,8 +83,9 @@ class PieceFrames:
             assert frame.pts is not None  # the reader gives no other
             self._sieve.settle()
             if frame.pts < self._span.start_pts:
-                self._before = Counter(self._reader.counts())
                 continue
+            if number == 0 and self._span.lead_pts is not None:
+                self._before = Counter(self._reader.counts())
             yield frame
             number += 1
             if number == self._span.frames:
