@@ -37,7 +37,7 @@ demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos: setup
 	@CHAOS_EXAMPLES=$$((20 * $(MINUTES))) $(BIN)/python -m pytest -q tests/integration/test_state_machine.py
