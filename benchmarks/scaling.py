@@ -1,8 +1,9 @@
 """How long a video takes on more workers than are here: `python -m benchmarks.scaling`.
 
 A simulation, not a measurement: chunks and pieces are handed out one by one to whoever is free, as the queue does it,
-each for as long as the costs say. The costs are those of one worker on one machine, measured by benchmarks.pipeline and
-benchmarks.fanout; give your own. Not in it: workers that start or die, a store or a network that is slower for many.
+each for as long as the costs say. The defaults are estimates for one worker on one core, not measured: give what
+benchmarks.pipeline and benchmarks.fanout print on your machine. Not in it: workers that start or die, and a store or a
+network that is slower for many.
 """
 
 from __future__ import annotations

@@ -88,8 +88,14 @@ class Aggregator:
             hold.begin(step.words, step.patience)
             hold.check()
 
+        is_moving = False
+
         def report(share: float) -> None:
-            hold.begin(step.words)
+            nonlocal is_moving
+            # Once: who waits for a media process reports the same share every second, which is no progress.
+            if share > 0 and not is_moving:
+                is_moving = True
+                hold.begin(step.words)
             hold.report(share)
 
         with work_folder() as folder:
