@@ -10,7 +10,7 @@ _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Fault(StrEnum):
-    """Whose failure an error is. backend/jobs/outcome.py decides by it what becomes of the work."""
+    """Whose failure an error is. backend/queue/outcome.py decides by it what becomes of the work."""
 
     WORK = "work"  # the chunk's, the job's, or this code's: it counts
     PLACE = "place"  # what the job names cannot be read or written: it counts, unless our own store is away too

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     tenant_max_chunks_in_work: int | None = Field(None, ge=1, validation_alias="TENANT_MAX_CHUNKS_IN_WORK")
     retry_base_seconds: float = Field(2.0, ge=0, validation_alias="RETRY_BASE_SECONDS")
     retry_cap_seconds: float = Field(300.0, ge=0, validation_alias="RETRY_CAP_SECONDS")
-    # Work without progress for so long is given up; some steps may take a multiple of it (backend/jobs/stall.py).
+    # Work without progress for so long is given up; some steps may take a multiple of it (backend/queue/stall.py).
     stall_seconds: Positive = Field(300.0, validation_alias="STALL_SECONDS")
     # Work that lost its claim and does not notice within so long ends with its process.
     stall_grace_seconds: Positive = Field(30.0, validation_alias="STALL_GRACE_SECONDS")

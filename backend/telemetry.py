@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from backend import tracing
 from backend.counters import STAGE_SECONDS, WORK_SECONDS
+from backend.errors import FramefleetError
+from backend.events import Event, error, warn
 
 Work = Literal["plan", "chunk", "aggregate"]
 Item = TypeVar("Item")
@@ -46,6 +48,14 @@ def part(stage: str) -> Iterator[None]:
         yield
     finally:
         add_parts({stage: time.perf_counter() - began})
+
+
+def poll_failed(failure: Exception, **ids: Any) -> None:
+    """Tells of a failure that is no claim's: whoever asks the queue goes on. A trace where nobody foresaw it."""
+    if isinstance(failure, FramefleetError):
+        warn(Event.WORKER_POLL_FAILED, **ids, error_code=failure.code, message=failure.message)
+    else:
+        error(Event.WORKER_POLL_FAILED, **ids, exc_info=failure)
 
 
 def add_parts(seconds: Mapping[str, float]) -> None:

@@ -28,7 +28,6 @@ from backend.vision.certificate import certificate, figures
 from backend.vision.detector import open_detector
 from backend.vision.holding import HELD_TOLERANCE_PX
 from backend.vision.subject import choose_subject
-from backend.vision.timeline import seconds_from_start
 from backend.vision.window import bands, inside_picture, room_of
 from benchmarks.seams import MEDIA, framing_of
 
@@ -74,20 +73,22 @@ def path_rows() -> list[Row]:
 
 def framed(framing: Framing, mode: str) -> Framing:
     """The same people, another subject."""
-    where = (framing.frame_pts, framing.frame_size, framing.time_base)
     spec = PARAMS.spec()
-    room = room_of(spec, framing.frame_size)
-    subject = choose_subject(framing.tracks, *where, mode, framing.path.shots, room=room)
+    room = room_of(spec, framing.timeline.frame_size)
+    subject = choose_subject(framing.tracks, framing.timeline, mode, framing.path.shots, room=room)
     path = solve_path(
-        subject.boxes, framing.frame_pts, framing.time_base, framing.frame_size, spec, shots=framing.path.shots
+        subject.boxes,
+        framing.timeline,
+        spec,
+        shots=framing.path.shots,
     )
     return replace(framing, subject=subject, path=path)
 
 
 def compare(name: str, mode: str, framing: Framing) -> list[Row]:
     own = framed(framing, mode)
-    found = certificate(own.path, own.subject.boxes, own.frame_pts, own.time_base, own.frame_size)
-    label = f"{mode}, {own.subject.passing.sum()} of {len(own.frame_pts)} passing"
+    found = certificate(own.path, own.subject.boxes, own.timeline)
+    label = f"{mode}, {own.subject.passing.sum()} of {len(own.timeline)} passing"
     tight_name, tight = _tight_ema(own, min(WANTED_PCT, found["held_part_pct"] or 0.0))
     paths = {"ours": found, "ema": found["ema"], "live ema": found["ema_causal"], tight_name: tight}
     paths["static"] = found["static"]
@@ -97,9 +98,9 @@ def compare(name: str, mode: str, framing: Framing) -> list[Row]:
 
 
 def _tight_ema(framing: Framing, wanted_pct: float) -> tuple[str, dict[str, float | None]]:
-    path, size = framing.path, framing.frame_size
-    boxes = inside_picture(framing.subject.boxes, len(framing.frame_pts), size)
-    times_sec = seconds_from_start(framing.frame_pts, framing.time_base)
+    path, size = framing.path, framing.timeline.frame_size
+    boxes = inside_picture(framing.subject.boxes, len(framing.timeline), size)
+    times_sec = framing.timeline.times_sec
     for alpha in TIGHTER_ALPHAS:
         ema = ema_path(boxes, path.sizes, size, path.shots, path.output_size, alpha, causal=True)
         found = figures(ema, boxes, times_sec, size)
@@ -110,10 +111,10 @@ def _tight_ema(framing: Framing, wanted_pct: float) -> tuple[str, dict[str, floa
 
 def least_acceleration(framing: Framing) -> float:
     """Frame widths per s2: the least maximum along x of any path, frame by frame, that holds every frame."""
-    size = framing.frame_size
-    boxes = inside_picture(framing.subject.boxes, len(framing.frame_pts), size)
+    size = framing.timeline.frame_size
+    boxes = inside_picture(framing.subject.boxes, len(framing.timeline), size)
     low, high = (band[:, 0] for band in bands(boxes, framing.path.sizes))
-    times_sec = seconds_from_start(framing.frame_pts, framing.time_base)
+    times_sec = framing.timeline.times_sec
     half = framing.path.width / 2
     floor = np.where(np.isfinite(low), np.clip(low - HELD_TOLERANCE_PX, half, size[0] - half), half) / size[0]
     ceiling = np.where(np.isfinite(high), np.clip(high + HELD_TOLERANCE_PX, half, size[0] - half), size[0] - half)

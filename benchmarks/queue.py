@@ -33,8 +33,8 @@ from rich.console import Console
 from backend.db.embedded import EmbeddedPostgres
 from backend.db.engine import Database
 from backend.db.migrate import upgrade
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.queue import Queue
+from backend.queue.claims import ChunkClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
 from benchmarks.queue_load import heartbeat_hot_ratio, load_finished, load_queued

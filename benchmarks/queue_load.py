@@ -7,8 +7,8 @@ import time
 import psycopg
 
 from backend.db.engine import Database
-from backend.jobs.queue import Queue
 from backend.media.facts import VideoFacts
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
 

@@ -21,13 +21,13 @@ from rich.table import Table
 
 from backend.errors import FramefleetError
 from backend.jobs.plan import probe_source
-from backend.jobs.segments import cut
 from backend.kinds.base import ChunkContext, Tools
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import analyse_chunk
 from backend.local.sample import make_sample
 from backend.media.facts import VideoFacts
+from backend.media.segments import divided
 from backend.settings import Settings, get_settings
 from backend.storage import open_source
 from backend.storage.range_reader import BlockCache, RangeReader
@@ -86,7 +86,7 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
     source = open_source(file.resolve().as_uri(), settings)
     cache = BlockCache()
     facts = probe_source(RangeReader(source, cache), settings)
-    pieces = cut(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
+    pieces = divided(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
     tools = Tools(settings, lambda: detector)
     artifacts = [
         analyse_chunk(
@@ -124,7 +124,10 @@ def framing_of(
 def apart(file: Path, detector: Detector, settings: Settings) -> Apart:
     """Raises FramefleetError for a broken file, ValueError when the runs saw different frames or shots."""
     (chunked, chunks), (whole, _) = (framing_of(file, sec, detector, settings) for sec in (CHUNK_SECONDS, np.inf))
-    if not np.array_equal(chunked.frame_pts, whole.frame_pts) or chunked.path.shots != whole.path.shots:
+    if (
+        not np.array_equal(chunked.timeline.frame_pts, whole.timeline.frame_pts)
+        or chunked.path.shots != whole.path.shots
+    ):
         raise ValueError(f"{file.name}: the runs saw different frames or shots")
     far = distances_px(chunked, whole)
     median, p95 = np.percentile(far, [50, 95])

@@ -31,6 +31,7 @@ from backend.vision.detector import Detections, Detector, open_detector
 from backend.vision.link import LinkRules, link
 from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
+from backend.vision.timeline import Timeline
 from backend.vision.track_files import tracks_mot
 from backend.vision.tracker import WEAK_CONFIDENCE, Tracker
 
@@ -151,13 +152,16 @@ def frame_rate(film: Film) -> float:
     return steps / float((film.frame_pts[-1] - film.frame_pts[0]) * film.time_base)
 
 
+def timeline_of(film: Film) -> Timeline:
+    return Timeline(np.asarray(film.frame_pts, np.int64), film.time_base, film.size)
+
+
 def our_tracks(
     film: Film, sample_fps: float, chunk_seconds: float | None, rules: LinkRules | None = None
 ) -> list[Track]:
     stitched = stitch(chunk_artifacts(film, sample_fps, chunk_seconds))
-    frame_pts = np.asarray(film.frame_pts, np.int64)
-    linked = link(stitched, frame_pts, film.time_base, film.size, conf=CONF, rules=rules or LinkRules())
-    return smoothed(linked, film.time_base, film.size)
+    linked = link(stitched, timeline_of(film), conf=CONF, rules=rules or LinkRules())
+    return smoothed(linked, timeline_of(film))
 
 
 def chunk_artifacts(film: Film, sample_fps: float, chunk_seconds: float | None) -> list[ChunkArtifact]:
@@ -231,7 +235,7 @@ def bytetrack_mot(film: Film, sample_fps: float) -> bytes:
 
 
 def as_mot(film: Film, tracks: Sequence[Track]) -> bytes:
-    return tracks_mot(tracks, np.asarray(film.frame_pts, np.int64))
+    return tracks_mot(tracks, timeline_of(film))
 
 
 def score(film: Film, method: str, mot_rows: bytes) -> Row:

@@ -10,14 +10,13 @@ from uuid import UUID
 from flask import current_app
 
 from backend.db.engine import Database
-from backend.errors import DatabaseUnavailable
-from backend.events import Event, error, warn
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage.base import ObjectStore
+from backend.telemetry import poll_failed
 
 EXTENSION = "framefleet"
 
@@ -43,10 +42,8 @@ class Context:
             claim = queue.claim_job(JobStatus.QUEUED, job_id)
             if claim is not None:
                 Planner(self.database, queue, self.store, self.settings).plan(claim)
-        except DatabaseUnavailable as failure:
-            warn(Event.WORKER_POLL_FAILED, job_id=str(job_id), error_code=failure.code, message=failure.message)
         except Exception as failure:  # noqa: BLE001 - a thread's error would vanish; the sweep plans the job later
-            error(Event.WORKER_POLL_FAILED, job_id=str(job_id), exc_info=failure)
+            poll_failed(failure, job_id=str(job_id))
 
 
 def context() -> Context:

@@ -8,8 +8,8 @@ from flask_openapi import APIBlueprint, Tag
 from backend.api import schemas
 from backend.api.context import context
 from backend.errors import InvalidRequest
-from backend.jobs.fleet import FleetState, fleet_state, pause_fleet, resume_fleet
 from backend.jobs.resource import API
+from backend.queue.fleet import FleetState, fleet_state, pause_fleet, resume_fleet
 
 MAX_REASON_CHARACTERS = 500
 

@@ -13,7 +13,7 @@ from backend import counters
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
 from backend.events import Event, warn
-from backend.jobs.figures import Figures, read_figures
+from backend.queue.figures import Figures, read_figures
 
 
 def exposition(database: Database, multiprocess_folder: Path | None) -> bytes:

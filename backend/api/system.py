@@ -13,8 +13,8 @@ from backend.api.context import context
 from backend.api.gpu import gpu_facts
 from backend.api.metrics import exposition
 from backend.db.migrate import check_schema
-from backend.jobs.figures import list_workers
 from backend.jobs.resource import API
+from backend.queue.figures import list_workers
 
 blueprint = APIBlueprint("system", __name__, abp_tags=[Tag(name="system")])
 

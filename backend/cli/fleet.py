@@ -25,10 +25,10 @@ from backend.cli.common import (
     settings_of,
     table,
 )
-from backend.jobs.figures import list_workers
-from backend.jobs.fleet import FleetState, pause_fleet, resume_fleet
-from backend.jobs.one_worker import drain_worker, release_worker
-from backend.jobs.queue import Queue
+from backend.queue.figures import list_workers
+from backend.queue.fleet import FleetState, pause_fleet, resume_fleet
+from backend.queue.one_worker import drain_worker, release_worker
+from backend.queue.queue import Queue
 from backend.storage import open_store
 
 

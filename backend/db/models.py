@@ -103,7 +103,7 @@ class Job(Base):
     put_backs: Mapped[int] = mapped_column(Integer, server_default="0")  # tries that the worker's surroundings ended
     # A worker below it cannot read what is written of the job (backend/versions.py). It only rises.
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
-    source_trouble_at: Mapped[datetime | None]  # its source fails: one chunk at a time is claimed (jobs/probation.py)
+    source_trouble_at: Mapped[datetime | None]  # its source fails: one chunk at a time is claimed (queue/probation.py)
     progress: Mapped[float] = mapped_column(server_default="0")  # of the aggregation, 0 to 1
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_expires_at: Mapped[datetime | None]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.jobs.claims import JobClaim
-from backend.jobs.figures import GPU_WORKER, SILENT_SECONDS
-from backend.jobs.segments import Segment, cut
 from backend.media.facts import VideoFacts
+from backend.media.segments import Segment, divided
+from backend.queue.claims import JobClaim
+from backend.queue.figures import GPU_WORKER, SILENT_SECONDS
 from backend.settings import Settings
 from backend.states import DeepMode
 from backend.storage.base import ObjectInfo
@@ -19,7 +19,7 @@ WORK_SEC = 20.0
 
 
 @dataclass(frozen=True)
-class Cutting:
+class Chunking:
     """The pieces of a video, how long they were meant to be, and why, for the manifest."""
 
     segments: list[Segment]
@@ -27,33 +27,33 @@ class Cutting:
     reason: str
 
 
-UNCUT = Cutting([], None, "its first step takes the whole")
+UNDIVIDED = Chunking([], None, "its first step takes the whole")
 
 
-def cutting(
+def chunking(
     database: Database, claim: JobClaim, phase: str, info: ObjectInfo, facts: VideoFacts, settings: Settings
-) -> Cutting:
+) -> Chunking:
     """Raises DatabaseUnavailable."""
     whole = (facts.duration_seconds or 0) + 1
     if claim.deep_mode is not DeepMode.GPU:
-        return Cutting(cut(facts, whole), None, "deep_mode=cpu works on the video as one chunk")
+        return Chunking(divided(facts, whole), None, "deep_mode=cpu works on the video as one chunk")
     if not settings.adapts_chunks:
-        return Cutting(cut(facts, min(settings.chunk_seconds, whole)), settings.chunk_seconds, "CHUNK_SECONDS")
-    earlier = _earlier(database, claim, phase, info, cut(facts, whole)) if settings.reuse_chunks else []
+        return Chunking(divided(facts, min(settings.chunk_seconds, whole)), settings.chunk_seconds, "CHUNK_SECONDS")
+    earlier = _earlier(database, claim, phase, info, divided(facts, whole)) if settings.reuse_chunks else []
     if earlier:
         longest = max(piece.end_sec - piece.start_sec for piece in earlier)
-        return Cutting(earlier, longest, "cut like an earlier job on this source, whose artifacts can be adopted")
+        return Chunking(earlier, longest, "cut like an earlier job on this source, whose artifacts can be adopted")
     seconds, reason = _adapted(database, claim, phase, facts, settings)
-    return Cutting(cut(facts, min(seconds, whole)), seconds, reason)
+    return Chunking(divided(facts, min(seconds, whole)), seconds, reason)
 
 
-def _earlier(database: Database, claim: JobClaim, phase: str, info: ObjectInfo, uncut: list[Segment]) -> list[Segment]:
+def _earlier(database: Database, claim: JobClaim, phase: str, info: ObjectInfo, whole: list[Segment]) -> list[Segment]:
     where = {"job_id": claim.job_id, "phase": phase, "source_etag": info.etag, "source_size": info.size_bytes}
     with database.transaction() as connection:
         rows = connection.execute(statement("earlier_segments"), where).all()
     pieces = [Segment(row.chunk_index, row.start_pts, row.end_pts, row.start_sec, row.end_sec) for row in rows]
     # Another build may read another length from the same bytes: then the old pieces would not cover the video.
-    fits = pieces and (pieces[0].start_pts, pieces[-1].end_pts) == (uncut[0].start_pts, uncut[-1].end_pts)
+    fits = pieces and (pieces[0].start_pts, pieces[-1].end_pts) == (whole[0].start_pts, whole[-1].end_pts)
     return pieces if fits else []
 
 

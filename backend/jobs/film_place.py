@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost
-from backend.jobs.claims import JobClaim
 from backend.jobs.outputs import OutputPlace
+from backend.queue.claims import JobClaim
 
 
 def settled(database: Database, claim: JobClaim, places: Iterable[OutputPlace]) -> OutputPlace:

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from backend.errors import ArtifactCorrupt
-from backend.jobs.segments import Segment
 from backend.media.facts import VideoFacts
+from backend.media.segments import Segment
 
 SCHEMA = "framefleet.manifest/1"
 
@@ -20,10 +20,10 @@ def planned(
     original_video: str,
     source: Mapping[str, Any],
     facts: VideoFacts,
-    cuts: Sequence[Segment],
+    segments: Sequence[Segment],
     artifact_keys: Sequence[str],
 ) -> dict[str, Any]:
-    """Of the first phase; `artifact_keys` are those of the cuts."""
+    """Of the first phase; `artifact_keys` are those of its segments."""
     return {
         "schema": SCHEMA,
         "job_id": str(job_id),
@@ -31,19 +31,19 @@ def planned(
         "original_video": original_video,
         "source": dict(source),
         "video": facts.model_dump(mode="json", exclude={"keyframe_pts"}),
-        "segment_count": len(cuts),
+        "segment_count": len(segments),
         "segments": [
             {
-                "segment_number": cut.index,
-                "start_sec": cut.start_sec,
-                "end_sec": cut.end_sec,
-                "start_pts": cut.start_pts,
-                "end_pts": cut.end_pts,
+                "segment_number": each.index,
+                "start_sec": each.start_sec,
+                "end_sec": each.end_sec,
+                "start_pts": each.start_pts,
+                "end_pts": each.end_pts,
                 "artifact_key": key,
                 "artifact_sha256": None,
                 "attempts": 0,
             }
-            for cut, key in zip(cuts, artifact_keys, strict=True)
+            for each, key in zip(segments, artifact_keys, strict=True)
         ],
     }
 

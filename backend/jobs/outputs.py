@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from backend.errors import InvalidRequest, UnsupportedInput
-from backend.jobs.claims import JobClaim
 from backend.jobs.layout import output_key, source_key
+from backend.queue.claims import JobClaim
 from backend.settings import Settings
 from backend.storage import open_destination
 from backend.storage.base import Destination, ObjectStore

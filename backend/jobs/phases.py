@@ -12,10 +12,10 @@ from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk
 from backend.db.sql import statement
 from backend.errors import ClaimLost
-from backend.jobs import lanes
-from backend.jobs.claims import JobClaim
-from backend.jobs.segments import Segment
 from backend.kinds.base import Onward
+from backend.media.segments import Segment
+from backend.queue import lanes
+from backend.queue.claims import JobClaim
 
 
 def write_chunks(

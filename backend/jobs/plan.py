@@ -11,20 +11,20 @@ from backend.db.sql import statement
 from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
 from backend.events import Event, emit
 from backend.jobs import manifest
-from backend.jobs.chunk_length import UNCUT, Cutting, cutting
-from backend.jobs.claims import JobClaim
-from backend.jobs.executor import NOBODY, Boss, Executor, Hold
+from backend.jobs.chunk_length import UNDIVIDED, Chunking, chunking
 from backend.jobs.layout import artifact_key, manifest_key
 from backend.jobs.outputs import output_places
 from backend.jobs.phases import write_chunks
-from backend.jobs.queue import Queue
 from backend.jobs.sources import open_for_planning
-from backend.jobs.stall import Step
-from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
 from backend.kinds.base import Kind
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import MediaProcess
+from backend.queue.claims import JobClaim
+from backend.queue.executor import NOBODY, Boss, Executor, Hold
+from backend.queue.queue import Queue
+from backend.queue.stall import Step
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
@@ -35,7 +35,7 @@ PROBE_THREADS = 2
 
 
 class Planner:
-    """Turns a claimed, not yet cut job into chunk rows. What goes wrong with the source ends in the job."""
+    """Turns a claimed, not yet planned job into chunk rows. What goes wrong with the source ends in the job."""
 
     def __init__(
         self,
@@ -69,27 +69,27 @@ class Planner:
         facts = probe_source(reader, self._settings, hold.check)
         first = kind.phases[0]
         where = (self._database, claim, first.name, source.info)
-        pieces = cutting(*where, facts, self._settings) if first.chunks else UNCUT
+        chunks = chunking(*where, facts, self._settings) if first.chunks else UNDIVIDED
         hold.check_claim()
         hold.begin(Step.PLAN)
-        self._write(claim, kind, source.info, facts, pieces)
-        emit(Event.JOB_PLANNED, **claim.ids, chunks=len(pieces.segments), bytes_read=reader.bytes_fetched)
+        self._write(claim, kind, source.info, facts, chunks)
+        emit(Event.JOB_PLANNED, **claim.ids, chunks=len(chunks.segments), bytes_read=reader.bytes_fetched)
 
-    def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, facts: VideoFacts, pieces: Cutting) -> None:
+    def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, facts: VideoFacts, chunks: Chunking) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}
-        phase, cuts = kind.phases[0], pieces.segments
-        keys = [artifact_key(claim.job_id, phase.chunks.pattern, cut.index) for cut in cuts if phase.chunks]
-        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, cuts, keys)
-        plan |= {"chunk_seconds": pieces.chunk_seconds, "chunk_seconds_reason": pieces.reason}
+        phase, segments = kind.phases[0], chunks.segments
+        keys = [artifact_key(claim.job_id, phase.chunks.pattern, each.index) for each in segments if phase.chunks]
+        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, segments, keys)
+        plan |= {"chunk_seconds": chunks.chunk_seconds, "chunk_seconds_reason": chunks.reason}
         # The object first: rows without a manifest would be a job that nobody can read.
         self._store.put(manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
-        columns = _plan_columns(claim, info, facts) | {"total_chunks": len(cuts), "phase": phase.name}
+        columns = _plan_columns(claim, info, facts) | {"total_chunks": len(segments), "phase": phase.name}
         with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             plan_row = connection.execute(statement("finish_plan"), columns).one_or_none()
             if plan_row is None:
                 raise ClaimLost("The job was planned by someone else, or cancelled.")
-            if cuts:
-                write_chunks(connection, claim, phase.name, cuts, on_hold=plan_row.is_paused)
+            if segments:
+                write_chunks(connection, claim, phase.name, segments, on_hold=plan_row.is_paused)
 
 
 def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], None] = lambda: None) -> VideoFacts:

@@ -15,9 +15,9 @@ from backend.db.models import Chunk, Job
 from backend.db.sql import statement
 from backend.errors import InvalidState, JobNotFound, writable
 from backend.events import Event, emit
-from backend.jobs import lanes
 from backend.jobs.outputs import check_output_uri
 from backend.kinds import kind_named
+from backend.queue import lanes
 from backend.states import DeepMode, JobStatus, Stage
 from backend.versions import SCHEMA_VERSION
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from backend.errors import SourceNotFound
 from backend.events import Event, emit
-from backend.jobs.claims import JobClaim
 from backend.jobs.layout import source_key
+from backend.queue.claims import JobClaim
 from backend.settings import Settings
 from backend.storage import open_source
 from backend.storage.base import ObjectInfo, ObjectStore, Source

@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backend.errors import InvalidParams
-from backend.jobs.segments import Segment
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import ByteReader
+from backend.media.segments import Segment
 from backend.settings import Settings
 from backend.states import Stage
 from backend.vision.detector import Detector

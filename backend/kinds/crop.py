@@ -35,7 +35,7 @@ class SolveCrop(Whole[CropParams]):
         artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
         began = time.monotonic()
         framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params)
-        warnings = accounts.decoded(facts, framing.frame_pts)
+        warnings = accounts.decoded(facts, framing.timeline.frame_pts)
         proof = framing.certificate(params.smooth_alpha)
         warnings += shortfalls(proof, params.subject, params.fill)
         files = framing.files(proof)
@@ -45,7 +45,7 @@ class SolveCrop(Whole[CropParams]):
         seconds = {"stitch_and_path": solved - began}
         # Chunks begin at keyframes where there are any.
         keyframe_pts = [artifact.start_pts for artifact in artifacts]
-        onward = film.pieces(context, plan, rows, framing.frame_pts, framing.path.shots, keyframe_pts)
+        onward = film.pieces(context, plan, rows, framing.timeline.frame_pts, framing.path.shots, keyframe_pts)
         if onward is not None:
             return replace(onward, files=files, warnings=warnings, seconds=seconds)
 
@@ -61,14 +61,14 @@ class SolveCrop(Whole[CropParams]):
 def _plan(context: WholeContext[CropParams], framing: Framing) -> film.FilmPlan:
     params, (width, height) = context.params, framing.path.output_size
     look = params.model_dump(include={"crf", "preset", "draw_timestamp", "hdr", "fill"})
-    source = film.cut_order(context.facts, context.settings, int(framing.frame_pts[0]))
+    source = film.crop_order(context.facts, context.settings, int(framing.timeline.frame_pts[0]))
     order = source | look | {"output_width": width, "output_height": height}
     return film.FilmPlan(order=order, spans=[], sheet=plan_sheet(framing))
 
 
 def _rows(framing: Framing) -> film.Rows:
     path = framing.path
-    ticks = (framing.frame_pts - int(framing.frame_pts[0])).astype(np.float64)
+    ticks = (framing.timeline.frame_pts - int(framing.timeline.frame_pts[0])).astype(np.float64)
     return np.column_stack([ticks, path.x, path.y, path.width, path.height])
 
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 
 from backend.errors import PiecesApart
 from backend.events import Event, warn
-from backend.jobs.segments import Segment
 from backend.kinds import accounts
 from backend.kinds.base import ChunkContext, Chunks, Done, Onward, Params, Whole, WholeContext
 from backend.kinds.sheet import Sheet, SheetPlan
@@ -22,6 +21,7 @@ from backend.media.encoder_names import HARDWARE, encoder_for
 from backend.media.facts import VideoFacts
 from backend.media.pieces import Span, can_fan_out, path_rows, piece_boundaries, spans
 from backend.media.sandbox import NO_BYTES, ByteReader, MediaProcess
+from backend.media.segments import Segment
 from backend.settings import Settings
 from backend.states import Stage
 
@@ -42,7 +42,7 @@ class FilmPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    order: dict[str, Any]  # of backend.media.cutter.CutOrder, but for files
+    order: dict[str, Any]  # of backend.media.cropper.CropOrder, but for files
     spans: list[Span]
     sheet: SheetPlan
 
@@ -51,7 +51,7 @@ def path_name(index: int) -> str:
     return f"path_{index:04d}.npy"
 
 
-def cut_order(facts: VideoFacts, settings: Settings, first_pts: int) -> dict[str, Any]:
+def crop_order(facts: VideoFacts, settings: Settings, first_pts: int) -> dict[str, Any]:
     """What every order says of the source. A kind adds the output's size and look."""
     return {
         "upright_width": facts.width,
@@ -101,14 +101,15 @@ def pieces(
     piece_sec = max(shortest_sec, min(settings.chunk_seconds, seconds / (PIECES_A_WORKER * len(workers))))
     assert facts.appearance is not None  # can_fan_out asks for it
     bounds = piece_boundaries(frame_pts, shots, facts.time_base_fraction, piece_sec, keyframe_pts)
-    cut = spans(frame_pts, bounds, interlaced=facts.appearance.interlaced)
-    if len(cut) < 2:
+    parts = spans(frame_pts, bounds, interlaced=facts.appearance.interlaced)
+    if len(parts) < 2:
         return None
     encoder = encoder_for(facts.appearance, plan.order["hdr"], _shared(workers))
+    planned = plan.model_copy(update={"spans": parts, "order": plan.order | {"encoder": encoder}})
     return Onward(
-        spans=[_segment(index, span, facts, frame_pts) for index, span in enumerate(cut)],
-        plan=plan.model_copy(update={"spans": cut, "order": plan.order | {"encoder": encoder}}).model_dump(mode="json"),
-        objects={path_name(index): _npy(rows[path_rows(span, frame_pts)]) for index, span in enumerate(cut)},
+        spans=[_segment(index, span, facts, frame_pts) for index, span in enumerate(parts)],
+        plan=planned.model_dump(mode="json"),
+        objects={path_name(index): _npy(rows[path_rows(span, frame_pts)]) for index, span in enumerate(parts)},
         needs=encoder if encoder in HARDWARE else None,
     )
 

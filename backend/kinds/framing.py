@@ -21,26 +21,23 @@ from backend.vision.link import link
 from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
 from backend.vision.subject import Subject, choose_subject
-from backend.vision.timeline import seconds_from_start
+from backend.vision.timeline import Timeline
 from backend.vision.window import room_of
 
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """`frame_pts` (n_frames,) of the whole video; who is in it, whom the window follows, where the window is."""
+    """The frames of the whole video; who is in it, whom the window follows, where the window is."""
 
-    frame_pts: NDArray[np.int64]
-    time_base: Fraction
-    frame_size: tuple[int, int]
+    timeline: Timeline
     tracks: list[Track]
     subject: Subject
     path: CameraPath
 
     def certificate(self, smooth_alpha: float) -> dict[str, Any]:
         """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
-        subject, times_sec = self.subject, seconds_from_start(self.frame_pts, self.time_base)
-        where = (self.frame_pts, self.time_base, self.frame_size)
-        return certificate(self.path, subject.boxes, *where, smooth_alpha, subject.somebody) | {
+        subject, times_sec = self.subject, self.timeline.times_sec
+        return certificate(self.path, subject.boxes, self.timeline, smooth_alpha, subject.somebody) | {
             "subject_track_ids": subject.track_ids,
             "passing_frames": int(subject.passing.sum()),
             "passing": counted(subject.passing, times_sec),
@@ -49,12 +46,11 @@ class Framing:
 
     def files(self, proof: dict[str, Any]) -> dict[str, bytes]:
         """The tracks in three formats and camera_path.json with its certificate `proof`, by name."""
-        boxes, where = self.subject.boxes, (self.frame_pts, self.time_base, self.frame_size)
         return {
-            "tracks.json": track_files.tracks_json(self.tracks, self.frame_pts, self.frame_size, self.time_base),
-            "tracks.parquet": track_files.tracks_parquet(self.tracks, self.frame_pts),
-            "tracks.mot.txt": track_files.tracks_mot(self.tracks, self.frame_pts),
-            "camera_path.json": to_json(self.path, proof, *where, boxes),
+            "tracks.json": track_files.tracks_json(self.tracks, self.timeline),
+            "tracks.parquet": track_files.tracks_parquet(self.tracks, self.timeline),
+            "tracks.mot.txt": track_files.tracks_mot(self.tracks, self.timeline),
+            "camera_path.json": to_json(self.path, proof, self.timeline, self.subject.boxes),
         }
 
 
@@ -63,24 +59,23 @@ def solve_framing(
 ) -> Framing:
     """Raises ArtifactCorrupt, InvalidParams (an unknown track or shot, a keyframe that cannot be met), PathUnsolved."""
     frame_pts = np.concatenate([np.array(artifact.frame_pts, np.int64) for artifact in artifacts])
+    timeline = Timeline(frame_pts, time_base, frame_size)
     cuts_pts = _cuts_pts(artifacts)
     shots = _shots(cuts_pts, frame_pts)
-    linked = link(stitch(artifacts), frame_pts, time_base, frame_size, conf=params.conf, cuts_pts=cuts_pts)
-    tracks = smoothed(linked, time_base, frame_size)
+    linked = link(stitch(artifacts), timeline, conf=params.conf, cuts_pts=cuts_pts)
+    tracks = smoothed(linked, timeline)
     room = room_of(params.spec(), frame_size)
-    subject = choose_subject(tracks, frame_pts, frame_size, time_base, params.subject, shots, params.shots, room)
+    subject = choose_subject(tracks, timeline, params.subject, shots, params.shots, room)
     path = solve_path(
         subject.boxes,
-        frame_pts,
-        time_base,
-        frame_size,
+        timeline,
         params.spec(),
         params.smoothing,
         params.smooth_alpha,
         shots=shots,
         keyframes=params.pins(),
     )
-    return Framing(frame_pts, time_base, frame_size, tracks, subject, path)
+    return Framing(timeline, tracks, subject, path)
 
 
 def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:

@@ -53,7 +53,7 @@ def plan_sheet(framing: Framing) -> SheetPlan:
     frames = frames_to_show(framing.path.shots)
     people = _people(framing, frames)
     cells = [_cell(framing, frame, people[number]) for number, frame in enumerate(frames)]
-    return SheetPlan(frame_size=framing.frame_size, cells=cells)
+    return SheetPlan(frame_size=framing.timeline.frame_size, cells=cells)
 
 
 class Sheet:
@@ -93,7 +93,7 @@ class Sheet:
 
 def _people(framing: Framing, frames: list[int]) -> list[list[tuple[int, Box]]]:
     """Who is where on each of the frames."""
-    wanted_pts = framing.frame_pts[frames]
+    wanted_pts = framing.timeline.frame_pts[frames]
     people: list[list[tuple[int, Box]]] = [[] for _ in frames]
     for track in framing.tracks:
         shown = interpolate(track, wanted_pts)
@@ -105,10 +105,10 @@ def _people(framing: Framing, frames: list[int]) -> list[list[tuple[int, Box]]]:
 def _cell(framing: Framing, frame: int, people: list[tuple[int, Box]]) -> CellPlan:
     path, subject = framing.path, framing.subject.boxes[frame]
     corner = (path.x[frame], path.y[frame])
-    ticks = int(framing.frame_pts[frame] - framing.frame_pts[0])
+    ticks = int(framing.timeline.frame_pts[frame] - framing.timeline.frame_pts[0])
     return CellPlan(
-        pts=int(framing.frame_pts[frame]),
-        time_sec=float(ticks * framing.time_base),
+        pts=int(framing.timeline.frame_pts[frame]),
+        time_sec=float(ticks * framing.timeline.time_base),
         shot=bisect_right([start for start, _ in path.shots], frame) - 1,
         window=_box(np.array([*corner, corner[0] + path.width[frame], corner[1] + path.height[frame]])),
         subject=_box(subject) if np.isfinite(subject).all() else None,

@@ -15,16 +15,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import FramefleetError, InvalidState
-from backend.jobs.figures import troubles
 from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker, database_of, located
+from backend.queue.figures import troubles
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_source, open_store

@@ -47,7 +47,7 @@ def _run(
     order: dict[str, Any], source: BinaryIO, messages_sock: socket.socket, ring: mmap.mmap | None
 ) -> dict[str, Any]:
     from backend.media import decode, encoders, join, probe, render, render_piece, samples  # after the limits are set
-    from backend.media.cutter import CutOrder
+    from backend.media.cropper import CropOrder
     from backend.media.head import RecordedFile
 
     params = order["params"]
@@ -70,7 +70,7 @@ def _run(
                 sink = samples.SlotSink(messages_sock, ring, order["ring"]["slots"], order["ring"]["slot_bytes"])
                 return samples.stream_samples(container, stream, samples.SampleOrder(**params), sink)
             case "render":
-                return render.render(container, stream, CutOrder(**params), report, ring)
+                return render.render(container, stream, CropOrder(**params), report, ring)
             case "render_piece":
                 piece = render_piece.PieceOrder(**params)
                 return render_piece.render_piece(container, stream, piece, report, head, order["size_bytes"])

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from backend.errors import EncodeFailed
-from backend.media.cutter import Cutter
+from backend.media.cropper import Cropper
 from backend.media.decode import Companion
 from backend.media.encoder_names import X264, X265
 from backend.media.film import writing_pictures
@@ -33,9 +33,9 @@ WARM_UP_FRAMES, WARM_UP_BYTES = 24, 128 * 2**20
 class PieceSink:
     """Encodes the span's pictures, and keeps the companions as they are."""
 
-    def __init__(self, span: Span, encoder: str, cutter: Cutter, writer: PieceWriter) -> None:
+    def __init__(self, span: Span, encoder: str, cropper: Cropper, writer: PieceWriter) -> None:
         self._span = span
-        self._cutter = cutter
+        self._cropper = cropper
         self._writer = writer
         self._output = av.open(writer.video_file, "w", format="mp4")
         self._video: VideoStream | None = None
@@ -95,7 +95,7 @@ class PieceSink:
     def _encode(self, picture: VideoFrame | None) -> None:
         with writing_pictures():
             if self._video is None:
-                self._video = self._cutter.add_stream(self._output)
+                self._video = self._cropper.add_stream(self._output)
             for packet in self._video.encode(picture):
                 self._keep(packet)
 

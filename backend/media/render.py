@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from backend.errors import FrameMismatch, MediaUndecodable
 from backend.media.belt import Belt
-from backend.media.cutter import CutOrder, Cutter
+from backend.media.cropper import CropOrder, Cropper
 from backend.media.decode import Companion, FrameReader
 from backend.media.film import Film, origin_sec, writing_pictures
 from backend.media.shown import shown
@@ -44,8 +44,8 @@ class Sink(Protocol):
 class Renderer:
     """Three stages in three threads, each as fast as the slowest: decode, cut, encode and write."""
 
-    def __init__(self, cutter: Cutter, sink: Sink) -> None:
-        self._cutter = cutter
+    def __init__(self, cropper: Cropper, sink: Sink) -> None:
+        self._cropper = cropper
         self._sink = sink
         self._stopped = threading.Event()
         self._decoded: Belt[Item] = Belt(self._stopped)
@@ -80,8 +80,8 @@ class Renderer:
                 assert item.pts is not None  # the reader gives no other
                 if number == 0:
                     zero_pts = self._sink.zero_pts(item.pts)
-                picture = self._cutter.cut(item, number)
-                assert picture.pts is not None  # the cutter set it
+                picture = self._cropper.crop(item, number)
+                assert picture.pts is not None  # the cropper set it
                 picture.pts -= zero_pts
                 yield picture
                 number += 1
@@ -92,11 +92,11 @@ class Renderer:
 class WholeFilm:
     """A sink that encodes into the MP4."""
 
-    def __init__(self, container: InputContainer, order: CutOrder, time_base: Fraction, cutter: Cutter) -> None:
+    def __init__(self, container: InputContainer, order: CropOrder, time_base: Fraction, cropper: Cropper) -> None:
         self.film = Film(order.output_file, container, time_base)
         self._container = container
         self._time_base = time_base
-        self._cutter = cutter
+        self._cropper = cropper
         self._start_sec = Fraction(0)  # set by the cutting thread with the first picture
         self._video: VideoStream | None = None
 
@@ -107,7 +107,7 @@ class WholeFilm:
     def picture(self, picture: VideoFrame | None) -> None:
         with writing_pictures():
             if self._video is None:
-                self._video = self.film.begin(self._start_sec, self._cutter.add_stream)
+                self._video = self.film.begin(self._start_sec, self._cropper.add_stream)
             self.film.mux(self._video.encode(picture))
 
     def companion(self, packet: Packet[Companion]) -> None:
@@ -121,7 +121,7 @@ class WholeFilm:
 def render(
     container: InputContainer,
     stream: VideoStream,
-    order: CutOrder,
+    order: CropOrder,
     report: Callable[[int], None],
     memory: mmap.mmap | None = None,
 ) -> dict[str, Any]:
@@ -133,14 +133,14 @@ def render(
     """
     assert stream.time_base is not None  # open_video chose a stream that has one
     stills = Stills(order.stills, order.coded_shape, order.stills.pictures_in(memory)) if order.stills else None
-    cutter = Cutter(order, stream.time_base, stills)
-    sink = WholeFilm(container, order, stream.time_base, cutter)
-    renderer = Renderer(cutter, sink)
+    cropper = Cropper(order, stream.time_base, stills)
+    sink = WholeFilm(container, order, stream.time_base, cropper)
+    renderer = Renderer(cropper, sink)
     reader = FrameReader(
         container, stream, clock=order.clock, companions=sink.film.companions, on_companion=renderer.carry
     )
     frames = renderer.run(lambda: shown(reader.frames()), report)
-    check_whole(frames, len(cutter.path_pts), reader.dropped_frames)
+    check_whole(frames, len(cropper.path_pts), reader.dropped_frames)
     sink.finish()
     return {"frames": frames, "stills": len(stills.taken_pts) if stills else 0, **reader.counts(), **sink.film.counts()}
 

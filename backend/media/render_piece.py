@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from backend.errors import EncodeFailed, FrameMismatch
 from backend.media.audio import audio_streams
-from backend.media.cutter import CutOrder, Cutter
+from backend.media.cropper import CropOrder, Cropper
 from backend.media.decode import Companion, FrameReader, container_named
 from backend.media.facts import Appearance
 from backend.media.piece_encoder import TAKES_ORDERS, PieceSink
@@ -35,7 +35,7 @@ PARSED_MARGIN_SEC = Fraction(1, 2)
 QUIET_SEC = 2
 
 
-class PieceOrder(CutOrder):
+class PieceOrder(CropOrder):
     """`path_file` has the span's rows and, after them, those that the encoder looks ahead at: see pieces.path_rows. All
     pieces of a film have the same `encoder` and `appearance`."""
 
@@ -128,11 +128,11 @@ def render_piece(
     """
     assert stream.time_base is not None  # open_video chose a stream that has one
     span, stills = order.span, _stills(order)
-    cutter = Cutter(order, stream.time_base, stills)
-    rows = len(cutter.path_pts) if order.encoder in TAKES_ORDERS else span.frames
+    cropper = Cropper(order, stream.time_base, stills)
+    rows = len(cropper.path_pts) if order.encoder in TAKES_ORDERS else span.frames
     with PieceWriter() as writer:
-        sink = PieceSink(span, order.encoder, cutter, writer)
-        renderer = Renderer(cutter, sink)
+        sink = PieceSink(span, order.encoder, cropper, writer)
+        renderer = Renderer(cropper, sink)
         frames = PieceFrames(container, stream, span, rows, renderer.carry)
         done = renderer.run(lambda: iter(frames), report)
         if done != rows:

@@ -1,4 +1,4 @@
-"""Cuts a window out of a YUV 4:2:0 picture with sub-pixel accuracy, upright and in square pixels, in one resampling.
+"""Crops a window out of a YUV 4:2:0 picture with sub-pixel accuracy, upright and in square pixels, in one resampling.
 
 No round trip through RGB: each plane is resampled by itself, so a still window at a whole pixel is a copy of the
 source's own samples.
@@ -79,7 +79,7 @@ def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geom
     return mapped
 
 
-def cut(
+def crop(
     frame: VideoFrame, window: Window, output_size: tuple[int, int], geometry: Geometry, *, halves: bool = False
 ) -> VideoFrame:
     """A frame of `output_size` (even numbers) that shows the window. Both are 4:2:0 of 8 or 10 bits, `frame` of the

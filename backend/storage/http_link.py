@@ -19,7 +19,7 @@ from backend.errors import (
     UnsupportedInput,
 )
 from backend.storage.guard import CONNECT_TIMEOUT_SEC, READ_TIMEOUT_SEC, Target, connect, parse_target, safe_url
-from backend.storage.pace import CUT_EVERY_SEC, SLOWEST_BYTES_PER_SEC, Pace, cutting
+from backend.storage.pace import CUT_EVERY_SEC, SLOWEST_BYTES_PER_SEC, Pace, within
 from backend.storage.signed_links import has_expired, says_expired
 
 COPY_BYTES = 256 * 1024
@@ -67,7 +67,7 @@ class Link:
         response = None
         try:
             self._check_pace()
-            with cutting(self.pace):
+            with within(self.pace):
                 response = self._answer(byte_range)
                 yield response
         except (HTTPError, OSError) as error:

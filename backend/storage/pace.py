@@ -62,7 +62,7 @@ class Pace:
 
 
 @contextlib.contextmanager
-def cutting(pace: Pace) -> Iterator[None]:
+def within(pace: Pace) -> Iterator[None]:
     """Around one exchange over a watched pool: its connection is cut when the pace is over.
 
     A socket's timeout starts anew with every byte, so a head or a body that trickles in never meets it.
@@ -70,12 +70,12 @@ def cutting(pace: Pace) -> Iterator[None]:
     done = threading.Event()
     _current.sock = holder = _Holder()
 
-    def cut_when_over() -> None:
+    def disconnect_when_over() -> None:
         while not done.wait(max(CUT_EVERY_SEC, pace.left_sec())):
             if pace.is_over:
-                holder.cut()
+                holder.disconnect()
 
-    threading.Thread(target=cut_when_over, name="source-pace", daemon=True).start()
+    threading.Thread(target=disconnect_when_over, name="source-pace", daemon=True).start()
     try:
         yield
     finally:
@@ -88,7 +88,7 @@ class _Holder:
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         sock = self.sock
         if sock is not None:
             with contextlib.suppress(OSError):  # it is closed already

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
+from backend.vision.timeline import Timeline
 from backend.vision.window import (
     CropSpec,
     Floats,
@@ -57,9 +56,7 @@ class CameraPath:
 
 def solve_path(
     subject_boxes: Floats,
-    frame_pts: NDArray[np.int64],
-    time_base: Fraction,
-    frame_size: tuple[int, int],
+    timeline: Timeline,
     spec: CropSpec,
     smoothing: Literal["optimal", "ema"] = "optimal",
     smooth_alpha: float = 0.85,
@@ -75,13 +72,13 @@ def solve_path(
     require(smoothing in ("optimal", "ema"), "smoothing must be 'optimal' or 'ema'")
     require(0 <= smooth_alpha < 1, "smooth_alpha must be at least 0 and below 1")
     require(smoothing == "optimal" or not keyframes, "keyframes need smoothing=optimal")
-    count = len(frame_pts)
+    count, frame_size = len(timeline), timeline.frame_size
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size)
-    pins = Pins(keyframes, frame_pts, time_base, cuts)
+    pins = Pins(keyframes, timeline, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
-    clock = clock_sec(frame_pts, time_base)
+    clock = clock_sec(timeline)
     factors = _zoom(spec, boxes, shot_sizes, output, clock, cuts, frame_size, pins)
     sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0) * factors[:, None]
     if smoothing == "ema":
@@ -142,9 +139,7 @@ def _solved_centres(
 def to_json(
     path: CameraPath,
     certificate: dict[str, Any],
-    frame_pts: NDArray[np.int64],
-    time_base: Fraction,
-    frame_size: tuple[int, int],
+    timeline: Timeline,
     subject_boxes: Floats,
 ) -> bytes:
     """camera_path.json: one row of `columns` for each frame, x and y the window's top-left corner in source pixels.
@@ -155,12 +150,12 @@ def to_json(
     window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), _WINDOW_DECIMALS).tolist()
     document = {
         "schema": CAMERA_PATH_SCHEMA,
-        "time_base": [time_base.numerator, time_base.denominator],
-        "frame_size": list(frame_size),
+        "time_base": [timeline.time_base.numerator, timeline.time_base.denominator],
+        "frame_size": list(timeline.frame_size),
         "output_size": list(path.output_size),
         "shots": [list(shot) for shot in path.shots],
         "columns": ["pts", "x", "y", "width", "height"],
-        "frames": [[pts, *row] for pts, row in zip(frame_pts.tolist(), window, strict=True)],
+        "frames": [[pts, *row] for pts, row in zip(timeline.frame_pts.tolist(), window, strict=True)],
         "subject": [box if known else None for box, known in zip(boxes, np.isfinite(subject_boxes[:, 0]), strict=True)],
         "certificate": certificate,
     }

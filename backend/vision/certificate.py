@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from backend.vision.camera_path import BOX_DECIMALS, CameraPath, ema_path, path_of
 from backend.vision.holding import HELD_TOLERANCE_PX, holding
 from backend.vision.path_qp import LIMITS
-from backend.vision.timeline import runs, seconds_from_start
+from backend.vision.timeline import Timeline, runs
 from backend.vision.window import Floats, bands, inside_picture
 
 STILL_PX_PER_FRAME = 0.05
@@ -20,9 +19,7 @@ STILL_PX_PER_FRAME = 0.05
 def certificate(
     path: CameraPath,
     subject_boxes: Floats,
-    frame_pts: NDArray[np.int64],
-    time_base: Fraction,
-    frame_size: tuple[int, int],
+    timeline: Timeline,
     smooth_alpha: float = 0.85,
     somebody: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
@@ -38,15 +35,15 @@ def certificate(
     to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches where the subject's whole box is
     larger than its window; `filled_pts`: of those shown between bars.
     """
-    boxes = np.round(inside_picture(subject_boxes, len(frame_pts), frame_size), BOX_DECIMALS)  # as the file has them
+    frame_pts, frame_size, times_sec = timeline.frame_pts, timeline.frame_size, timeline.times_sec
+    boxes = np.round(inside_picture(subject_boxes, len(timeline), frame_size), BOX_DECIMALS)  # as the file has them
     somebody = np.isfinite(boxes[:, 0]) if somebody is None else somebody
-    times_sec = seconds_from_start(frame_pts, time_base)
     static = static_path(path, boxes, frame_size)
     ema = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha)
     causal = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha, causal=True)
     held = holding(path, boxes, somebody)
     facts = {
-        "frames": len(frame_pts),
+        "frames": len(timeline),
         "subject_frames": int(np.isfinite(boxes[:, 0]).sum()),
         "holding": held.counts(times_sec),
         "shots": len(path.shots),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
 from backend.vision.path_qp import LIMITS
-from backend.vision.timeline import seconds_from_start
+from backend.vision.timeline import Timeline
 from backend.vision.window import Floats, Shot
 
 _MET_PX = 1.0
@@ -33,10 +31,8 @@ class Keyframe:
 class Pins:
     """Keyframes on the frames they are nearest to. Raises InvalidParams for a time outside the video or two at once."""
 
-    def __init__(
-        self, keyframes: Sequence[Keyframe], frame_pts: NDArray[np.int64], time_base: Fraction, shots: Sequence[Shot]
-    ) -> None:
-        times_sec = seconds_from_start(frame_pts, time_base)
+    def __init__(self, keyframes: Sequence[Keyframe], timeline: Timeline, shots: Sequence[Shot]) -> None:
+        times_sec = timeline.times_sec
         self._keyframes = sorted(keyframes, key=lambda keyframe: keyframe.time_sec)
         self._rows = [_row(keyframe, times_sec) for keyframe in self._keyframes]
         self._shots = shots

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.stitch import Track
+from backend.vision.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ class _Ends:
 
 def link(
     tracks: Sequence[Track],
-    frame_pts: NDArray[np.int64],
-    time_base: Fraction,
-    frame_size: tuple[int, int],
+    timeline: Timeline,
     *,
     conf: float,
     cuts_pts: Sequence[int] = (),
@@ -78,14 +76,14 @@ def link(
 ) -> list[Track]:
     """The people of the video, ids 1..n in order of first appearance. No track goes on over a cut.
 
-    `frame_pts` are the video's frames, `conf` the confidence that let a detection start a track, `cuts_pts` the first
+    `conf` is the confidence that let a detection start a track, `cuts_pts` the first
     frames of the shots after the first. A joined track has no samples in its gaps; `interpolate` fills them.
     """
-    scene = _Scene(np.unique(np.asarray(cuts_pts, dtype=np.int64)), float(time_base), frame_size[0])
+    scene = _Scene(np.unique(np.asarray(cuts_pts, dtype=np.int64)), float(timeline.time_base), timeline.frame_size[0])
     sure = min(rules.start_per_conf * conf, (1.0 + conf) / 2.0)
     pieces = [piece for piece in map(_Starter(sure), split_at_cuts(tracks, cuts_pts)) if len(piece.pts)]
     people = _joined(pieces, scene, rules)
-    kept = _without_flickers(people, frame_pts, scene, rules)
+    kept = _without_flickers(people, timeline.frame_pts, scene, rules)
     kept.sort(key=lambda track: (int(track.pts[0]), track.id))
     return [Track(number, track.pts, track.boxes, track.confidence) for number, track in enumerate(kept, start=1)]
 

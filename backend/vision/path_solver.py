@@ -7,10 +7,8 @@ the picture wherever its coefficients are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.vision.path_qp import (
     KNOT_SEC,
@@ -22,7 +20,7 @@ from backend.vision.path_qp import (
     held_share,
     largest_acceleration,
 )
-from backend.vision.timeline import seconds_from_start
+from backend.vision.timeline import Timeline
 from backend.vision.window import Floats
 
 # How far apart rows are at least in s, what leaving the band costs, and the share of frames that then has to be held.
@@ -43,9 +41,9 @@ _WINDOW_CELLS = 600
 _LOOKAHEAD_CELLS = 100
 
 
-def clock_sec(frame_pts: NDArray[np.int64], time_base: Fraction) -> Floats:
+def clock_sec(timeline: Timeline) -> Floats:
     """Real time with pauses cut to a second: nobody sees a move between two frames, and a hostile gap costs nothing."""
-    steps = np.diff(seconds_from_start(frame_pts, time_base), prepend=0.0)
+    steps = np.diff(timeline.times_sec, prepend=0.0)
     return np.asarray(np.cumsum(np.minimum(steps, _MAX_STEP_SEC)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.stitch import Track, interpolate, pairwise_iou
-from backend.vision.timeline import runs
+from backend.vision.timeline import Timeline, runs
 
 # A box is filled in between samples up to this far apart, wherever they are.
 _FILL_SEC = 0.5
@@ -46,12 +46,12 @@ class Sightings:
     """The tracks of a video, to be asked for shot by shot. A film has thousands of tracks and of shots, few of them
     together."""
 
-    def __init__(self, tracks: Sequence[Track], time_base: Fraction, frame_size: tuple[int, int]) -> None:
+    def __init__(self, tracks: Sequence[Track], timeline: Timeline) -> None:
         self._tracks = [track for track in tracks if len(track.pts)]
         spans = [[track.pts[0], track.pts[-1]] for track in self._tracks]
         self._spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
-        self._frame_size = frame_size
-        self._fill_sec = _fill_sec(self._tracks, time_base)
+        self._frame_size = timeline.frame_size
+        self._fill_sec = _fill_sec(self._tracks, timeline.time_base)
 
     def on(self, frame_pts: NDArray[np.int64], times_sec: NDArray[np.float64]) -> list[Sighting]:
         """Who is on the frames of a shot, whose times count from its first frame."""

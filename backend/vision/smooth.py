@@ -7,12 +7,12 @@ as StrongSORT's Gaussian-smoothed interpolation does: nothing lags.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.stitch import Track
+from backend.vision.timeline import Timeline
 
 # Motion of this frequency keeps half its amplitude. People's boxes swing at up to about 2 Hz (steps, jumps); what is
 # faster at 10 samples a second is the detector's.
@@ -22,12 +22,12 @@ _WEAKEST = 0.05
 _MIN_SIDE_PX = 1.0
 
 
-def smoothed(tracks: Sequence[Track], time_base: Fraction, frame_size: tuple[int, int]) -> list[Track]:
+def smoothed(tracks: Sequence[Track], timeline: Timeline) -> list[Track]:
     """The tracks with their boxes smoothed over time, inside the picture; sure detections count for more.
 
     Tracks of fewer than five samples, or of times that cannot be told apart, come back as they are.
     """
-    return [_smoothed(track, float(time_base), frame_size) for track in tracks]
+    return [_smoothed(track, float(timeline.time_base), timeline.frame_size) for track in tracks]
 
 
 def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Track:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from backend.vision.passages import Passage, passages
 from backend.vision.sightings import Sighting, Sightings, bridged
 from backend.vision.stitch import Track
 from backend.vision.subject_modes import modes_of_shots, wanted_ids
-from backend.vision.timeline import runs, seconds_from_start
+from backend.vision.timeline import Timeline, runs, seconds_from_start
 from backend.vision.who_matters import who_matters
 from backend.vision.window import Room, needs_bars
 
@@ -48,9 +47,7 @@ class Subject:
 
 def choose_subject(
     tracks: Sequence[Track],
-    frame_pts: NDArray[np.int64],
-    frame_size: tuple[int, int],
-    time_base: Fraction,
+    timeline: Timeline,
     mode: str,
     shots: Sequence[tuple[int, int]] | None = None,
     shot_modes: Mapping[int, str] | None = None,
@@ -64,14 +61,15 @@ def choose_subject(
     `shot_modes` overrides the mode of single shots by their index.
     Raises InvalidParams for another mode, for an id or a shot that is not there; the message names those that are.
     """
-    cuts = [(0, len(frame_pts))] if shots is None else list(shots)
+    frame_pts, frame_size = timeline.frame_pts, timeline.frame_size
+    cuts = [(0, len(timeline))] if shots is None else list(shots)
     modes = modes_of_shots(mode, shot_modes or {}, len(cuts))
     wanted = {name: wanted_ids(name, tracks) for name in set(modes)}
-    sightings = Sightings(tracks, time_base, frame_size)
-    subject = replace(Subject.nobody(len(frame_pts)), somebody=sightings.anybody(frame_pts))
+    sightings = Sightings(tracks, timeline)
+    subject = replace(Subject.nobody(len(timeline)), somebody=sightings.anybody(frame_pts))
     found: set[int] = set()
     for (start, stop), name in zip(cuts, modes, strict=True):
-        times_sec = seconds_from_start(frame_pts[start:stop], time_base)
+        times_sec = seconds_from_start(frame_pts[start:stop], timeline.time_base)
         seen = sightings.on(frame_pts[start:stop], times_sec)
         part = _choice(name, wanted[name], seen, _Shot(times_sec, frame_size, room))
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing

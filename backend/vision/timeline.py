@@ -1,12 +1,30 @@
-"""Frames on the clock: seconds from PTS, and stretches of frames."""
+"""Frames on the clock: a film's timeline, seconds from PTS, and stretches of frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """A film's decoded frames (n_frames,) by PTS, in order, and the upright size (width, height) of its pictures."""
+
+    frame_pts: NDArray[np.int64]
+    time_base: Fraction
+    frame_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.frame_pts)
+
+    @property
+    def times_sec(self) -> NDArray[np.float64]:
+        """Seconds of each frame since the first one."""
+        return seconds_from_start(self.frame_pts, self.time_base)
 
 
 def seconds_from_start(frame_pts: NDArray[np.int64], time_base: Fraction) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,19 @@ from numpy.typing import NDArray
 
 from backend.vision.artifacts import rounded_boxes
 from backend.vision.stitch import Track, interpolate
+from backend.vision.timeline import Timeline
 
 TRACKS_SCHEMA = "framefleet.tracks/1"
 _ROWS_AT_ONCE = 100_000
 
 
-def tracks_json(
-    tracks: Sequence[Track], frame_pts: NDArray[np.int64], frame_size: tuple[int, int], time_base: Fraction
-) -> bytes:
+def tracks_json(tracks: Sequence[Track], timeline: Timeline) -> bytes:
     """The tracks' own samples, boxes as x1, y1, x2, y2 in pixels of the upright source."""
     head = {
         "schema": TRACKS_SCHEMA,
-        "time_base": [time_base.numerator, time_base.denominator],
-        "frame_size": list(frame_size),
-        "frame_pts_count": len(frame_pts),
+        "time_base": [timeline.time_base.numerator, timeline.time_base.denominator],
+        "frame_size": list(timeline.frame_size),
+        "frame_pts_count": len(timeline),
     }
     # Track by track: numbers as Python objects take ten times the room of their text.
     rows = (
@@ -40,7 +38,7 @@ def _json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def tracks_parquet(tracks: Sequence[Track], frame_pts: NDArray[np.int64]) -> bytes:
+def tracks_parquet(tracks: Sequence[Track], timeline: Timeline) -> bytes:
     """A row for each track on every frame between its first and last sample, track by track.
 
     `frame` is the 1-based number of the decoded frame; x, y, w, h are pixels, x and y the top-left corner.
@@ -52,18 +50,18 @@ def tracks_parquet(tracks: Sequence[Track], frame_pts: NDArray[np.int64]) -> byt
     schema = pa.schema([*whole, *((name, pa.float64()) for name in ("x", "y", "w", "h", "conf"))])
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for track, frames in _on_every_frame(tracks, frame_pts):
+        for track, frames in _on_every_frame(tracks, timeline.frame_pts):
             ids = np.full(len(frames), track.id, dtype=np.int64)
             columns = [frames, track.pts, ids, *_corner_and_size(track), track.confidence]
             writer.write_table(pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema))
     return sink.getvalue()
 
 
-def tracks_mot(tracks: Sequence[Track], frame_pts: NDArray[np.int64]) -> bytes:
+def tracks_mot(tracks: Sequence[Track], timeline: Timeline) -> bytes:
     """MOTChallenge rows `frame,id,x,y,w,h,conf,-1,-1,-1` in the order of frames, then ids; `frame` counts from 1."""
     parts = [
         np.column_stack([frames, np.full(len(frames), track.id), *_corner_and_size(track), track.confidence])
-        for track, frames in _on_every_frame(tracks, frame_pts)
+        for track, frames in _on_every_frame(tracks, timeline.frame_pts)
     ]
     rows = np.concatenate([np.zeros((0, 7)), *parts])
     del parts

@@ -18,21 +18,21 @@ from backend.db.engine import Database
 from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
-from backend.jobs.claims import JobClaim
-from backend.jobs.executor import Executor, Hold
-from backend.jobs.figures import encoders_of_fleet
 from backend.jobs.film_place import settled
 from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import VIDEO_TYPE, OutputPlace, output_places
 from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
-from backend.jobs.stall import Step
-from backend.jobs.surroundings import Surroundings
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE, Done, Kind, Need, Onward, Tools, WholeContext
+from backend.queue.claims import JobClaim
+from backend.queue.executor import Executor, Hold
+from backend.queue.figures import encoders_of_fleet
+from backend.queue.queue import Queue
+from backend.queue.stall import Step
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage.base import ObjectStore
@@ -268,7 +268,7 @@ def main(place: command.Workplace) -> int:
         except ModelMissing as missing:
             if options.job is not None:  # whoever started this worker waits for that job alone
                 raise
-            warn(Event.WORKER_POLL_FAILED, error_code=missing.code, message=missing.message)
+            telemetry.poll_failed(missing)
             load_at = time.monotonic() + MODEL_RETRY_SEC
             return False
         return cpu_worker.work_once(loop)

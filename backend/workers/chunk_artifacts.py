@@ -6,10 +6,10 @@ from typing import Generic
 
 from backend.errors import ArtifactCorrupt, NewerVersion, ObjectExists, ObjectNotFound
 from backend.events import Event, emit, warn
-from backend.jobs.claims import ChunkClaim
 from backend.jobs.layout import artifact_key
-from backend.jobs.queue import Queue
 from backend.kinds.base import ChunkContext, Chunks, P
+from backend.queue.claims import ChunkClaim
+from backend.queue.queue import Queue
 from backend.storage.base import ObjectStore
 from backend.vision.artifacts import sha256_hex
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from backend import events
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidRequest
-from backend.jobs.surroundings import Surroundings
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore

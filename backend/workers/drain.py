@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError
-from backend.events import Event, emit, error, warn
-from backend.jobs.outcome import Drain, Ends
+from backend.errors import ClaimLost, FramefleetError
+from backend.events import Event, emit, warn
 from backend.media import sandbox
+from backend.queue.outcome import Drain, Ends
+from backend.telemetry import poll_failed
 
 FORCE_GRACE_SEC = 1.0
 ENFORCE_EVERY_SEC = 0.05
@@ -140,10 +141,8 @@ class Stopper:
     def _end(self, release: Callable[[], None], code: int = 0) -> None:
         try:
             release()
-        except DatabaseUnavailable as failure:  # the lease runs out instead
-            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
-        except Exception as failure:  # noqa: BLE001 - whatever it was, this process must end now
-            error(Event.WORKER_POLL_FAILED, exc_info=failure)
+        except Exception as failure:  # noqa: BLE001 - whatever it was, this process must end now; the lease runs out
+            poll_failed(failure)
         sandbox.end_all()
         emit(Event.WORKER_STOPPED, worker=self._worker, forced=True)
         os._exit(code)

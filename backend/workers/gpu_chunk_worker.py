@@ -12,15 +12,15 @@ from uuid import UUID
 
 from backend.errors import DatabaseUnavailable, JobNotFound, ModelMissing
 from backend.events import Event, emit
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.executor import Executor, Hold
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.jobs.sources import open_job_source
-from backend.jobs.stall import Step
-from backend.jobs.surroundings import Surroundings
 from backend.kinds import KINDS, kind_named
 from backend.kinds.base import ChunkContext, Chunks, Kind, Need, Tools
+from backend.queue.claims import ChunkClaim
+from backend.queue.executor import Executor, Hold
+from backend.queue.queue import Queue
+from backend.queue.stall import Step
+from backend.queue.surroundings import Surroundings
 from backend.states import DeepMode
 from backend.storage.base import ObjectStore
 from backend.storage.range_reader import BlockCache, RangeReader

@@ -13,10 +13,10 @@ from typing import Any
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.events import Event, emit, warn
-from backend.jobs.figures import SILENT_SECONDS
-from backend.jobs.health import OpenTransaction, oldest_transaction
-from backend.jobs.queue import Queue
 from backend.jobs.retention import Retention
+from backend.queue.figures import SILENT_SECONDS
+from backend.queue.health import OpenTransaction, oldest_transaction
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.storage.base import ObjectStore
 from backend.workers import command

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from backend.errors import DatabaseUnavailable, FramefleetError, ModelMissing
-from backend.events import Event, emit, error, warn
-from backend.jobs.outcome import Drain, Ends
-from backend.jobs.surroundings import Surroundings
+from backend.events import Event, emit
+from backend.queue.outcome import Drain, Ends
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
+from backend.telemetry import poll_failed
 from backend.workers.drain import Stopper
 from backend.workers.duties import Duties, Duty
 from backend.workers.scale_in import Unprotected, protection_of
@@ -69,7 +70,7 @@ class WorkerLoop:
         try:
             is_ready = self._protection.ready(self._has_work)
         except DatabaseUnavailable as failure:
-            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+            poll_failed(failure)
             return False
         return is_ready and not self.is_stopping  # the agent may have taken its time
 
@@ -124,15 +125,12 @@ class WorkerLoop:
         try:
             self._tend()
             return self._protected_work()
-        except DatabaseUnavailable as failure:
-            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
-            return False
         except Drain:
             return False
         except ModelMissing:
             raise
         except Exception as failure:  # noqa: BLE001 - one poisoned row must not end a worker that serves all the others
-            error(Event.WORKER_POLL_FAILED, exc_info=failure)
+            poll_failed(failure)
             return False
 
     def _protected_work(self) -> bool:

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.events import Event, emit, warn
-from backend.jobs.figures import Figures, read_figures
+from backend.queue.figures import Figures, read_figures
 from backend.settings import Settings
 from backend.states import JobStatus
 

@@ -12,9 +12,9 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import DatabaseUnavailable, InvalidRequest
 from backend.events import Event, emit
-from backend.jobs.figures import SEEN_EVERY_SEC, SILENT_SECONDS
-from backend.jobs.surroundings import Surroundings
 from backend.kinds import KINDS
+from backend.queue.figures import SEEN_EVERY_SEC, SILENT_SECONDS
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.versions import SCHEMA_VERSION
 from backend.workers.duties import Duties, Duty

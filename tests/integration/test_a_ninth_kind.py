@@ -14,9 +14,7 @@ from backend.db.engine import Database
 from backend.errors import InvalidParams, MediaUndecodable
 from backend.jobs.plan import Planner
 from backend.jobs.progress import progress_of
-from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
-from backend.jobs.segments import Segment
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import KINDS
 from backend.kinds.base import (
@@ -34,6 +32,8 @@ from backend.kinds.base import (
     WholeContext,
 )
 from backend.local.sample import make_sample
+from backend.media.segments import Segment
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus, Stage
 from backend.storage import open_store

@@ -15,10 +15,10 @@ from backend.errors import FramefleetError
 from backend.jobs import manifest
 from backend.jobs.layout import manifest_key
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.kinds.base import Tools
 from backend.local.sample import make_sample
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store

@@ -26,6 +26,7 @@ from backend.vision.camera_path import CameraPath
 from backend.vision.contact_sheet import contact_sheet, frames_to_show
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject
+from backend.vision.timeline import Timeline
 from tests.integration import films
 from tests.integration.films import Shape
 from tests.integration.rendering import decoded_pts, probe, render
@@ -54,7 +55,7 @@ def framing_of(source: Path) -> Framing:
     boxes = np.tile([120.0, 40.0, 180.0, 170.0], (len(pts), 1))
     track = Track(1, pts[[0, -1]], boxes[[0, -1]], np.array([0.9, 0.9]))
     subject = replace(Subject.nobody(len(pts)), boxes=boxes, track_ids=[1])
-    return Framing(pts, probe(source).time_base_fraction, SIZE, [track], subject, path)
+    return Framing(Timeline(pts, probe(source).time_base_fraction, SIZE), [track], subject, path)
 
 
 def test_the_sheet_shows_the_very_frames_that_were_asked_for(tmp_path: Path) -> None:

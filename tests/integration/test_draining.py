@@ -30,8 +30,8 @@ STUCK_WORKER = """
 import threading
 from backend import events
 from backend.db.engine import Database
-from backend.jobs.queue import Queue
-from backend.jobs.outcome import give_back
+from backend.queue.queue import Queue
+from backend.queue.outcome import give_back
 from backend.settings import get_settings
 from backend.states import DeepMode
 from backend.workers.loop import WorkerLoop

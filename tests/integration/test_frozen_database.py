@@ -13,10 +13,10 @@ from sqlalchemy import select, text
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import ClaimLost, DatabaseUnavailable
-from backend.jobs.lease import LeaseKeeper
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.local.sample import make_sample
+from backend.queue.lease import LeaseKeeper
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.frozen import backends_of, frozen

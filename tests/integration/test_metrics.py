@@ -24,8 +24,8 @@ from backend import counters
 from backend.cli import cli
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable, StorageError
-from backend.jobs.figures import list_workers, read_figures
-from backend.jobs.surroundings import Surroundings
+from backend.queue.figures import list_workers, read_figures
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.workers.metrics import CloudWatchSender

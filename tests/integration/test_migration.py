@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, downgrade, upgrade
 from backend.db.models import Base
-from backend.jobs.queue import Queue
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
 from tests.integration.queue.helpers import FACTS, planned_job

@@ -11,13 +11,13 @@ import boto3
 import pytest
 
 from backend.db.engine import Database
-from backend.jobs.claims import JobClaim
 from backend.jobs.film_place import settled
 from backend.jobs.outputs import output_places
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.local.sample import make_sample
+from backend.queue.claims import JobClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store

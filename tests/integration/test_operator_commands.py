@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 
 from backend.cli import cli
 from backend.db.engine import Database
-from backend.jobs.figures import list_workers
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.local.sample import make_sample
+from backend.queue.figures import list_workers
+from backend.queue.queue import Queue
 from backend.settings import Settings, get_settings
 from backend.states import JobStatus
 from backend.workers.vitals import presence

@@ -22,10 +22,10 @@ from backend.db.models import Chunk, Job
 from backend.jobs import manifest
 from backend.jobs.layout import manifest_key
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.media.decode import FrameReader, open_container, open_video
 from backend.media.facts import VideoFacts
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus, Stage
 from backend.storage import open_store

@@ -18,10 +18,10 @@ import pytest
 from backend.db.engine import Database
 from backend.db.sql import statement as sql
 from backend.errors import InvalidState, JobNotFound, StorageError
-from backend.jobs.health import oldest_transaction
-from backend.jobs.queue import Queue
 from backend.jobs.retention import MANY_ORPHANS, Retention
 from backend.jobs.service import JobService, NewJob
+from backend.queue.health import oldest_transaction
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore

@@ -46,7 +46,7 @@ def bedroom(detector: Detector) -> tuple[Framing, Framing]:
 
 def test_two_second_chunks_give_the_camera_path_of_a_single_one(bedroom: tuple[Framing, Framing]) -> None:
     chunked, whole = bedroom
-    assert np.array_equal(chunked.frame_pts, whole.frame_pts)
+    assert np.array_equal(chunked.timeline.frame_pts, whole.timeline.frame_pts)
     assert np.percentile(distances_px(chunked, whole), 95) < 1
 
 
@@ -54,8 +54,7 @@ def test_a_jumping_child_is_held_by_a_camera_five_times_calmer_than_a_live_one(
     bedroom: tuple[Framing, Framing],
 ) -> None:
     for framing in bedroom:
-        where = (framing.frame_pts, framing.time_base, framing.frame_size)
-        found = certificate(framing.path, framing.subject.boxes, *where)
+        found = certificate(framing.path, framing.subject.boxes, framing.timeline)
         live = found["ema_causal"]
         assert found["held_part_pct"] >= 99.5 > found["static"]["held_part_pct"]
         assert live["acceleration_p99"] >= 5 * found["acceleration_p99"]

@@ -10,10 +10,10 @@ import pytest
 
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.jobs.sources import COPY_NOTE, open_for_planning
 from backend.local.sample import make_sample
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store

@@ -27,7 +27,7 @@ import sys
 import time
 from backend import events
 from backend.db.engine import Database
-from backend.jobs.queue import Queue
+from backend.queue.queue import Queue
 from backend.kinds.base import Tools
 from backend.settings import get_settings
 from backend.storage import open_store

@@ -29,9 +29,9 @@ from sqlalchemy import text
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost, InvalidState
-from backend.jobs.claims import ChunkClaim, JobClaim
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
+from backend.queue.claims import ChunkClaim, JobClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus
 from tests.integration.queue.helpers import (

@@ -18,10 +18,10 @@ from backend import counters, telemetry, tracing
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import ClaimLost, StorageError
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
 from backend.kinds.base import Tools
 from backend.local.sample import make_sample
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.vision.detectors.hog import HogDetector

@@ -15,6 +15,7 @@ from backend.errors import InvalidParams
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.keyframes import Keyframe
+from backend.vision.timeline import Timeline
 from backend.vision.window import CropSpec, largest_window, output_size, wanted_bands
 
 SIZE = (1920, 1080)
@@ -39,11 +40,11 @@ def noisy_walk(count: int, seed: int = 3) -> np.ndarray:
 
 
 def solve(boxes: np.ndarray, pts: np.ndarray | None = None, spec: CropSpec = PORTRAIT, **more: Any) -> CameraPath:
-    return solve_path(boxes, cfr(len(boxes)) if pts is None else pts, TIME_BASE, SIZE, spec, **more)
+    return solve_path(boxes, Timeline(cfr(len(boxes)) if pts is None else pts, TIME_BASE, SIZE), spec, **more)
 
 
 def figures(path: CameraPath, boxes: np.ndarray, pts: np.ndarray | None = None) -> dict[str, Any]:
-    return certificate(path, boxes, cfr(len(boxes)) if pts is None else pts, TIME_BASE, SIZE)
+    return certificate(path, boxes, Timeline(cfr(len(boxes)) if pts is None else pts, TIME_BASE, SIZE))
 
 
 def assert_inside(path: CameraPath, frame_size: tuple[int, int] = SIZE) -> None:
@@ -229,10 +230,10 @@ def test_the_window_is_always_inside_the_picture(data: st.DataObject) -> None:
     aspect = data.draw(st.sampled_from([None, Fraction(9, 16), Fraction(1), Fraction(16, 9), Fraction(100)]))
     spec = CropSpec(aspect=aspect, keep_aspect=data.draw(st.booleans()))
     for smoothing in ("optimal", "ema"):
-        path = solve_path(boxes, pts, TIME_BASE, frame_size, spec, smoothing=smoothing)  # type: ignore[arg-type]
+        path = solve_path(boxes, Timeline(pts, TIME_BASE, frame_size), spec, smoothing=smoothing)  # type: ignore[arg-type]
         assert_inside(path, frame_size)
         assert all(side % 2 == 0 for side in path.output_size)
-        json.dumps(certificate(path, boxes, pts, TIME_BASE, frame_size), allow_nan=False)
+        json.dumps(certificate(path, boxes, Timeline(pts, TIME_BASE, frame_size)), allow_nan=False)
 
 
 # Shots.
@@ -336,7 +337,7 @@ def test_the_film_is_as_large_as_the_source_allows_however_small_its_people(
     frame_size: tuple[int, int], aspect: Fraction | None, output: tuple[int, int], height: int
 ) -> None:
     boxes = boxes_at(np.full(9, 900.0), width=height / 3, height=height)
-    path = solve_path(boxes, cfr(9), TIME_BASE, frame_size, CropSpec(aspect=aspect))
+    path = solve_path(boxes, Timeline(cfr(9), TIME_BASE, frame_size), CropSpec(aspect=aspect))
     assert path.output_size == output
     assert (output[0] / path.width <= 2.001).all() and (output[1] / path.height <= 2.001).all()
     assert_inside(path, frame_size)
@@ -431,7 +432,7 @@ def test_speeds_are_frame_widths_per_real_second() -> None:
 def test_the_file_has_one_row_of_named_columns_for_each_frame() -> None:
     boxes, pts = noisy_walk(40), cfr(40)
     path = solve(boxes)
-    document = json.loads(to_json(path, figures(path, boxes), pts, TIME_BASE, SIZE, boxes))
+    document = json.loads(to_json(path, figures(path, boxes), Timeline(pts, TIME_BASE, SIZE), boxes))
     assert document["schema"] == "framefleet.camera_path/1"
     assert document["columns"] == ["pts", "x", "y", "width", "height"]
     assert [row[0] for row in document["frames"]] == pts.tolist()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from backend.jobs.outcome import Drain
+from backend.queue.outcome import Drain
 from backend.workers.drain import Stopper
 
 

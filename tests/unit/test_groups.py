@@ -12,6 +12,7 @@ from backend.vision.camera_path import solve_path
 from backend.vision.certificate import certificate
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
+from backend.vision.timeline import Timeline
 from backend.vision.window import CropSpec, Room, room_of
 
 SIZE, TIME_BASE = (1920, 1080), Fraction(1, 25)
@@ -30,7 +31,7 @@ def person(track_id: int, x: Any, start: int = 0, stop: int = 500, height: Any =
 
 
 def choose(*tracks: Track, mode: str = "all", room: Room | None = ROOM) -> Subject:
-    return choose_subject(tracks, FRAMES, SIZE, TIME_BASE, mode, room=room)
+    return choose_subject(tracks, Timeline(FRAMES, TIME_BASE, SIZE), mode, room=room)
 
 
 def middles(subject: Subject) -> np.ndarray:
@@ -47,8 +48,8 @@ def test_two_people_far_apart_leave_one_of_them_whole_and_the_gap_outside() -> N
     subject = choose(*tracks)
     assert middles(subject) == pytest.approx(300)
     assert subject.left_out.all() and not subject.passing.any()
-    path = solve_path(subject.boxes, FRAMES, TIME_BASE, SIZE, SPEC)
-    assert certificate(path, subject.boxes, FRAMES, TIME_BASE, SIZE)["containment_pct"] == 100
+    path = solve_path(subject.boxes, Timeline(FRAMES, TIME_BASE, SIZE), SPEC)
+    assert certificate(path, subject.boxes, Timeline(FRAMES, TIME_BASE, SIZE))["containment_pct"] == 100
 
 
 def test_named_tracks_are_treated_alike() -> None:
@@ -126,5 +127,5 @@ def test_long_shots_change_hands_where_people_do_not_where_blocks_end() -> None:
     frames = np.arange(2_000)  # 80 s, four times as long as people are looked at together
     boxes = [np.tile([x - 100.0, 400, x + 100, 1000], (400, 1)) for x in (300, 1600)]
     tracks = [Track(number, frames[::5], each, np.full(400, 0.9)) for number, each in enumerate(boxes, 1)]
-    subject = choose_subject(tracks, frames, SIZE, TIME_BASE, "all", room=ROOM)
+    subject = choose_subject(tracks, Timeline(frames, TIME_BASE, SIZE), "all", room=ROOM)
     assert changes(subject) == 0 and len(set(subject.boxes[:, 0])) == 1

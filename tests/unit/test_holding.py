@@ -14,6 +14,7 @@ from backend.vision.certificate import certificate
 from backend.vision.holding import counted
 from backend.vision.holding_words import headline, shortfalls
 from backend.vision.plot import plot_path
+from backend.vision.timeline import Timeline
 
 SIZE, TIME_BASE, FRAMES = (1000, 500), Fraction(1, 25), np.arange(100)
 WHOLE, PART, LARGER = [420.0, 100.0, 580.0, 400.0], [300.0, 100.0, 500.0, 400.0], [300.0, 100.0, 700.0, 400.0]
@@ -28,7 +29,7 @@ def found(*stretches: tuple[int, list[float], bool], passing: int = 0, left_out:
     full = np.ones(len(boxes))
     path = CameraPath(400 * full, 0 * full, 200 * full, 500 * full, ((0, len(boxes)),), (200, 500))
     times_sec = np.arange(len(boxes)) / 25
-    proof = certificate(path, boxes, np.arange(len(boxes)), TIME_BASE, SIZE, somebody=somebody)
+    proof = certificate(path, boxes, Timeline(np.arange(len(boxes)), TIME_BASE, SIZE), somebody=somebody)
     marks = {name: np.arange(len(boxes)) < count for name, count in (("passing", passing), ("left_out", left_out))}
     return proof | {name: counted(mask, times_sec) for name, mask in marks.items()} | {"subject_track_ids": [1]}
 
@@ -118,7 +119,7 @@ def test_the_headline_never_rounds_to_all_or_none() -> None:
 def test_a_path_written_before_all_frames_were_counted_is_still_drawn() -> None:
     boxes, full = np.tile(WHOLE, (100, 1)), np.ones(100)
     path = CameraPath(400 * full, 0 * full, 200 * full, 500 * full, ((0, 100),), (200, 500))
-    document = json.loads(to_json(path, found((100, WHOLE, True)), FRAMES, TIME_BASE, SIZE, boxes))
+    document = json.loads(to_json(path, found((100, WHOLE, True)), Timeline(FRAMES, TIME_BASE, SIZE), boxes))
     assert plot_path(document).startswith(b"\x89PNG")
     del document["certificate"]["holding"]
     assert plot_path(document).startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from backend.errors import ClaimLost, DatabaseUnavailable
-from backend.jobs.lease import LeaseKeeper
+from backend.queue.lease import LeaseKeeper
 
 LEASE_SEC = 0.6
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backend.vision.link import link, split_at_cuts
 from backend.vision.stitch import Track
+from backend.vision.timeline import Timeline
 
 TIME_BASE, SAMPLE_TICKS, SIZE = Fraction(1, 1000), 100, (1920, 1080)
 FRAMES = np.arange(0, 20_000, 40)
@@ -25,7 +26,7 @@ def walk(number: int, first: int, last: int, x0: float, px_per_sec: float, confi
 
 
 def linked(*tracks: Track, cuts_pts: tuple[int, ...] = (), frames: np.ndarray = FRAMES) -> list[Track]:
-    return link(tracks, frames, TIME_BASE, SIZE, conf=0.25, cuts_pts=cuts_pts)
+    return link(tracks, Timeline(frames, TIME_BASE, SIZE), conf=0.25, cuts_pts=cuts_pts)
 
 
 def spans(tracks: list[Track]) -> list[tuple[int, int]]:

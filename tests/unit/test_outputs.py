@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import InvalidRequest
-from backend.jobs.claims import JobClaim
 from backend.jobs.layout import source_key
 from backend.jobs.outputs import (
     MAX_STEM_CHARACTERS,
@@ -23,6 +22,7 @@ from backend.jobs.outputs import (
 )
 from backend.jobs.service import NewJob
 from backend.local.given import place_input
+from backend.queue.claims import JobClaim
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store

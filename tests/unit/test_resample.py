@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.media.resample import Geometry, Window, cut, plane
+from backend.media.resample import Geometry, Window, crop, plane
 
 WIDTH, HEIGHT = 320, 240
 
@@ -32,7 +32,7 @@ def upright_frame(rotation: int, deep: bool = False) -> av.VideoFrame:
 
 def shown(frame: av.VideoFrame, window: Window, size: tuple[int, int], rotation: int) -> NDArray[np.float64]:
     geometry = Geometry(frame.width, frame.height, WIDTH, HEIGHT, rotation)
-    return plane(cut(frame, window, size, geometry), 0).astype(np.float64)
+    return plane(crop(frame, window, size, geometry), 0).astype(np.float64)
 
 
 def wanted(window: Window, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -65,7 +65,7 @@ def test_a_window_that_is_halved_first_shows_the_same(rotation: int) -> None:
     window, size = Window(20.3, 10.7, 276, 207), (120, 90)
     frame = upright_frame(rotation)
     geometry = Geometry(frame.width, frame.height, WIDTH, HEIGHT, rotation)
-    found = plane(cut(frame, window, size, geometry, halves=True), 0)
+    found = plane(crop(frame, window, size, geometry, halves=True), 0)
     error = (found - wanted(window, size))[4:-4, 4:-4]
     assert abs(error.mean()) < 0.2 and np.abs(error).max() < 4
 
@@ -76,7 +76,7 @@ def test_a_pan_of_a_halved_window_is_exact(shift: float) -> None:
     size = (100, 80)
     window = Window(15 + shift, 20, 230, 184)
     geometry = Geometry(WIDTH, HEIGHT, WIDTH, HEIGHT, 0)
-    found = plane(cut(upright_frame(0), window, size, geometry, halves=True), 0).astype(np.float64)
+    found = plane(crop(upright_frame(0), window, size, geometry, halves=True), 0).astype(np.float64)
     columns = found.mean(axis=0) - found.mean()
     at = window.x + (np.arange(size[0]) + 0.5) * 2.3
     seen, expected = (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.segments import DECODED_AGAIN_SEC, KEYFRAME_REACH, Segment, cut
 from backend.media.facts import VideoFacts
+from backend.media.segments import DECODED_AGAIN_SEC, KEYFRAME_REACH, Segment, divided
 
 TIME_BASES = [(1, 1000), (1, 90_000), (1, 25), (1001, 30_000), (1, 1), (1, 1_000_000)]
 
@@ -63,7 +63,7 @@ def inner_bounds(pieces: list[Segment]) -> list[int]:
 @given(videos())
 def test_pieces_are_half_open_increasing_and_cover_the_video_exactly(video: tuple[VideoFacts, float]) -> None:
     known, chunk_seconds = video
-    pieces = cut(known, chunk_seconds)
+    pieces = divided(known, chunk_seconds)
     assert [piece.index for piece in pieces] == list(range(len(pieces)))
     assert pieces[0].start_pts == known.start_pts
     assert pieces[-1].end_pts == known.start_pts + (known.duration_pts or 1)
@@ -77,7 +77,7 @@ def test_a_boundary_lies_near_its_mark_or_at_a_keyframe(video: tuple[VideoFacts,
     known, chunk_seconds = video
     step = max(1, round(Fraction(chunk_seconds) / known.time_base_fraction))
     mark = known.start_pts + step
-    for bound in inner_bounds(cut(known, chunk_seconds)):
+    for bound in inner_bounds(divided(known, chunk_seconds)):
         near = abs(bound - mark) <= round(step * KEYFRAME_REACH)
         assert bound == mark or bound in known.keyframe_pts
         assert near or (known.keyframe_pts and bound > mark)
@@ -89,64 +89,64 @@ def test_no_worker_decodes_much_that_is_not_its_own(video: tuple[VideoFacts, flo
     known, chunk_seconds = video
     step = max(1, round(Fraction(chunk_seconds) / known.time_base_fraction))
     farthest = max(step, round(DECODED_AGAIN_SEC / known.time_base_fraction))
-    for bound in inner_bounds(cut(known, chunk_seconds)) if known.keyframe_pts else []:
+    for bound in inner_bounds(divided(known, chunk_seconds)) if known.keyframe_pts else []:
         before = [pts for pts in known.keyframe_pts if pts <= bound]
         assert before and bound - before[-1] <= farthest
 
 
 def test_one_keyframe_for_a_whole_film_costs_no_more_than_twice_its_length() -> None:
-    pieces = cut(facts(3_600_000, keyframe_pts=[0]), 30)
+    pieces = divided(facts(3_600_000, keyframe_pts=[0]), 30)
     decoded_sec = sum(piece.end_sec for piece in pieces)  # every worker begins at the one keyframe
     assert decoded_sec <= 2 * 3600
 
 
 def test_two_hours_of_nothing_inside_a_film_are_no_chunks() -> None:
     known = facts(7_212_000, keyframe_pts=[0, 4_000, 7_206_000, 7_210_000])
-    assert len(cut(known, 30)) <= 3
+    assert len(divided(known, 30)) <= 3
 
 
 def test_a_clock_that_has_to_be_read_from_the_beginning_makes_one_chunk() -> None:
     known = facts(90_000, keyframe_pts=[0, 30_000, 60_000]).model_copy(update={"clock": "jumps"})
-    (piece,) = cut(known, 30)
+    (piece,) = divided(known, 30)
     assert (piece.start_pts, piece.end_pts) == (0, 90_000)
 
 
 @given(videos())
 def test_seconds_count_from_the_first_frame(video: tuple[VideoFacts, float]) -> None:
     known, chunk_seconds = video
-    for piece in cut(known, chunk_seconds):
+    for piece in divided(known, chunk_seconds):
         exact = (piece.start_pts - known.start_pts) * known.time_base_fraction
         assert piece.start_sec == pytest.approx(float(exact), abs=1e-6)
         assert piece.start_sec <= piece.end_sec
 
 
 def test_a_video_of_62_seconds_in_chunks_of_30_is_three_pieces() -> None:
-    pieces = cut(facts(62_880), 30)
+    pieces = divided(facts(62_880), 30)
     assert [(p.start_sec, p.end_sec) for p in pieces] == [(0, 30), (30, 60), (60, 62.88)]
 
 
 def test_a_scrap_at_the_end_joins_the_piece_before() -> None:
-    assert [p.end_pts for p in cut(facts(60_900), 30)] == [30_000, 60_900]
-    assert [p.end_pts for p in cut(facts(61_001), 30)] == [30_000, 60_000, 61_001]
+    assert [p.end_pts for p in divided(facts(60_900), 30)] == [30_000, 60_900]
+    assert [p.end_pts for p in divided(facts(61_001), 30)] == [30_000, 60_000, 61_001]
 
 
 def test_the_nearest_keyframe_in_reach_is_preferred() -> None:
     known = facts(90_000, keyframe_pts=[0, 24_500, 31_000, 53_999, 66_001])
-    assert inner_bounds(cut(known, 30)) == [31_000, 60_000]
+    assert inner_bounds(divided(known, 30)) == [31_000, 60_000]
 
 
 def test_a_late_start_moves_every_boundary() -> None:
-    pieces = cut(facts(65_000, start_pts=1_720), 30)
+    pieces = divided(facts(65_000, start_pts=1_720), 30)
     assert [p.start_pts for p in pieces] == [1_720, 31_720, 61_720]
     assert [p.start_sec for p in pieces] == [0, 30, 60]
 
 
 @pytest.mark.parametrize("duration_pts", [None, 1])
 def test_a_video_of_unknown_or_no_length_is_one_piece(duration_pts: int | None) -> None:
-    (piece,) = cut(facts(duration_pts), 30)
+    (piece,) = divided(facts(duration_pts), 30)
     assert (piece.start_pts, piece.end_pts) == (0, 1)
 
 
 def test_a_keyframe_past_the_promised_end_is_no_boundary() -> None:
-    pieces = cut(facts(31_500, keyframe_pts=[0, 32_000]), 30)
+    pieces = divided(facts(31_500, keyframe_pts=[0, 32_000]), 30)
     assert all(piece.start_pts < piece.end_pts for piece in pieces)

@@ -9,6 +9,7 @@ import pytest
 
 from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track
+from backend.vision.timeline import Timeline
 
 SIZE = (1920, 1080)
 TICK = Fraction(1, 10)
@@ -21,7 +22,7 @@ def track_of(left: np.ndarray, confidence: float = 0.8, pts: np.ndarray | None =
 
 
 def smooth(track: Track) -> Track:
-    [found] = smoothed([track], TICK, SIZE)
+    [found] = smoothed([track], Timeline(track.pts, TICK, SIZE))
     assert found.id == track.id
     assert np.array_equal(found.pts, track.pts)
     assert np.array_equal(found.confidence, track.confidence)
@@ -80,7 +81,7 @@ def test_a_sample_more_at_a_chunks_start_moves_nothing() -> None:
     found = {}
     for name, pts in times.items():
         left = 800 + 50 * np.sin(2 * np.pi * pts / 50) + noise[apart[np.searchsorted(apart, pts, side="right") - 1]]
-        [track] = smoothed([track_of(left, pts=pts)], Fraction(1, 25), SIZE)
+        [track] = smoothed([track_of(left, pts=pts)], Timeline(pts, Fraction(1, 25), SIZE))
         found[name] = dict(zip(track.pts.tolist(), track.boxes[:, 0].tolist(), strict=True))
     shared = [abs(found["one chunk"][pts] - found["two"][pts]) for pts in found["one chunk"]]
     assert max(shared) < 2.0  # at the sample itself

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from backend.errors import ClaimLost, FramefleetError, WorkStalled
-from backend.jobs.lease import LeaseKeeper
-from backend.jobs.stall import StallWatch, Step
+from backend.queue.lease import LeaseKeeper
+from backend.queue.stall import StallWatch, Step
 
 STALL_SEC = 0.3
 

@@ -11,6 +11,7 @@ import pytest
 from backend.errors import InvalidParams
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
+from backend.vision.timeline import Timeline
 
 SIZE = (1000, 500)
 TIME_BASE = Fraction(1, 1000)
@@ -24,7 +25,7 @@ def person(track_id: int, spells: list[tuple[int, int]], x: float = 450.0, width
 
 
 def choose(mode: str, *tracks: Track, frames: np.ndarray = FRAMES, **more: Any) -> Subject:
-    return choose_subject(tracks, frames, SIZE, TIME_BASE, mode, **more)
+    return choose_subject(tracks, Timeline(frames, TIME_BASE, SIZE), mode, **more)
 
 
 def owner_changes(subject: Subject) -> int:

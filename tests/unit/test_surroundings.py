@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import MediaUndecodable, ObjectNotFound, SourceNotFound, SourceUnreachable, StorageError
-from backend.jobs.surroundings import MAX_PAUSE_SEC, Surroundings
+from backend.queue.surroundings import MAX_PAUSE_SEC, Surroundings
 from backend.storage.local import LocalStore
 from tests.conftest import Said
 

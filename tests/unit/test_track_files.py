@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from backend.vision.stitch import Track
+from backend.vision.timeline import Timeline
 from backend.vision.track_files import tracks_json, tracks_mot, tracks_parquet
 
-FRAME_PTS = np.array([7, 17, 27, 37, 47])
+TIMELINE = Timeline(np.array([7, 17, 27, 37, 47]), Fraction(1, 90), (640, 360))
 TRACKS = [
     Track(1, np.array([17, 47]), np.array([[0.0, 10, 20, 50], [30, 10, 50, 50]]), np.array([0.9, 0.6])),
     Track(2, np.array([7]), np.array([[1.234, 2, 3, 4]]), np.array([0.5])),
@@ -21,7 +22,7 @@ TRACKS = [
 
 
 def test_mot_has_a_row_on_every_frame_in_order() -> None:
-    assert tracks_mot(TRACKS, FRAME_PTS).decode().splitlines() == [
+    assert tracks_mot(TRACKS, TIMELINE).decode().splitlines() == [
         "1,2,1.23,2.00,1.77,2.00,0.5000,-1,-1,-1",
         "2,1,0.00,10.00,20.00,40.00,0.9000,-1,-1,-1",
         "3,1,10.00,10.00,20.00,40.00,0.8000,-1,-1,-1",
@@ -31,7 +32,7 @@ def test_mot_has_a_row_on_every_frame_in_order() -> None:
 
 
 def test_parquet_says_the_same_as_mot() -> None:
-    table = pq.read_table(io.BytesIO(tracks_parquet(TRACKS, FRAME_PTS)))
+    table = pq.read_table(io.BytesIO(tracks_parquet(TRACKS, TIMELINE)))
     assert table.column_names == ["frame", "pts", "id", "x", "y", "w", "h", "conf"]
     assert table["frame"].to_pylist() == [2, 3, 4, 5, 1]
     assert table["pts"].to_pylist() == [17, 27, 37, 47, 7]
@@ -39,7 +40,7 @@ def test_parquet_says_the_same_as_mot() -> None:
 
 
 def test_json_keeps_the_samples() -> None:
-    document = json.loads(tracks_json(TRACKS, FRAME_PTS, (640, 360), Fraction(1, 90)))
+    document = json.loads(tracks_json(TRACKS, TIMELINE))
     assert {key: document[key] for key in ("schema", "time_base", "frame_size", "frame_pts_count")} == {
         "schema": "framefleet.tracks/1",
         "time_base": [1, 90],
@@ -51,6 +52,6 @@ def test_json_keeps_the_samples() -> None:
 
 
 def test_no_tracks_give_empty_files() -> None:
-    assert tracks_mot([], FRAME_PTS) == b""
-    assert pq.read_table(io.BytesIO(tracks_parquet([], FRAME_PTS))).num_rows == 0
-    assert json.loads(tracks_json([], FRAME_PTS, (2, 2), Fraction(1, 90)))["tracks"] == []
+    assert tracks_mot([], TIMELINE) == b""
+    assert pq.read_table(io.BytesIO(tracks_parquet([], TIMELINE))).num_rows == 0
+    assert json.loads(tracks_json([], TIMELINE))["tracks"] == []

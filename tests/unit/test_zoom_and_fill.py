@@ -11,6 +11,7 @@ import pytest
 from backend.vision.camera_path import CameraPath, solve_path
 from backend.vision.certificate import certificate
 from backend.vision.keyframes import Keyframe
+from backend.vision.timeline import Timeline
 from backend.vision.window import CropSpec
 from backend.vision.zoom import ZOOM_PER_SEC
 
@@ -27,7 +28,7 @@ def coming_closer(seconds: float, least_px: float = 250, most_px: float = 800) -
 def solve(boxes: np.ndarray, **more: Any) -> CameraPath:
     keyframes = more.pop("keyframes", ())
     spec = CropSpec(**{"aspect": Fraction(9, 16), "padding_ratio": PADDING} | more)
-    return solve_path(boxes, np.arange(len(boxes)), TIME_BASE, SIZE, spec, keyframes=keyframes)
+    return solve_path(boxes, Timeline(np.arange(len(boxes)), TIME_BASE, SIZE), spec, keyframes=keyframes)
 
 
 def test_the_window_opens_slowly_as_somebody_comes_closer() -> None:
@@ -52,7 +53,7 @@ def test_zooming_leaves_the_picture_inside_the_source_and_the_subject_in_the_win
     assert path.height.min() < 0.8 * path.height.max()
     assert path.x.min() >= 0
     assert (path.x + path.width).max() <= SIZE[0] + 1e-9
-    found = certificate(path, boxes, np.arange(len(boxes)), TIME_BASE, SIZE)
+    found = certificate(path, boxes, Timeline(np.arange(len(boxes)), TIME_BASE, SIZE))
     assert found["containment_pct"] == 100
 
 
@@ -79,7 +80,7 @@ def test_a_subject_wider_than_any_window_is_shown_whole_between_bars(fill: Liter
     path = solve(TWO_FAR_APART, fill=fill)
     assert (path.x <= 200).all() and (path.x + path.width >= 1700).all()
     assert path.output_size[0] / path.output_size[1] == pytest.approx(9 / 16, rel=0.01)
-    found = certificate(path, TWO_FAR_APART, np.arange(90), TIME_BASE, SIZE)
+    found = certificate(path, TWO_FAR_APART, Timeline(np.arange(90), TIME_BASE, SIZE))
     assert found["filled_pts"] == [[0, 89]]
     assert found["larger_than_window_pts"] == []
 
@@ -87,7 +88,7 @@ def test_a_subject_wider_than_any_window_is_shown_whole_between_bars(fill: Liter
 def test_without_a_fill_the_best_window_stays_and_the_certificate_says_where_it_is_too_small() -> None:
     path = solve(TWO_FAR_APART)
     assert path.width[0] / path.height[0] == pytest.approx(9 / 16, rel=0.01)
-    found = certificate(path, TWO_FAR_APART, np.arange(90), TIME_BASE, SIZE)
+    found = certificate(path, TWO_FAR_APART, Timeline(np.arange(90), TIME_BASE, SIZE))
     assert found["larger_than_window_pts"] == [[0, 89]]
     assert found["filled_pts"] == []
 
@@ -102,7 +103,7 @@ def test_one_outstretched_arm_brings_no_bars() -> None:
 def test_only_the_shot_that_needs_bars_gets_them() -> None:
     boxes = np.concatenate([np.tile([900.0, 300.0, 1100.0, 900.0], (60, 1)), TWO_FAR_APART])
     spec = CropSpec(aspect=Fraction(9, 16), fill="pad")
-    path = solve_path(boxes, np.arange(150), TIME_BASE, SIZE, spec, shots=[(0, 60), (60, 150)])
+    path = solve_path(boxes, Timeline(np.arange(150), TIME_BASE, SIZE), spec, shots=[(0, 60), (60, 150)])
     assert np.ptp(path.width[:60]) == 0
-    found = certificate(path, boxes, np.arange(150), TIME_BASE, SIZE)
+    found = certificate(path, boxes, Timeline(np.arange(150), TIME_BASE, SIZE))
     assert found["filled_pts"] == [[60, 149]]

@@ -4,7 +4,7 @@
 -- The lanes stand in order of their first claimable chunk, found by one index probe each and without a lock; the first
 -- lane that yields a row ends the search. A probe begins at the lane's floor, past the index entries of claims that no
 -- vacuum could remove yet. The full lanes are those that this claim found at their cap a moment ago
--- (keep_within_cap in jobs/lanes.py). A job of a kind or a version that this worker does not know waits for one that does.
+-- (keep_within_cap in queue/lanes.py). A job of a kind or a version that this worker does not know waits for one that does.
 -- A clock that was set back (a failover) must not stop the claims: no pause is longer than the cap of the backoff, so a
 -- chunk that is due later than that was given its time by another clock, and is due.
 candidate AS (

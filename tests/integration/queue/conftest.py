@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backend.db.engine import Database
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from tests.integration.queue.pooler import through_pooler
 

@@ -13,13 +13,13 @@ from sqlalchemy import insert, text
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.errors import FramefleetError, MediaUndecodable, SandboxCrashed, StorageError
-from backend.jobs import lanes
-from backend.jobs.claims import ChunkClaim, JobClaim
 from backend.jobs.progress import progress_of
-from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService
 from backend.media.facts import VideoFacts
+from backend.queue import lanes
+from backend.queue.claims import ChunkClaim, JobClaim
+from backend.queue.queue import Queue
 from backend.states import DeepMode, JobStatus, Stage
 
 TICKS = 30_000

@@ -8,9 +8,9 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost, FramefleetError
-from backend.jobs.claims import ChunkClaim, JobClaim
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.claims import ChunkClaim, JobClaim
+from backend.queue.queue import Queue
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
     BROKEN,

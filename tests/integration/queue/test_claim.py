@@ -9,8 +9,8 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.queue import Queue
+from backend.queue.claims import ChunkClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
 from tests.integration.queue.helpers import (

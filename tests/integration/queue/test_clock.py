@@ -12,7 +12,7 @@ import pytest
 
 from backend.db import sql as statements
 from backend.db.engine import Database
-from backend.jobs.queue import Queue
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
 from tests.integration.queue.helpers import claim_of, complete, job_row, planned_job, sql
@@ -21,7 +21,7 @@ SKEWED_WORKER = """
 import sys, time
 from backend.db.engine import Database
 from backend.errors import StorageError
-from backend.jobs.queue import Queue
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
 url, hours = sys.argv[1], int(sys.argv[2])

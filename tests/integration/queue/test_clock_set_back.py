@@ -9,9 +9,9 @@ from sqlalchemy import DateTime
 
 from backend.db.engine import Database
 from backend.db.models import Base
-from backend.jobs import lanes
-from backend.jobs.figures import list_workers, read_figures
-from backend.jobs.queue import Queue
+from backend.queue import lanes
+from backend.queue.figures import list_workers, read_figures
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.workers.vitals import presence

@@ -9,8 +9,8 @@ import pytest
 from backend.db.engine import Database
 from backend.errors import ClaimLost, MediaUndecodable, SandboxCrashed
 from backend.events import Event
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (

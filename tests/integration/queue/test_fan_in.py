@@ -10,8 +10,8 @@ import pytest
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.queue import Queue
+from backend.queue.claims import ChunkClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.jobs import lanes
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue import lanes
+from backend.queue.claims import ChunkClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from benchmarks.queue_load import load_finished, load_queued

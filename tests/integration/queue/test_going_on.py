@@ -11,10 +11,10 @@ import pytest
 from backend.db import sql as statements
 from backend.db.engine import Database
 from backend.errors import ClaimLost, DatabaseUnavailable
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.fleet import pause_fleet
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.claims import ChunkClaim
+from backend.queue.fleet import pause_fleet
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.conftest import Said

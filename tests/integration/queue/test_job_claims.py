@@ -9,9 +9,9 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost
-from backend.jobs.claims import JobClaim
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
+from backend.queue.claims import JobClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from tests.integration.queue.helpers import (

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost
-from backend.jobs.claims import JobClaim
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.claims import JobClaim
+from backend.queue.queue import Queue
 from backend.states import DeepMode, JobStatus, Stage
 from tests.integration.queue.helpers import (
     BROKEN,

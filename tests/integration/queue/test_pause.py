@@ -8,11 +8,11 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import InvalidState
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.fleet import fleet_state, pause_fleet, resume_fleet
-from backend.jobs.queue import Queue
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
+from backend.queue.claims import ChunkClaim
+from backend.queue.fleet import fleet_state, pause_fleet, resume_fleet
+from backend.queue.queue import Queue
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
     BROKEN,

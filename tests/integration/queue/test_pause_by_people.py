@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from backend.api.app import create_app
 from backend.cli import cli
 from backend.db.engine import Database
-from backend.jobs.fleet import fleet_state
-from backend.jobs.queue import Queue
+from backend.queue.fleet import fleet_state
+from backend.queue.queue import Queue
 from backend.settings import Settings, get_settings
 from backend.states import DeepMode
 from tests.integration.queue.helpers import claim_of, planned_job

@@ -11,9 +11,9 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost
-from backend.jobs.fleet import pause_fleet, resume_fleet
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.fleet import pause_fleet, resume_fleet
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (

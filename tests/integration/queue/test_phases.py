@@ -15,13 +15,13 @@ from sqlalchemy import text
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost
-from backend.jobs.claims import JobClaim
 from backend.jobs.phases import begin_phase, write_chunks
 from backend.jobs.progress import progress_of
-from backend.jobs.queue import Queue
-from backend.jobs.segments import Segment
 from backend.jobs.service import JobService
 from backend.kinds.base import Onward
+from backend.media.segments import Segment
+from backend.queue.claims import JobClaim
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.conftest import wait_until

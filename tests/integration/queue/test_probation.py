@@ -6,9 +6,9 @@ from uuid import UUID
 
 from backend.db.engine import Database
 from backend.errors import SourceUnreachable
-from backend.jobs.claims import ChunkClaim
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.claims import ChunkClaim
+from backend.queue.queue import Queue
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
     assert_consistent,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from backend.db.engine import Database
-from backend.jobs.queue import PUT_BACK, Queue
 from backend.jobs.service import JobService
+from backend.queue.queue import Queue
+from backend.queue.verbs import PUT_BACK
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (

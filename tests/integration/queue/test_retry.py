@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backend.db.engine import Database
 from backend.errors import ClaimLost, FramefleetError
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.queue import Queue
 from backend.states import DeepMode, JobStatus
 from tests.integration.queue.helpers import (
     BROKEN,

@@ -8,8 +8,8 @@ import pytest
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService
+from backend.queue.queue import Queue
 from backend.states import DeepMode
 from tests.integration.queue.helpers import (
     BROKEN,

@@ -9,7 +9,7 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
-from backend.jobs.queue import Queue
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from tests.integration.queue.helpers import chunk_row, claim_of, expire_chunk, planned_job, sql, together
 

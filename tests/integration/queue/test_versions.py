@@ -11,11 +11,11 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import ArtifactCorrupt, NewerVersion
-from backend.jobs.figures import read_figures
-from backend.jobs.queue import Queue
 from backend.jobs.service import JobService, NewJob
 from backend.kinds.crop_params import CropParams
 from backend.media.facts import VideoFacts
+from backend.queue.figures import read_figures
+from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from backend import telemetry
 from backend.errors import FramefleetError
-from backend.jobs.claims import ChunkClaim, JobClaim
-from backend.jobs.lease import LeaseKeeper
-from backend.jobs.outcome import Ends, ends_of_chunk, ends_of_job, outcome
-from backend.jobs.queue import Queue
-from backend.jobs.stall import watch_of
-from backend.jobs.surroundings import Surroundings
+from backend.queue.claims import ChunkClaim, JobClaim
+from backend.queue.lease import LeaseKeeper
+from backend.queue.outcome import Ends, ends_of_chunk, ends_of_job, outcome
+from backend.queue.queue import Queue
+from backend.queue.stall import watch_of
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.states import JobStatus, Stage
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.jobs import lanes
+from backend.queue import lanes
 
 
 def begin(connection: Connection, job_id: UUID) -> Sequence[Any]:

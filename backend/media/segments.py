@@ -1,4 +1,4 @@
-"""Cuts a video into half-open PTS intervals."""
+"""Divides a video into half-open PTS intervals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Segment:
     end_sec: float
 
 
-def cut(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
+def divided(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     """Intervals that follow on one another from the first frame to the end the container promises.
 
     A chunk ends at the keyframe nearest to its mark; where they are sparse at the mark itself, or, far from the last

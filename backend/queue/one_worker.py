@@ -6,7 +6,7 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import InvalidRequest
 from backend.events import Event, emit
-from backend.jobs import lanes
+from backend.queue import lanes
 
 
 def drain_worker(database: Database, worker_id: str) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from backend.errors import ClaimLost, Fault, FramefleetError, LeaseLapsed, unexpected
 from backend.events import Event, emit, error, warn
-from backend.jobs.claims import ChunkClaim, JobClaim
-from backend.jobs.queue import Queue
-from backend.jobs.surroundings import Surroundings, full_folder
+from backend.queue.claims import ChunkClaim, JobClaim
+from backend.queue.queue import Queue
+from backend.queue.surroundings import Surroundings, full_folder
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 

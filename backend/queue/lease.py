@@ -10,7 +10,7 @@ from typing import Self
 
 from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError, LeaseLapsed
 from backend.events import Event, warn
-from backend.jobs.stall import StallWatch
+from backend.queue.stall import StallWatch
 
 PROGRESS_EVERY_SEC = 1.0
 VISIBLE_PROGRESS = 0.02

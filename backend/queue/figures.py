@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, text
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.jobs.health import oldest_transaction
+from backend.queue.health import oldest_transaction
 from backend.versions import SCHEMA_VERSION
 
 WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately

@@ -1,4 +1,4 @@
-"""Cuts the window of a frame and gives it the film's look; takes stills on the way. Child process only."""
+"""Crops the window of a frame and gives it the film's look; takes stills on the way. Child process only."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from backend.media.colour import Tags
 from backend.media.facts import Appearance
 from backend.media.fill import Fill, filled, placement
 from backend.media.look import Look, appearance_of, look_of
-from backend.media.resample import Geometry, Window, cut, plane
+from backend.media.resample import Geometry, Window, crop, plane
 from backend.media.shape import PictureOrder
 from backend.media.stills import StillOrder, Stills
 
 
-class CutOrder(PictureOrder):
+class CropOrder(PictureOrder):
     """`path_file` is an .npy of float64 rows (pts, x, y, width, height), one for every frame that is read; pts counts
     from `origin_pts`, since a float holds whole numbers only up to 2^53. Without an `appearance` the first frame that
-    is cut decides; without an `encoder` the best that works here is taken."""
+    is cropped decides; without an `encoder` the best that works here is taken."""
 
     path_file: str
     origin_pts: int = 0
@@ -49,10 +49,10 @@ class CutOrder(PictureOrder):
         return self.output_width, self.output_height
 
 
-class Cutter:
+class Cropper:
     """Takes the frames of the path, one after another."""
 
-    def __init__(self, order: CutOrder, time_base: Fraction, stills: Stills | None) -> None:
+    def __init__(self, order: CropOrder, time_base: Fraction, stills: Stills | None) -> None:
         self._order = order
         self._time_base = time_base
         self._shape = order.coded_shape
@@ -67,7 +67,7 @@ class Cutter:
         """Of every row, on the source's clock."""
         return [int(ticks) + self._order.origin_pts for ticks in self._path[:, 0]]
 
-    def cut(self, frame: VideoFrame, number: int) -> VideoFrame:
+    def crop(self, frame: VideoFrame, number: int) -> VideoFrame:
         """The picture for row `number` of the path, with its PTS on the source's clock. Raises FrameMismatch."""
         assert frame.pts is not None  # the reader gives no other
         if number >= len(self._path) or frame.pts - self._order.origin_pts != int(self._path[number, 0]):
@@ -82,7 +82,7 @@ class Cutter:
         return picture
 
     def add_stream(self, output: OutputContainer) -> VideoStream:
-        """The picture's stream, once the first picture is cut. Raises EncoderUnavailable."""
+        """The picture's stream, once the first picture is cropped. Raises EncoderUnavailable."""
         assert self._look is not None  # the first picture is cut
         order = self._order
         encoder = self._look.encoder(order.output_size, order.crf, order.preset, order.encoder)
@@ -96,8 +96,8 @@ class Cutter:
         planar, tags = self._in_shape(frame, self._look)
         place = None if order.fill == "crop" else placement(window, size)
         if place is None:
-            return self._look.finished(cut(planar, window, size, self._geometry), tags)
-        picture = self._look.finished(cut(planar, place.window, place.size, self._geometry, halves=True), tags)
+            return self._look.finished(crop(planar, window, size, self._geometry), tags)
+        picture = self._look.finished(crop(planar, place.window, place.size, self._geometry, halves=True), tags)
         kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
         return filled(picture, place, size, order.fill, full=kept and tags.full_range)
 

@@ -1,10 +1,8 @@
-"""The queue: claim, heartbeat, finish. Each is one guarded statement in backend/db/sql; zero rows mean ClaimLost."""
+"""The verbs of a chunk: claim, heartbeat, complete, fail, put back, release. Each is one guarded statement."""
 
 from __future__ import annotations
 
 import json
-import random
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -14,52 +12,31 @@ from uuid import UUID
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, Fault, FramefleetError
-from backend.events import Event, error, warn
-from backend.jobs import lanes, probation, sweep
-from backend.jobs.claims import ChunkClaim, JobClaim
-from backend.jobs.failure import fail_job_of_chunk
-from backend.kinds import KINDS
+from backend.events import Event
 from backend.media.facts import VideoFacts
+from backend.queue import lanes, probation
+from backend.queue.claims import ChunkClaim
+from backend.queue.failure import fail_job_of_chunk
+from backend.queue.verbs import LOST, PUT_BACK, Verbs, as_array, told
 from backend.settings import Settings
-from backend.states import DeepMode, JobStatus, Stage
-from backend.versions import SCHEMA_VERSION
+from backend.states import DeepMode, JobStatus
+from backend.telemetry import poll_failed
 
-LOST = "The claim was lost: rescued from this worker, cancelled or finished."
 # Jobs interleave: a worker meets a chunk of each, in turn, and a memory smaller than their number would always miss.
 # What is known of a job is a kilobyte or two.
 JOBS_REMEMBERED = 1024
-SWEEP_EVERY_SEC = 5.0
-# Who asks for the turn a moment too early would otherwise come back a whole turn later.
-TURN_SLACK = 0.8
-# A worker whose sweep failed leaves this many turns to the others, or it would take each as it comes.
-TURNS_LEFT_TO_OTHERS = (2.0, 6.0)
-# What the surroundings ended comes back after a pause that grows to half a minute, so many times as make a day.
-PUT_BACK = {"base_seconds": 1.0, "cap_seconds": 30.0, "max_put_backs": 2880}
 NOBODY = "{}"  # an empty array, as text: the driver takes longer over a list than over all other parameters together
 OF_CHUNK = ("chunk_id", "job_id", "attempts", "phase", "chunk_index", "start_pts", "end_pts")
 
 
-class Queue:
+class ChunkVerbs(Verbs):
     def __init__(self, database: Database, settings: Settings, encoders: Iterable[str] = ()) -> None:
         """`encoders`: those of this worker's hardware; it claims no chunk that needs another."""
-        self._database = database
-        self._worker_id = settings.worker_id
-        self._lease = {"lease_seconds": settings.lease_seconds}
+        super().__init__(database, settings)
         self._tenant_cap = settings.tenant_max_chunks_in_work
-        self._stale_lanes: set[tuple[str, str]] = set()  # claims found their floors so; see `tend`
-        self._sweep_every_sec = min(SWEEP_EVERY_SEC, settings.lease_seconds / 2)
-        self._sweep_at = 0.0  # of the monotonic clock
-        # What this version can work on; all else is left to newer workers.
-        self.known: dict[str, Any] = {"kinds": as_array(KINDS), "schema_version": SCHEMA_VERSION}
+        self._stale_lanes: set[tuple[str, str]] = set()  # claims found their floors so; see Queue.tend
         self._has = {"has": as_array(encoders)}
         self._job_of_chunks = lru_cache(JOBS_REMEMBERED)(self._ask_job_of_chunks)
-        self._backoff = {
-            "max_attempts": settings.max_attempts,
-            "base_seconds": settings.retry_base_seconds,
-            "cap_seconds": settings.retry_cap_seconds,
-        }
-
-    # Chunks
 
     def claim_chunk(self, deep_mode: DeepMode, job_id: UUID | None = None) -> ChunkClaim | None:
         """The next chunk, or None when nothing is due. The claim is committed when this returns.
@@ -173,10 +150,8 @@ class Queue:
             return status, None
         try:
             return status, self._chunk_claim(row) if self._keeps(row) else None
-        except FramefleetError as failure:  # of the next chunk: the one in hand is completed
-            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
-        except Exception as failure:  # noqa: BLE001 - as above; the next one is left to its lease, which counts
-            error(Event.WORKER_POLL_FAILED, exc_info=failure)
+        except Exception as failure:  # noqa: BLE001 - of the next chunk, left to its lease; the one in hand is completed
+            poll_failed(failure)
         return status, None
 
     def _advance(self, claim: ChunkClaim, completed: dict[str, Any], detector: dict[str, Any] | None) -> JobStatus:
@@ -190,7 +165,7 @@ class Queue:
             # After the commit, not before: see advance_job.sql.
             advanced = self._database.ask("advance_job", job_id=claim.job_id)
         except DatabaseUnavailable as failure:  # the chunk is completed all the same; the sweep moves its job on
-            warn(Event.WORKER_POLL_FAILED, error_code=failure.code, message=failure.message)
+            poll_failed(failure)
             return JobStatus.PROCESSING
         return JobStatus.PROCESSING if advanced is None else JobStatus.AGGREGATING
 
@@ -202,7 +177,7 @@ class Queue:
                     "chunk_id": claim.chunk_id,
                     "attempts": claim.attempts,
                     "permanent": not error.retryable,
-                    **_told(error),
+                    **told(error),
                     **self._backoff,
                 },
             ).one_or_none()
@@ -220,7 +195,7 @@ class Queue:
         """Back to the queue for a moment, with no failure counted; returns the status that the chunk is left in."""
         with self._database.transaction() as connection:
             guard = {"chunk_id": claim.chunk_id, "attempts": claim.attempts}
-            row = connection.execute(statement("put_back_chunk"), guard | _told(error) | PUT_BACK).one_or_none()
+            row = connection.execute(statement("put_back_chunk"), guard | told(error) | PUT_BACK).one_or_none()
             if row is None:
                 raise ClaimLost("The chunk was rescued from this worker.")
             if row.status == "failed":
@@ -259,111 +234,6 @@ class Queue:
             found = self._database.ask("any_queued", deep_mode=deep_mode, **self.known, **self._has)
         return found is not None
 
-    # Jobs: planning and aggregation
-
-    def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
-        """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
-        asked = {"status": status, "job_id": job_id, "worker_id": self._worker_id}
-        cap = {"cap_seconds": self._backoff["cap_seconds"]}
-        row = self._database.ask("claim_job", **asked, **cap, **self.known, **self._lease)
-        if row is None:
-            return None
-        fields = {name: row[name] for name in JobClaim.__dataclass_fields__}
-        return JobClaim(**fields | {"status": JobStatus(row["status"]), "deep_mode": DeepMode(row["deep_mode"])})
-
-    def heartbeat_job(self, claim: JobClaim, progress: float, stage: Stage | None = None) -> None:
-        beat = {**_job_guard(claim), "progress": progress, "stage": stage, **self._lease}
-        if self._database.ask("heartbeat_job", **beat) is None:
-            raise ClaimLost(LOST)
-
-    def finish_job(
-        self,
-        claim: JobClaim,
-        *,
-        output_uri: str,
-        output_key: str | None,
-        timings: dict[str, float],
-        warnings: list[str],
-    ) -> None:
-        """Raises ClaimLost, DatabaseUnavailable."""
-        finished = self._database.insist(
-            "finish_job",
-            job_id=claim.job_id,
-            attempts=claim.attempts,
-            output_uri=output_uri,
-            output_key=output_key,
-            timings=json.dumps(timings),
-            warnings=json.dumps(warnings),
-        )
-        if finished is None:
-            raise ClaimLost(LOST)
-
-    def fail_job(self, claim: JobClaim, error: FramefleetError) -> JobStatus:
-        """Returns FAILED, or the unchanged status when the work will be tried again."""
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                statement("fail_job_claim"),
-                {
-                    **_job_guard(claim),
-                    "permanent": not error.retryable,
-                    **_told(error),
-                    **self._backoff,
-                },
-            ).one_or_none()
-        if row is None:
-            raise ClaimLost("The job was rescued from this worker, cancelled or finished.")
-        return JobStatus(row.status)
-
-    def put_back_job(self, claim: JobClaim, error: FramefleetError) -> JobStatus:
-        """As `put_back_chunk`. Where this version knows too little of the job, it is left to a newer one."""
-        needed = SCHEMA_VERSION + 1 if error.fault is Fault.VERSION else 0
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                statement("put_back_job"), _job_guard(claim) | _told(error) | PUT_BACK | {"schema_version": needed}
-            ).one_or_none()
-        if row is None:
-            raise ClaimLost(LOST)
-        return JobStatus(row.status)
-
-    def release_job(self, claim: JobClaim) -> None:
-        if self._database.ask("release_job", **_job_guard(claim)) is None:
-            raise ClaimLost(LOST)
-
-    # Sweep
-
-    def tend(self) -> None:
-        """What every worker does beside its work: raises the floors that its claims found stale, so that no claim waits
-        for that; and sweeps, when it is its turn among all workers. Raises DatabaseUnavailable."""
-        for lane in tuple(self._stale_lanes):  # another thread may tend or claim meanwhile
-            self._stale_lanes.discard(lane)
-            lanes.raise_floor(self._database, *lane)
-        if time.monotonic() < self._sweep_at:
-            return
-        self._sweep_at = time.monotonic() + self._sweep_every_sec
-        turn = {"worker_id": self._worker_id, "every_seconds": self._sweep_every_sec * TURN_SLACK}
-        try:
-            is_ours = self._database.ask("take_sweep_turn", **turn) is not None
-        except DatabaseUnavailable:
-            # Whose leases ran out meanwhile are alive, like this worker: they get the time to say so.
-            self._sweep_at = time.monotonic() + self._lease["lease_seconds"] / 2
-            raise
-        if not is_ours:
-            return
-        try:
-            self.rescue_expired()
-        except Exception:
-            self._sweep_at += self._sweep_every_sec * random.uniform(*TURNS_LEFT_TO_OTHERS)
-            raise
-
-    def rescue_expired(self) -> int:
-        """Sweeps now, whoever's turn it is. Returns how many claims were taken back."""
-        return sweep.rescue_expired(self._database, self._backoff, self._lease)
-
-
-def as_array(names: Iterable[str]) -> str:
-    """Names of our own, which need no quoting, as PostgreSQL writes an array."""
-    return "{" + ",".join(sorted(names)) + "}"
-
 
 def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: int | None) -> dict[str, Any]:
     """What complete_chunk.sql asks for."""
@@ -374,11 +244,3 @@ def _finishing(claim: ChunkClaim, artifact_key: str, sha256: str, bytes_read: in
         "artifact_sha256": sha256,
         "bytes_read": bytes_read,
     }
-
-
-def _told(error: FramefleetError) -> dict[str, str]:
-    return {"error_code": error.code, "error_message": error.message}
-
-
-def _job_guard(claim: JobClaim) -> dict[str, Any]:
-    return {"job_id": claim.job_id, "status": claim.status, "attempts": claim.attempts}

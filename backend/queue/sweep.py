@@ -9,8 +9,8 @@ from typing import Any
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.sql import statement
 from backend.events import Event, warn
-from backend.jobs import lanes, probation
-from backend.jobs.failure import fail_job_of_chunk
+from backend.queue import lanes, probation
+from backend.queue.failure import fail_job_of_chunk
 from backend.states import JobStatus
 
 # For thousands of lanes the looks of one sweep could take longer than until the first lane is due again.
