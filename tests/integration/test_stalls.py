@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.db.engine import Database
@@ -141,3 +142,27 @@ def test_sigterm_frees_a_worker_that_hangs(database: Database, settings: Setting
         assert stuck.wait(timeout=20) == 0
     chunk = chunk_of(database, job)
     assert (chunk.status, chunk.failures) == ("queued", 0)
+
+
+def test_a_render_that_stands_still_is_given_up_and_done_again(
+    database: Database, settings: Settings, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for its media process hears the same share every second, and that is no progress."""
+    clip = make_sample(tmp_path / "long.mp4", seconds=20).as_uri()
+    job = submit(database, settings, clip, preset="slow", sample_fps=1)
+    workers.start_chunk_worker()
+    wait_until(lambda: JobService(database).get(job.id).status == "aggregating", 60, "the people are found")
+    monkeypatch.setenv("STALL_SECONDS", "4")
+    monkeypatch.setenv("LEASE_SECONDS", "3")
+    worker = workers.start_analysis_worker()
+
+    def current() -> Job:
+        return JobService(database).get(job.id)
+
+    wait_until(lambda: current().stage == "RENDERING", 60, "the film is rendered")
+    for process in psutil.Process(worker.process.pid).children(recursive=True):
+        process.suspend()
+    told = wait_until(lambda: current().error_code, 30, "the render is given up")
+    assert (told, current().status) == ("work_stalled", "aggregating")
+    done = workers.wait_for_end(job)
+    assert (done.status, done.error_code) == ("done", None)
