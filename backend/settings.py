@@ -54,8 +54,8 @@ class Settings(BaseSettings):
 
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
-    # Films at least so long are rendered in pieces by all workers; shorter ones in one go. On one machine pieces cost a
-    # little more than they bring; the default is meant for fleets, and not measured on one yet.
+    # Films at least so long are rendered in pieces by all workers; shorter ones in one go. On one small machine pieces
+    # cost more than they bring: see backend/local/parts.py.
     render_fanout_seconds: Positive = Field(45.0, validation_alias="RENDER_FANOUT_SECONDS")
     # Either one set: chunks adapt to how fast the workers are, between these bounds.
     chunk_seconds_min: Positive | None = Field(None, validation_alias="CHUNK_SECONDS_MIN")

@@ -47,11 +47,12 @@ console = Console(width=110)
 
 @dataclass
 class Measured:
-    """One run of the command: its report, wall seconds, peak RSS by role, bytes read by pass."""
+    """One run of the command: its report, wall seconds, peak RSS and CPU seconds by role, bytes read by step."""
 
     report: dict[str, Any]
     wall_sec: float
     peaks: dict[str, int] = field(default_factory=dict)
+    cpu_sec: dict[str, float] = field(default_factory=dict)
     bytes_read: dict[str, int] = field(default_factory=dict)
 
 
@@ -60,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         short = Path(sys.argv[1]) if len(sys.argv) > 1 else made(folder)
         for clip in (short, looped(short, folder / f"long{short.suffix}")):
-            measured = run(clip, folder / clip.stem)
+            measured = run(clip, folder / f"{clip.stem}-run")
             show_speed(clip, measured, folder)
             show_bytes(clip, measured)
             show_memory(measured)
@@ -81,10 +82,11 @@ def run(clip: Path, data_dir: Path) -> Measured:
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     peaks: dict[str, int] = {}
-    watcher = threading.Thread(target=watch, args=(process.pid, peaks), daemon=True)
+    cpu_sec: dict[str, float] = {}
+    watcher = threading.Thread(target=watch, args=(process.pid, peaks, cpu_sec), daemon=True)
     watcher.start()
     output, _ = process.communicate()
-    measured = Measured(json.loads(output), time.monotonic() - began, peaks)
+    measured = Measured(json.loads(output), time.monotonic() - began, peaks, cpu_sec)
     watcher.join()
     if process.returncode != 0:
         sys.exit(f"the run failed: {measured.report}")
@@ -97,24 +99,29 @@ def run(clip: Path, data_dir: Path) -> Measured:
     return measured
 
 
-def watch(pid: int, peaks: dict[str, int]) -> None:
-    """Peak resident memory of each process below `pid`, by what it is."""
+def watch(pid: int, peaks: dict[str, int], cpu_sec: dict[str, float]) -> None:
+    """Peak resident memory and CPU seconds of the processes below `pid`, by what they are."""
     roles = {"gpu_chunk_worker": "chunk worker", "analysis_worker": "analysis worker", "media.child": "media process"}
+    spent: dict[int, tuple[str, float]] = {}
     while psutil.pid_exists(pid):
         try:
             family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         except psutil.NoSuchProcess:
-            return
+            break
         for process in family:
             try:
                 command = " ".join(process.cmdline())
                 role = next((name for key, name in roles.items() if key in command), None)
-                role = role or ("command" if process.pid == pid else None)
-                if role:
-                    peaks[role] = max(peaks.get(role, 0), process.memory_info().rss)
+                if not command:  # it is ending: what was last known of it stands
+                    continue
+                role = role or ("command" if process.pid == pid else "database")
+                peaks[role] = max(peaks.get(role, 0), process.memory_info().rss)
+                spent[process.pid] = (role, sum(process.cpu_times()[:2]))
             except psutil.Error:
                 continue
         time.sleep(WATCH_EVERY_SEC)
+    for role, seconds in spent.values():
+        cpu_sec[role] = cpu_sec.get(role, 0.0) + seconds
 
 
 def looped(clip: Path, target: Path) -> Path:
@@ -194,7 +201,9 @@ def show_speed(clip: Path, measured: Measured, folder: Path) -> None:
 
 def show_memory(measured: Measured) -> None:
     peaks = (f"{role} {measured.peaks[role] / MIB:.0f}" for role in sorted(measured.peaks))
-    console.print(f"Peak memory, MiB: {', '.join(peaks)}")
+    console.print(f"Peak memory of a process, MiB: {', '.join(peaks)}")
+    spent = (f"{role} {seconds:.1f}" for role, seconds in sorted(measured.cpu_sec.items()))
+    console.print(f"CPU seconds: {', '.join(spent)}; in all {sum(measured.cpu_sec.values()):.1f}")
 
 
 def show_bytes(clip: Path, measured: Measured) -> None:

@@ -32,6 +32,7 @@ OUTPUT = "output.mp4"
 # rendered in one go, cost more than they bring.
 PIECES_A_WORKER = 2
 SHORTEST_PIECE_SEC = 20.0
+LONGEST_PIECE = 2  # chunks: what a worker that dies takes with it, against two seconds that each piece costs besides
 
 Rows = NDArray[np.float64]
 """(frames, 5): PTS from the first frame's on, x, y, width and height of the window in upright source pixels."""
@@ -98,7 +99,8 @@ def pieces(
         return None
     seconds = float(frame_pts[-1] - frame_pts[0]) * float(facts.time_base_fraction)
     shortest_sec = min(SHORTEST_PIECE_SEC, settings.render_fanout_seconds / 2)
-    piece_sec = max(shortest_sec, min(settings.chunk_seconds, seconds / (PIECES_A_WORKER * len(workers))))
+    longest_sec = LONGEST_PIECE * settings.chunk_seconds
+    piece_sec = max(shortest_sec, min(longest_sec, seconds / (PIECES_A_WORKER * len(workers))))
     assert facts.appearance is not None  # can_fan_out asks for it
     bounds = piece_boundaries(frame_pts, shots, facts.time_base_fraction, piece_sec, keyframe_pts)
     parts = spans(frame_pts, bounds, interlaced=facts.appearance.interlaced)

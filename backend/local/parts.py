@@ -26,6 +26,9 @@ from backend.settings import Settings
 
 STOP_GRACE_SEC = 15.0
 LOG_TAIL_BYTES = 2000
+# One encoder keeps about so many cores busy. With fewer than twice as many, pieces of a film would only wait for one
+# another, and each has frames of its neighbours to decode and to encode besides (docs/performance.md).
+CORES_OF_ENCODER = 4
 
 
 @contextmanager
@@ -141,9 +144,17 @@ class Fleet:
             "DRAIN_SECONDS": str(self.settings.drain_seconds),
         }
         environment.pop("WORKER_ID", None)
+        if not self.renders_in_pieces:
+            environment["RENDER_FANOUT_SECONDS"] = "inf"
         if threads is not None and self.settings.threads is None:
             environment["FRAMEFLEET_THREADS"] = str(threads)
         return environment
+
+    @property
+    def renders_in_pieces(self) -> bool:
+        """Whether RENDER_FANOUT_SECONDS holds: where it is set, or this machine has cores for two encoders."""
+        is_asked = "render_fanout_seconds" in self.settings.model_fields_set or "RENDER_FANOUT_SECONDS" in os.environ
+        return is_asked or len(os.sched_getaffinity(0)) >= 2 * CORES_OF_ENCODER
 
     def __enter__(self) -> Self:
         return self

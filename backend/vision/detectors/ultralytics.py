@@ -116,4 +116,4 @@ def _quieten(data_dir: Path) -> None:
     os.environ["YOLO_VERBOSE"] = "false"
     from ultralytics import settings as ultralytics_settings
 
-    ultralytics_settings.update({"sync": False})  # type: ignore[no-untyped-call]
+    ultralytics_settings.update({"sync": False})
