@@ -66,7 +66,7 @@ def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -
     result = CROP.phases[0].whole.work(
         WholeContext(
             job_id="whole",
-            facts=film.facts,
+            probed=film.facts,
             params=parsed,
             earlier=Left([to_json_bytes(artifact) for artifact in film.artifacts]),
             open_reader=lambda: film.reader,
