@@ -49,6 +49,7 @@ def _run(
     from backend.media import (  # after the limits are set
         decode,
         encoders,
+        index,
         join,
         probe,
         probe_sound,
@@ -67,6 +68,9 @@ def _run(
             return prober.facts().model_dump(mode="json")
         case "probe_sound":
             return probe_sound.probe_sound(source).model_dump(mode="json")
+        case "index":
+            send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
+            return index.index(source, index.IndexOrder(**params), send)
         case "encoders":
             return {"encoders": encoders.working_encoders((params["width"], params["height"]))}
         case "join":
