@@ -122,7 +122,7 @@ def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params
         return step.work(
             WholeContext(
                 job_id="whole",
-                facts=facts,
+                probed=facts,
                 params=parsed,
                 earlier=earlier,
                 open_reader=lambda: reader,
@@ -150,7 +150,7 @@ def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params
             start_pts=span.start_pts,
             end_pts=span.end_pts,
             source={},
-            facts=facts,
+            probed=facts,
             params=parsed,
             reader=reader,
             folder=room,
