@@ -76,9 +76,10 @@ class Run:
             with _cancelled_unless_over(job_id, database):
                 plan_now(job_id, database, store, settings)
                 report = self._follow(job_id, database, fleet)
-            fleet.stop()
+            fleet.ask_to_stop()
             if report["status"] == JobStatus.DONE:
                 report["files"] = _fetch(job_id, database, store, settings, output)
+            fleet.stop()
             report["seconds"] = {
                 **JobService(database).get(job_id).timings,
                 "total": round(time.monotonic() - began, 3),
