@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from backend.kinds import output_type
 from backend.kinds.base import FileType, Kind, Phase, WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
@@ -30,7 +31,7 @@ def framed(context: WholeContext[FramingParams], timeline: Timeline) -> Design:
 
 FRAMING = Kind[FramingParams](
     name="framing",
-    suffix="_framed",
+    output=output_type.film("_framed"),
     params=FramingParams,
     phases=(
         Phase[FramingParams]("list", None, PlanFilm(framed)),
