@@ -1,27 +1,37 @@
-"""Job kind `overlay`: ellipses stay as they are, and all else is blurred or darkened."""
+"""Job kind `overlay`: ellipses stay as they are, and all else is blurred or darkened. Where one of them follows a
+track, people are looked for first."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
-from backend.kinds import output_type
-from backend.kinds.base import FileType, Kind, Phase, WholeContext
-from backend.kinds.every_frame import Design, PlanFilm
+from backend.kinds import accounts, film, output_type
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
+from backend.kinds.every_frame import Design, PlanFilm, film_of, with_design
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
 from backend.kinds.overlay_params import OverlayParams, Region
+from backend.kinds.people import DetectPeople
+from backend.kinds.stitched import stitched
 from backend.kinds.window_keys import values_on, windows_on
 from backend.media.paint.rows import LayerRows
+from backend.states import Stage
+from backend.vision import track_files
+from backend.vision.artifacts import load_artifact
 from backend.vision.stitch import Track, interpolate
 from backend.vision.timeline import Timeline
 from backend.vision.window import Floats
 
 # Of all regions on all frames: what a renderer holds in memory.
 MAX_ROWS = 5_000_000
+# Stitching takes seconds where rendering takes minutes.
+STITCHED_SHARE = 0.05
 COLUMNS = ("x", "y", "radius_x", "radius_y", "opacity")
 
 
@@ -110,13 +120,51 @@ def _along(name: str, region: Region, timeline: Timeline, tracks: Sequence[Track
     return frames, np.hstack([centres, np.maximum(sizes, 0.5), opacity])
 
 
+class FollowTracks(Whole[OverlayParams]):
+    """Stitches; then renders a short film, or hands a long one on in pieces."""
+
+    weight = STITCHED_SHARE * 30.0
+    stage = Stage.RENDERING
+    words = "joining the chunks and rendering"
+    patience = 6.0  # joining a long film's tracks is one computation that says nothing until it is done
+
+    def work(self, context: WholeContext[OverlayParams]) -> Done | Onward:
+        """Raises MediaTruncated, ArtifactCorrupt, InvalidParams (an unknown track), FrameMismatch, EncodeFailed."""
+        facts = context.facts
+        artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
+        began = time.monotonic()
+        found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), context.params.conf)
+        warnings = accounts.decoded(facts, found.timeline.frame_pts)
+        tracks = {"tracks.json": track_files.tracks_json(found.tracks, found.timeline)}
+        design = overlaid(context, found.timeline, found.tracks)
+        design = replace(design, files={**tracks, **design.files}, shots=found.shots)
+        seconds = {"stitch": time.monotonic() - began}
+        context.report(STITCHED_SHARE)
+
+        def report(share: float) -> None:
+            context.report(STITCHED_SHARE + (1 - STITCHED_SHARE) * share)
+
+        # Chunks begin at keyframes where there are any.
+        whole = film_of(context, found.timeline, design, [artifact.start_pts for artifact in artifacts])
+        made = with_design(film.make(context, whole, report), design, warnings)
+        return replace(made, seconds={**seconds, **made.seconds})
+
+
+def _phases(params: OverlayParams) -> tuple[Phase[OverlayParams], ...]:
+    return (FOLLOW if params.follows else LIST, RENDER)
+
+
+FOLLOW = Phase[OverlayParams]("detect", DetectPeople(), FollowTracks())
+LIST = Phase[OverlayParams]("list", None, PlanFilm(overlaid))
+RENDER = Phase[OverlayParams]("render", RenderPieces(), JoinFilm())
 OVERLAY = Kind[OverlayParams](
     name="overlay",
     output=output_type.film("_overlay"),
     params=OverlayParams,
-    phases=(
-        Phase[OverlayParams]("list", None, PlanFilm(overlaid)),
-        Phase[OverlayParams]("render", RenderPieces(), JoinFilm()),
-    ),
-    files={"contact_sheet": FileType("contact_sheet.png", "image/png")},
+    phases=(FOLLOW, LIST, RENDER),
+    choose=_phases,
+    files={
+        "tracks": FileType("tracks.json", JSON_TYPE),  # where a region follows one
+        "contact_sheet": FileType("contact_sheet.png", "image/png"),
+    },
 )
