@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from backend.errors import InvalidParams
+from backend.kinds.annotate import ANNOTATE
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP,)}
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, ANNOTATE)}
 
 
 def kind_named(name: str) -> Kind[Any]:

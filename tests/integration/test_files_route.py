@@ -26,7 +26,7 @@ def client(settings: Settings) -> Iterator[FlaskClient]:
     app.extensions["framefleet"].database.close()
 
 
-@pytest.mark.parametrize("kind", ["crop"])
+@pytest.mark.parametrize("kind", ["crop", "annotate"])
 def test_each_file_of_a_kind_is_at_its_link(
     client: FlaskClient, settings: Settings, database: Database, kind: str
 ) -> None:
