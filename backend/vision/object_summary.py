@@ -14,8 +14,8 @@ from backend.vision.stitch import Track, interpolate
 from backend.vision.timeline import Timeline
 
 OBJECTS_SCHEMA = "framefleet.objects/1"
-# A top speed is held for this long: between two samples the detector's noise is faster than anybody.
-_SPEED_OVER_SEC = 0.5
+# A way is measured in steps of at least this: from one sample to the next the detector's noise is faster than anybody.
+_STEP_SEC = 0.5
 _DECIMALS = 4
 
 Points = NDArray[np.float64]  # (n, 2), pixels of the upright source
@@ -54,10 +54,9 @@ def objects_json(tracks: Sequence[Track], timeline: Timeline, zones: Sequence[Zo
 
 def _summary(track: Track, timeline: Timeline, zones: Sequence[Zone]) -> dict[str, Any]:
     times_sec = (track.pts - timeline.frame_pts[0]).astype(np.float64) * float(timeline.time_base)
-    centres = (track.boxes[:, :2] + track.boxes[:, 2:]) / 2.0
-    length_px = float(np.hypot(*np.diff(centres, axis=0).T).sum())
-    seen_sec = float(times_sec[-1] - times_sec[0])
-    mean, top = (length_px / seen_sec if seen_sec else 0.0), _top_speed(centres, times_sec)
+    steps_px, step_sec = _steps((track.boxes[:, :2] + track.boxes[:, 2:]) / 2.0, times_sec)
+    length_px = float(steps_px.sum())
+    mean, top = (float(value) / step_sec if step_sec else 0.0 for value in (steps_px.mean(), steps_px.max()))
     width_px = timeline.frame_size[0]
     return {
         "id": track.id,
@@ -76,17 +75,13 @@ def _summary(track: Track, timeline: Timeline, zones: Sequence[Zone]) -> dict[st
     }
 
 
-def _top_speed(centres: Points, times_sec: NDArray[np.float64]) -> float:
-    """px/s of the fastest stretch of at least half a second, as the crow flies; of the whole where that is shorter."""
-    if len(times_sec) < 2:
-        return 0.0
-    later = np.minimum(np.searchsorted(times_sec, times_sec + _SPEED_OVER_SEC - 1e-9), len(times_sec) - 1)
-    apart_sec = times_sec[later] - times_sec
-    held = apart_sec >= _SPEED_OVER_SEC - 1e-9
-    if not held.any():
-        held[0] = True  # from the first sample to the last
-    apart_px = np.hypot(*(centres[later] - centres)[held].T)
-    return float((apart_px / apart_sec[held]).max())
+def _steps(centres: Points, times_sec: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The way in equal steps of time: the length of each in px (at least one), and how long each takes in s."""
+    seen_sec = float(times_sec[-1] - times_sec[0])
+    count = max(1, int(seen_sec / _STEP_SEC + 1e-9))
+    knots_sec = np.linspace(times_sec[0], times_sec[-1], count + 1)
+    x, y = (np.interp(knots_sec, times_sec, centres[:, axis]) for axis in (0, 1))
+    return np.hypot(np.diff(x), np.diff(y)), seen_sec / count
 
 
 def _dwell_sec(track: Track, timeline: Timeline, zones: Sequence[Zone]) -> dict[str, float]:
