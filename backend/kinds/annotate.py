@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.kinds import accounts, film
+from backend.kinds import accounts, film, output_type
 from backend.kinds.annotate_params import AnnotateParams
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
@@ -119,7 +119,7 @@ def _nothing_found(found: Stitched, params: AnnotateParams) -> list[str]:
 
 ANNOTATE = Kind[AnnotateParams](
     name="annotate",
-    suffix="_annotated",
+    output=output_type.film("_annotated"),
     params=AnnotateParams,
     phases=(
         Phase[AnnotateParams]("detect", DetectPeople(), Annotate()),
