@@ -8,8 +8,9 @@ from backend.errors import InvalidParams
 from backend.kinds.annotate import ANNOTATE
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
+from backend.kinds.keyed_framing import FRAMING
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, ANNOTATE)}
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, ANNOTATE, FRAMING)}
 
 
 def kind_named(name: str) -> Kind[Any]:
