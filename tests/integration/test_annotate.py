@@ -114,7 +114,7 @@ def annotate(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: An
     result = ANNOTATE.phases[0].whole.work(
         WholeContext(
             job_id="whole",
-            facts=film.facts,
+            probed=film.facts,
             params=parsed,
             earlier=Left([to_json_bytes(artifact) for artifact in film.artifacts]),
             open_reader=lambda: film.reader,
