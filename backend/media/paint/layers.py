@@ -11,9 +11,10 @@ from pydantic import Field
 
 from backend.media.paint.highlight import Blur, BlurOrder, Spotlight, SpotlightOrder
 from backend.media.paint.marks_order import MarksOrder
+from backend.media.paint.subtitles import Subtitles, SubtitlesOrder
 from backend.media.resample import Window
 
-LayerOrder = Annotated[BlurOrder | MarksOrder | SpotlightOrder, Field(discriminator="type")]
+LayerOrder = Annotated[BlurOrder | MarksOrder | SpotlightOrder | SubtitlesOrder, Field(discriminator="type")]
 
 
 class Painter(Protocol):
@@ -36,6 +37,8 @@ def painter_of(order: LayerOrder) -> Painter:
             return Marks(order)
         case SpotlightOrder():
             return Spotlight(order)
+        case SubtitlesOrder():
+            return Subtitles(order)
 
 
 def painters_of(orders: Sequence[LayerOrder]) -> list[Painter]:
