@@ -31,6 +31,7 @@ TRACK_FILES = {
     "json": ("tracks.json", "application/json"),
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
     "mot": ("tracks.mot.txt", "text/plain; charset=utf-8"),
+    "csv": ("tracks.csv", "text/csv; charset=utf-8"),
 }
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 
@@ -142,6 +143,17 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
         return redirect(url)
     content_type = output.content_type(PurePosixPath(job.output_key).suffix)
     return send_object(app.store, job.output_key, content_type, attachment=attachment)
+
+
+@blueprint.get("/jobs/<uuid:job_id>/files/<string:name>", summary="A file beside the film")
+def get_file(path: schemas.FilePath) -> Response:
+    """One of the files that jobs of this kind leave, by its name, with ranges."""
+    app = context()
+    files = kind_named(app.jobs.get(path.job_id).kind).files.values()
+    asked = next((each for each in files if each.name == path.name), None)
+    if asked is None:
+        raise ObjectNotFound(f"There is no such file; there are: {', '.join(each.name for each in files)}.")
+    return send_object(app.store, result_key(path.job_id, asked.name), asked.content_type)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")

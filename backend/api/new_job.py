@@ -71,12 +71,12 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
     form = _parsed(schemas.UploadForm, fields)
-    kind = kind_named(form.kind)
-    check_inputs(kind.parse_params(form.params))
+    app, kind = context(), kind_named(form.kind)
+    params = kind.with_defaults(form.params, app.settings)
+    check_inputs(kind.parse_params(params))
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
         raise InvalidRequest("The form has no file: send it in a field named `file`.")
-    app = context()
     job_id = uuid4()
     key = source_key(job_id)
     app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
@@ -84,7 +84,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         kind=form.kind,
         input_uri=app.store.uri(key),
         input_name=file.filename[:MAX_NAME_CHARACTERS],
-        params=kind.with_defaults(form.params, app.settings),
+        params=params,
         deep_mode=form.deep_mode,
         priority=form.priority,
         idempotency_key=idempotency_key,

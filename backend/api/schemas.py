@@ -16,6 +16,10 @@ class JobPath(BaseModel):
     job_id: UUID
 
 
+class FilePath(JobPath):
+    name: str = Field(max_length=100, description="as the job's `links` have it")
+
+
 class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +33,7 @@ class OutputQuery(BaseModel):
 
 
 class TracksQuery(BaseModel):
-    format: Literal["json", "parquet", "mot"] = "json"
+    format: Literal["json", "parquet", "mot", "csv"] = "json"
 
 
 class JobRequest(BaseModel):
