@@ -35,9 +35,10 @@ def loopback(answer: Callable[[Request], tuple[int, bytes] | tuple[int, bytes, d
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
-        do_GET = do_PUT = respond  # noqa: N815
+        do_GET = do_PUT = do_POST = do_HEAD = respond  # noqa: N815
 
         def log_message(self, *args: Any) -> None:
             return

@@ -68,6 +68,11 @@ def _from_json(idempotency_key: str | None) -> NewJob:
     body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
         raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
+    return job_of(body, idempotency_key)
+
+
+def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
+    """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = _parsed(schemas.JobRequest, body)
     _check_scheme(asked.input, REMOTE_SCHEMES, "input")
     _check_prefix(asked.input, "input")
@@ -82,6 +87,7 @@ def _from_json(idempotency_key: str | None) -> NewJob:
         deep_mode=asked.deep_mode,
         priority=asked.priority,
         output_uri=asked.output_uri,
+        callback_url=asked.callback_url,
         idempotency_key=idempotency_key,
     )
 

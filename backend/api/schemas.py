@@ -43,6 +43,11 @@ class JobRequest(BaseModel):
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = Field(0, ge=-100, le=100, strict=True)
     output_uri: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3:// or gs:// URI of the film")
+    callback_url: str | None = Field(
+        None,
+        max_length=MAX_URI_CHARACTERS,
+        description="POST {callback_url}/progress, /complete, /error tell of it",
+    )
 
 
 class UploadForm(BaseModel):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.db.engine import PATIENT_SEC, Database
@@ -19,6 +19,7 @@ from backend.jobs.outputs import check_output_uri
 from backend.kinds import kind_named
 from backend.queue import lanes
 from backend.states import DeepMode, JobStatus, Stage
+from backend.storage.post import check_callback_url
 from backend.versions import SCHEMA_VERSION
 
 MAX_LIST = 200
@@ -38,6 +39,7 @@ class NewJob:
     idempotency_key: str | None = None
     tenant: str = "default"
     trace_context: str | None = None
+    callback_url: str | None = None
     job_id: UUID = field(default_factory=uuid4)
 
 
@@ -51,6 +53,8 @@ class JobService:
         Raises InvalidParams, and InvalidRequest for a place that the film cannot go to.
         """
         params = kind_named(request.kind).parse_params(request.params)
+        if request.callback_url is not None:
+            check_callback_url(request.callback_url)
         if request.output_uri is not None:
             check_output_uri(request.input_uri, request.output_uri)
         values = {
@@ -67,6 +71,8 @@ class JobService:
             "output_uri": request.output_uri,
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,
+            "callback_url": request.callback_url,
+            "callback_due_at": None if request.callback_url is None else func.now(),
             "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from backend.db.engine import Database
 from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
+from backend.jobs.callbacks import TELL_EVERY_SEC, Callbacks
 from backend.jobs.film_place import settled
 from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import VIDEO_TYPE, OutputPlace, output_places
@@ -39,6 +41,7 @@ from backend.storage.base import ObjectStore
 from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
+from backend.workers.duties import Duties, Duty
 from backend.workers.earlier import StoredEarlier
 from backend.workers.gpu_chunk_worker import ChunkWorker, LazyReader
 from backend.workers.janitor import Janitor
@@ -288,11 +291,15 @@ def main(place: command.Workplace) -> int:
         duties=duties,
         surroundings=place.surroundings,
     )
-    try:
-        return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
-    except ModelMissing as missing:
-        command.complain(missing)
-        return command.EXIT_BAD_SETUP
+    with ExitStack() as stack:
+        if options.job is None:  # in a thread of its own: whoever does not answer holds up nothing else
+            told = Duty("callbacks", TELL_EVERY_SEC, Callbacks(database, settings).tell_due)
+            stack.enter_context(Duties(told).in_background())
+        try:
+            return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
+        except ModelMissing as missing:
+            command.complain(missing)
+            return command.EXIT_BAD_SETUP
 
 
 if __name__ == "__main__":
