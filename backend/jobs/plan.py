@@ -67,6 +67,7 @@ class Planner:
         reader = RangeReader(source)
         hold.watch.follow(lambda: reader.bytes_fetched)
         facts = probe_source(reader, self._settings, hold.check)
+        emit(Event.VIDEO_INFO, **claim.ids, **_shown(facts))
         first = kind.phases[0]
         where = (self._database, claim, first.name, source.info)
         chunks = chunking(*where, facts, self._settings) if first.chunks else UNDIVIDED
@@ -110,6 +111,11 @@ def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], No
         for _ in process.messages():  # a probe says nothing until its result
             continue
         return VideoFacts.model_validate(process.result)
+
+
+def _shown(facts: VideoFacts) -> dict[str, Any]:
+    shown = {"width", "height", "rotation", "fps", "frame_count", "duration_seconds", "has_audio"}
+    return facts.model_dump(mode="json", include=shown)
 
 
 def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts) -> dict[str, Any]:
