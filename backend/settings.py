@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     videos_bucket: str = Field("videos", validation_alias="VIDEOS_BUCKET")
     videos_public_base_url: str | None = Field(None, pattern="^https?://", validation_alias="VIDEOS_PUBLIC_BASE_URL")
     videos_public_bucket: str | None = Field(None, validation_alias="VIDEOS_PUBLIC_BUCKET")
+    # Jobs of pipelines get signed URLs, so that their workers need no credentials.
+    fully_presigned: bool = Field(False, validation_alias="FULLY_PRESIGNED")
     # Without credentials s3://bucket/key is read from here: of every bucket, or of the one named.
     public_base_url: str | None = Field(None, pattern="^https?://", validation_alias="R2_PUBLIC_BASE_URL")
     public_bucket: str | None = Field(None, validation_alias="R2_PUBLIC_BUCKET")

@@ -11,7 +11,7 @@ from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
-from backend.api import errors, fleet, jobs, pages, push, system
+from backend.api import errors, fleet, jobs, pages, pipeline, push, system
 from backend.api.context import EXTENSION, Context
 from backend.api.new_job import CREATE_BODY
 from backend.api.own_worker import OwnWorker
@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(jobs.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)
+    app.register_api(pipeline.blueprint)
     app.register_api(system.blueprint)
     app.register_blueprint(pages.blueprint)
     app.before_request(_refuse_other_sites)

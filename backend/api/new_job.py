@@ -73,7 +73,7 @@ def _from_json(idempotency_key: str | None) -> NewJob:
 
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
-    asked = _parsed(schemas.JobRequest, body)
+    asked = parsed(schemas.JobRequest, body)
     _check_scheme(asked.input, REMOTE_SCHEMES, "input")
     _check_prefix(asked.input, "input")
     if asked.output_uri is not None:
@@ -97,7 +97,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     fields: dict[str, Any] = dict(request.form.items())
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
-    form = _parsed(schemas.UploadForm, fields)
+    form = parsed(schemas.UploadForm, fields)
     kind_named(form.kind).parse_params(form.params)
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
@@ -125,7 +125,7 @@ def _json_text(text: str) -> Any:
         raise InvalidRequest('params: must be a JSON object, as in {"aspect": "9:16"}') from error
 
 
-def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
+def parsed(model: type[Model], values: dict[str, Any]) -> Model:
     """Raises InvalidRequest that names the field."""
     try:
         return model.model_validate(values)
