@@ -49,7 +49,11 @@ def new_job(request: Mapping[str, Any], settings: Settings) -> NewJob:
     if not isinstance(given, dict) or not ({"type", "task"} & given.keys()):
         raise InvalidRequest('input: send {"type", "input_video_key", …} or {"task", "parameters"}.')
     key = str(request["id"])[:MAX_NAME_CHARACTERS] if request.get("id") else None
-    return _by_type(given, key, settings) if "type" in given else _by_task(given, key, settings)
+    new = _by_type(given, key, settings) if "type" in given else _by_task(given, key, settings)
+    for field, uri in kind_named(new.kind).parse_params(new.params).inputs():
+        if scheme_of(uri) not in SCHEMES:  # a file of this machine
+            raise InvalidRequest(f"params.{field}: must be an http, https, s3 or gs URI.")
+    return new
 
 
 def _by_type(given: dict[str, Any], key: str | None, settings: Settings) -> NewJob:

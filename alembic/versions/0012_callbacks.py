@@ -7,8 +7,8 @@ tells of the jobs that those finish.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 JOBS = "video_analysis_jobs"
 
