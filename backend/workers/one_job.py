@@ -30,6 +30,10 @@ from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
 
+# Longer than the longest pause before another try: whoever waits longer waits for a person (a job or a fleet on pause),
+# or others are at the job.
+IDLE_SEC = 60.0
+
 
 class OneJob:
     """Does whatever is next for one job, until it is over. Others may work on it too."""
@@ -57,7 +61,10 @@ class OneJob:
         )
 
     def run(self, *, listens: bool = True) -> Job:
-        """The job, when it is over or this worker was told to stop. Raises ModelMissing before anything is claimed."""
+        """The job, when it is over, or this worker has nothing to do for long, or was told to stop.
+
+        Raises ModelMissing before anything is claimed.
+        """
         job = self._jobs.get(self.job_id)
         self._tools.load(kind_named(job.kind).needs)
         emit(Event.RUN_START, job_id=str(self.job_id), kind=job.kind)
@@ -70,7 +77,7 @@ class OneJob:
             is_over=self._is_over,
             listens=listens,
         )
-        self._loop.run()
+        self._loop.run(idle_exit_sec=self._settings.retry_cap_seconds + IDLE_SEC)
         job = self._jobs.get(self.job_id)
         emit(Event.RUN_COMPLETE, job_id=str(self.job_id), status=job.status)
         return job

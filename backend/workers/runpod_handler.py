@@ -107,7 +107,9 @@ def _answer(job: Job, request: Request) -> dict[str, Any]:
             return {"status": "success", "output_video_key": output_key_of(job), **told}
         case JobStatus.CANCELLED:
             return {"status": "error", "error": "job_cancelled: The job was cancelled."}
-    return {"status": "error", "error": f"{job.error_code}: {job.error_message}"}
+        case JobStatus.FAILED:
+            return {"status": "error", "error": f"{job.error_code}: {job.error_message}"}
+    return {"status": "error", "error": f"job_waits: The job is {job.status} and nobody may work on it now."}
 
 
 def main() -> int:

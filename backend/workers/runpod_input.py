@@ -15,6 +15,8 @@ from backend.storage.names import name_in, scheme_of
 
 SCHEMES = ("http", "https", "s3", "gs")
 MAX_NAME_CHARACTERS = 255
+EDITORS_KINDS = ("overlay", "framing")
+EDITORS_SIZE = {"output_width": 1080, "output_height": 1920}
 Uri = Annotated[str, Field(min_length=1, max_length=4096)]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,11 +68,21 @@ def _by_type(given: dict[str, Any], key: str | None, settings: Settings) -> NewJ
         kind=asked.type,
         input_uri=source,
         input_name=name_in(source)[:MAX_NAME_CHARACTERS],
-        params=kind_named(asked.type).with_defaults(asked.params, settings),
+        params=kind_named(asked.type).with_defaults(_editors(asked.type, asked.params), settings),
         output_uri=f"{bucket}/output/{asked.job_id}/video.mp4",
         callback_url=asked.callback_url,
         idempotency_key=key,
     )
+
+
+def _editors(kind: str, params: dict[str, Any]) -> dict[str, Any]:
+    """What the video editor's names mean, and what it took for granted, where this is one of its kinds."""
+    if kind not in EDITORS_KINDS:
+        return params
+    sized = params if EDITORS_SIZE.keys() & params.keys() else EDITORS_SIZE | params
+    if kind == "framing" and "crop_keyframes" in sized and "keyframes" not in sized:
+        return {"keyframes" if name == "crop_keyframes" else name: value for name, value in sized.items()}
+    return sized
 
 
 def _by_task(given: dict[str, Any], key: str | None, settings: Settings) -> NewJob:

@@ -19,10 +19,14 @@ import pytest
 import requests
 
 from backend.db.engine import Database
-from backend.errors import FramefleetError
+from backend.errors import EncodeFailed, FramefleetError
 from backend.jobs.service import JobService
+from backend.kinds import KINDS
+from backend.kinds.base import Done, Kind, Params, Phase, Whole, WholeContext
+from backend.kinds.output_type import film
 from backend.local.sample import make_sample
 from backend.settings import Settings
+from backend.states import Stage
 from backend.workers.runpod_handler import Handler
 from backend.workers.runpod_input import new_job
 from tests.integration.conftest import read_film, wait_until
@@ -113,16 +117,22 @@ def test_runpods_test_server_answers_both_predecessors_inputs(
     address = told.address  # type: ignore[attr-defined]
     asked = {
         "job_id": "edit-7",
-        "type": "crop",
+        "type": "framing",
         "input_video_key": "in/clip.mp4",
-        "params": {"aspect": "9:16", "preset": "ultrafast"},
+        "params": {
+            "crop_keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 360, "height": 640}],
+            "output_width": 180,
+            "output_height": 320,
+            "preset": "ultrafast",
+        },
         "callback_url": f"{address}/front",
     }
     answer = requests.post(f"{url}/runsync", json={"input": asked}, timeout=120).json()
     assert answer["status"] == "COMPLETED", (answer, (tmp_path / "runpod.log").read_text()[-3000:])
     assert answer["output"] == {"status": "success", "output_video_key": "output/edit-7/video.mp4"}
     bucket.download_file("editor", "output/edit-7/video.mp4", str(tmp_path / "film.mp4"))
-    assert len(read_film(tmp_path / "film.mp4").pts) == 25
+    made = read_film(tmp_path / "film.mp4")
+    assert (len(made.pts), made.size, made.audio_sec is not None) == (25, (180, 320), True)
     said = told.under("/front")
     assert said[-1] == ("/complete", {"output_video_key": "output/edit-7/video.mp4"})
     assert {path for path, _ in said[:-1]} <= {"/progress"}
@@ -191,15 +201,17 @@ def test_a_request_that_runpod_sends_again_is_one_job_and_its_failure_is_told(
     assert answers[0]["error"].startswith("source_not_found: ")
 
 
-def test_a_callback_that_hangs_does_not_fail_the_job(
+def test_a_callback_that_hangs_neither_fails_the_job_nor_hides_its_end(
     handler: Handler, database: Database, pod: Settings, tmp_path: Path
 ) -> None:
     clip = make_sample(tmp_path / "clip.mp4", seconds=1).read_bytes()
-    let_go = threading.Event()
+    let_go, told = threading.Event(), []
 
     def answer(request: Request) -> tuple[int, bytes]:
-        if request.method == "POST":
+        if request.path == "/front/progress":
             let_go.wait(60)
+        elif request.method == "POST":
+            told.append(request.path)
         return 200, clip
 
     with loopback(answer) as address:
@@ -207,6 +219,7 @@ def test_a_callback_that_hangs_does_not_fail_the_job(
         result = handler.answer({"id": "r-3", "input": _crop()})
         let_go.set()
     assert result["status"] == "success", result
+    assert told == ["/front/complete"]
 
 
 def test_the_worker_without_the_package_says_what_to_install(settings: Settings) -> None:
@@ -214,6 +227,39 @@ def test_the_worker_without_the_package_says_what_to_install(settings: Settings)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "framefleet[runpod]" in done.stderr
+
+
+def test_the_editors_size_and_names_hold_for_its_kinds(pod: Settings) -> None:
+    window = {"frame": 0, "x": 0, "y": 0, "width": 9, "height": 16}
+    asked = {"type": "framing", "job_id": "a", "input_video_key": "k.mp4", "params": {"crop_keyframes": [window]}}
+    job = new_job({"id": "r-4", "input": asked}, pod)
+    assert job.params == {"keyframes": [window], "output_width": 1080, "output_height": 1920}
+    assert (job.input_uri, job.output_uri) == ("s3://editor/k.mp4", "s3://editor/output/a/video.mp4")
+
+
+class NoEncoder(Whole[Params]):
+    weight = 100.0
+    stage = Stage.RENDERING
+    words = "failing"
+
+    def work(self, context: WholeContext[Params]) -> Done:
+        raise EncodeFailed("No encoder takes the picture.")
+
+
+def test_when_all_encoders_fail_the_job_has_failed_and_says_so(
+    handler: Handler, database: Database, pod: Settings, tmp_path: Path
+) -> None:
+    """A predecessor printed a line and reported success."""
+    clip = make_sample(tmp_path / "clip.mp4", seconds=1).read_bytes()
+    failing = Kind[Params]("failing", film("_x"), Params, (Phase[Params]("only", None, NoEncoder()),), {})
+    KINDS["failing"] = failing
+    try:
+        with loopback(lambda request: (200, clip)) as address:
+            at_url(database, pod, "r-5", kind="failing", input_uri=f"{address}/a.mp4")
+            answer = handler.answer({"id": "r-5", "input": _crop()})
+    finally:
+        del KINDS["failing"]
+    assert answer == {"status": "error", "error": "encode_failed: No encoder takes the picture."}
 
 
 def test_the_errors_of_requests_are_typed(settings: Settings) -> None:
