@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import boto3
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from numpy.typing import NDArray
 
 from backend.api.app import create_app
 from backend.db.engine import Database
@@ -17,8 +22,12 @@ from backend.errors import FramefleetError
 from backend.jobs.manifest import as_split, planned
 from backend.jobs.service import JobService
 from backend.media.segments import Segment
+from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
-from backend.storage import open_source
+from backend.storage import open_source, open_store
+from backend.storage.s3 import presign
+from backend.workers.one_job import OneJob
+from backend.workers.runpod_handler import Handler
 from tests.integration.queue.helpers import FACTS
 from tests.loopback import Request, loopback
 
@@ -97,6 +106,113 @@ def test_without_credentials_a_bucket_is_read_from_its_public_address(no_credent
     assert other.value.message.startswith("NO_PRESIGN_METHOD_AVAILABLE: ")
     assert "R2_PUBLIC_BASE_URL" in other.value.message
     assert "/pub/in/a%20film%3F.mp4" in asked
+
+
+RATE = 8000
+
+
+def noise(seconds: float) -> NDArray[np.int16]:
+    return np.random.default_rng(3).integers(-20_000, 20_000, int(seconds * RATE), dtype=np.int16)
+
+
+def wav(samples: NDArray[np.int16]) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(RATE)
+        sound.writeframes(samples.tobytes())
+    return file.getvalue()
+
+
+def samples_of(data: bytes) -> NDArray[np.int16]:
+    with wave.open(io.BytesIO(data)) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, RATE)
+        return np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
+
+
+def body_of(videos: Any, key: str) -> bytes:
+    return bytes(videos.get_object(Bucket="videos", Key=key)["Body"].read())
+
+
+def work_on_all(database: Database, settings: Settings) -> None:
+    """One worker, on each job until it is over."""
+    store = open_store(settings)
+    for job in JobService(database).list():
+        over = OneJob(job.id, database, store, settings, Surroundings(store)).run(listens=False)
+        assert over.status == "done", (over.kind, over.error_code, over.error_message)
+
+
+SPANS = [{"start_sec": 0, "duration_sec": 0.5}, {"start_sec": 0.5, "duration_sec": 1.25}]
+
+
+def test_a_pipeline_is_staged_and_cut_to_the_sample(
+    videos: Any, client: FlaskClient, database: Database, settings: Settings
+) -> None:
+    sound = noise(2)
+    videos.put_object(Bucket="videos", Key="in/talk of may.wav", Body=wav(sound))
+    videos.put_object(Bucket="videos", Key="in/face.png", Body=b"a face")
+    videos.put_object(Bucket="videos", Key="in/spans.json", Body=json.dumps(SPANS).encode())
+    asked = {
+        "job_id": "show-1",
+        "master_audio_r2_uri": "s3://videos/in/talk of may.wav",
+        "presenter_image_r2_uri": "s3://videos/in/face.png",
+        "segments_uri": "s3://videos/in/spans.json",
+    }
+    answer = client.post("/api/pipeline/segment", json=asked)
+    assert answer.status_code == 202, answer.get_json()
+    work_on_all(database, settings)
+    assert body_of(videos, "pipelines/show-1/inputs/audio/talk_of_may.wav") == wav(sound)
+    assert body_of(videos, "pipelines/show-1/inputs/image/face.png") == b"a face"
+    assert np.array_equal(samples_of(body_of(videos, f"{SEGMENTS}/segment_0.wav")), sound[:4000])
+    assert np.array_equal(samples_of(body_of(videos, f"{SEGMENTS}/segment_1.wav")), sound[4000:14000])
+    shown = client.get("/api/pipeline/status?job_id=show-1&expected=2").get_json()
+    assert (shown["ready"], [each["ready"] for each in shown["segments"]]) == (2, [True, True])
+    again = client.post("/api/pipeline/segment", json=asked).get_json()
+    assert again == answer.get_json()
+    assert len(JobService(database).list()) == 4
+
+
+def test_a_worker_without_any_credentials_does_a_pipeline_of_signed_links(
+    videos: Any, settings: Settings, database: Database, request: pytest.FixtureRequest
+) -> None:
+    sound = noise(1)
+    videos.put_object(Bucket="videos", Key="in/talk.wav", Body=wav(sound))
+    app = create_app(settings.model_copy(update={"fully_presigned": True}))
+    asked = {"job_id": "show-1", "master_audio_r2_uri": "s3://videos/in/talk.wav", "segments": SPANS[:1]}
+    answer = app.test_client().post("/api/pipeline/segment", json=asked)
+    assert answer.status_code == 202, answer.get_json()
+    app.extensions["framefleet"].planners.shutdown()
+    shown = app.test_client().get("/api/v1/jobs").get_data(as_text=True)
+    assert "Signature" not in shown and "inputs/audio" not in answer.get_json()["segments"][0]["uri"]
+    request.getfixturevalue("no_credentials")
+    bare = settings.model_copy(update={"s3_access_key_id": None, "s3_secret_access_key": None})
+    with pytest.raises(FramefleetError, match="NO_PRESIGN_METHOD_AVAILABLE"):
+        open_source("s3://videos/in/talk.wav", bare)
+    work_on_all(database, bare)
+    assert np.array_equal(samples_of(body_of(videos, f"{SEGMENTS}/segment_0.wav")), sound[:4000])
+    assert body_of(videos, "pipelines/show-1/inputs/audio/talk.wav") == wav(sound)
+    app.extensions["framefleet"].database.close()
+
+
+def test_runpods_tasks_run_on_signed_links_alone(
+    videos: Any, settings: Settings, database: Database, request: pytest.FixtureRequest
+) -> None:
+    sound = noise(1)
+    videos.put_object(Bucket="videos", Key="in/talk.wav", Body=wav(sound))
+    signed = {"source_uri": presign("s3://videos/in/talk.wav", "GET", settings)}
+    trim = {**signed, "start_sec": 0.25, "duration_sec": 0.5}
+    trim["output_put_url"] = presign("s3://videos/out/piece.wav", "PUT", settings)
+    copy = {**signed, "output_put_url": presign("s3://videos/out/copy.wav", "PUT", settings)}
+    request.getfixturevalue("no_credentials")
+    bare = settings.model_copy(update={"s3_access_key_id": None, "s3_secret_access_key": None})
+    handler = Handler(database, bare, lambda request, progress: None)
+    for number, (task, parameters) in enumerate({"AUDIO_TRIM": trim, "STAGE_OBJECT": copy}.items()):
+        answer = handler.answer({"id": f"r-{number}", "input": {"task": task, "parameters": parameters}})
+        assert answer["status"] == "success", answer
+        assert "Signature" not in str(answer)
+    assert np.array_equal(samples_of(body_of(videos, "out/piece.wav")), sound[2000:6000])
+    assert body_of(videos, "out/copy.wav") == wav(sound)
 
 
 @pytest.mark.parametrize(
