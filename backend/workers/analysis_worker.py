@@ -25,6 +25,7 @@ from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
 from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
+from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
@@ -181,6 +182,9 @@ class Aggregator:
         place = settled(self._jobs.database, claim, places)
         hold.begin(Step.UPLOAD)
         _upload(place, result.output, kind.output.content_type(_ending(claim, kind)), hold)
+        warnings = [*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])]
+        if result.sha256 is not None:
+            warnings += check_copy(place, result.sha256, self._store, self._settings, hold.watch.moved)
         hold.check_claim()
         seconds = {**self._timings(claim), **result.seconds, "upload": time.monotonic() - began}
         self._queue.finish_job(
@@ -189,7 +193,7 @@ class Aggregator:
             output_key=place.own_key,
             output_size=result.output.stat().st_size,
             timings=_rounded(seconds),
-            warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
+            warnings=warnings,
         )
         self._drop_intermediate(claim, kind)
 
