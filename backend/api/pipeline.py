@@ -176,7 +176,7 @@ def _new_job(pipeline: str, what: str, body: dict[str, Any], target: str) -> New
     new = job_of({**body, "output_uri": target}, f"pipeline:{pipeline}:{what}:{digest}")
     if not context().settings.fully_presigned:
         return new
-    from backend.storage.s3 import presign  # boto3 takes a third of a second to load
+    from backend.storage.presign import presign  # boto3 takes a third of a second to load
 
     settings = context().settings
     signed = {"output_put_url": presign(target, "PUT", settings)}

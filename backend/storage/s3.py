@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import tenacity
 from boto3.s3.transfer import TransferConfig
@@ -20,14 +20,7 @@ from backend.errors import ObjectExists, ObjectNotFound, OutputUnwritable, Stora
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.files import temporary_file
-from backend.storage.names import (
-    check_folder,
-    check_key,
-    check_prefix,
-    content_disposition,
-    scheme_of,
-    split_object_uri,
-)
+from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
 from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, store_errors
 from backend.storage.s3_source import Client, S3Source, object_info
 
@@ -89,17 +82,6 @@ def _client(
         response_checksum_validation="when_required",
     )
     return session.client("s3", endpoint_url=endpoint, config=config)
-
-
-def presign(uri: str, method: Literal["GET", "PUT"], settings: Settings) -> str:
-    """A URL with which anybody may read or write this one object for a week. Raises UnsupportedInput, StorageError."""
-    bucket, key = split_object_uri(uri)
-    verb = "get_object" if method == "GET" else "put_object"
-    with store_errors(uri):
-        url: str = make_client(settings, scheme_of(uri)).generate_presigned_url(
-            verb, Params={"Bucket": bucket, "Key": key}, ExpiresIn=MAX_PRESIGN_SEC
-        )
-        return url
 
 
 class S3Store:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from backend.db.engine import Database
 from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
-from backend.jobs.callbacks import TELL_EVERY_SEC, Callbacks
+from backend.jobs.callbacks import Callbacks
 from backend.jobs.film_place import settled
 from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
@@ -42,13 +42,13 @@ from backend.storage.base import ObjectStore
 from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
-from backend.workers.duties import Duties, Duty
 from backend.workers.earlier import StoredEarlier
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.janitor import Janitor
 from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
+from backend.workers.telling import telling
 
 # One cpu job must not end a worker that plans and joins all the others.
 MODEL_RETRY_SEC = 60.0
@@ -304,10 +304,8 @@ def main(place: command.Workplace) -> int:
         duties=duties,
         surroundings=place.surroundings,
     )
-    with ExitStack() as stack:
-        if options.job is None:  # in a thread of its own: whoever does not answer holds up nothing else
-            told = Duty("callbacks", TELL_EVERY_SEC, Callbacks(database, settings).tell_due)
-            stack.enter_context(Duties(told).in_background())
+    # Whoever works for one job alone tells of none.
+    with telling(Callbacks(database, settings)) if options.job is None else nullcontext():
         try:
             return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
         except ModelMissing as missing:

@@ -15,6 +15,7 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import ModelMissing
 from backend.events import Event, emit
+from backend.jobs.callbacks import Callbacks
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
 from backend.kinds import kind_named
@@ -29,6 +30,7 @@ from backend.workers import command
 from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
+from backend.workers.telling import telling
 
 # Longer than the longest pause before another try: whoever waits longer waits for a person (a job or a fleet on pause),
 # or others are at the job.
@@ -50,6 +52,7 @@ class OneJob:
         self._queue = Queue(database, settings)
         self._planner = Planner(database, self._queue, store, settings, surroundings)
         self._aggregator = Aggregator(database, self._queue, store, settings, surroundings)
+        self._callbacks = Callbacks(database, settings)
         self._tools = Tools(settings, lambda: open_detector(settings))
         self._chunks = ChunkWorker(
             self._queue,
@@ -77,7 +80,9 @@ class OneJob:
             is_over=self._is_over,
             listens=listens,
         )
-        self._loop.run(idle_exit_sec=self._settings.retry_cap_seconds + IDLE_SEC)
+        with telling(self._callbacks):
+            self._loop.run(idle_exit_sec=self._settings.retry_cap_seconds + IDLE_SEC)
+        self._callbacks.tell(self.job_id)  # nobody may be there to tell it later
         job = self._jobs.get(self.job_id)
         emit(Event.RUN_COMPLETE, job_id=str(self.job_id), status=job.status)
         return job

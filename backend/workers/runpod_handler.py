@@ -22,7 +22,7 @@ from backend.db.models import Job
 from backend.db.provided import database_of
 from backend.errors import FramefleetError, InvalidState, unexpected
 from backend.events import Event, error
-from backend.jobs.callbacks import TELL_EVERY_SEC, Callbacks, output_key_of
+from backend.jobs.callbacks import output_key_of
 from backend.jobs.progress import progress_of
 from backend.jobs.service import JobService
 from backend.queue.queue import Queue
@@ -50,7 +50,6 @@ class Handler:
         self._jobs = JobService(database)
         self._store = open_store(settings)
         self._surroundings = Surroundings(self._store)
-        self._callbacks = Callbacks(database, settings)
         self._janitor = Janitor(database, Queue(database, settings), self._store, settings)
         self._tell = tell
 
@@ -90,14 +89,10 @@ class Handler:
                 self._tell(request, shown)
 
         worker = OneJob(job.id, self._database, self._store, self._settings, self._surroundings)
-        with ExitStack() as stack:  # each in a thread of its own: none waits for the other, and the work for neither
+        with ExitStack() as stack:  # each in a thread of its own: neither waits for the other, and the work for none
             stack.enter_context(Duties(Duty("progress", PROGRESS_EVERY_SEC, tell_progress)).in_background())
             stack.enter_context(Duties(*self._janitor.duties()).in_background())
-            told = Duty("callbacks", TELL_EVERY_SEC, self._callbacks.tell_due)
-            stack.enter_context(Duties(told).in_background())
-            over = worker.run(listens=False)
-        self._callbacks.tell(job.id)
-        return over
+            return worker.run(listens=False)
 
 
 def _answer(job: Job, request: Request) -> dict[str, Any]:

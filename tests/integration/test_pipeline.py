@@ -25,7 +25,7 @@ from backend.media.segments import Segment
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.storage import open_source, open_store
-from backend.storage.s3 import presign
+from backend.storage.presign import presign
 from backend.workers.one_job import OneJob
 from backend.workers.runpod_handler import Handler
 from tests.integration.queue.helpers import FACTS
