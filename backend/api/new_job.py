@@ -18,6 +18,7 @@ from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.storage.names import name_in
+from backend.storage.post import check_callback_url
 
 MAX_NAME_CHARACTERS = 255
 MAX_JSON_BYTES = 1024 * 1024
@@ -79,6 +80,8 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     form = parsed(schemas.UploadForm, fields)
     kind = kind_named(form.kind)
     check_inputs(kind.parse_params(form.params))
+    if form.callback_url is not None:
+        check_callback_url(form.callback_url)
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
         raise InvalidRequest("The form has no file: send it in a field named `file`.")
@@ -93,6 +96,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         params=kind.with_defaults(form.params, app.settings),
         deep_mode=form.deep_mode,
         priority=form.priority,
+        callback_url=form.callback_url,
         idempotency_key=idempotency_key,
         job_id=job_id,
     )

@@ -64,6 +64,7 @@ class UploadForm(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = Field(0, ge=-100, le=100)
+    callback_url: str | None = Field(None, max_length=MAX_URI_CHARACTERS)
 
 
 class Video(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import threading
@@ -22,6 +23,7 @@ from backend.jobs.service import JobService, NewJob
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode
+from backend.storage import open_store
 from backend.storage.post import below, post_json
 from tests.conftest import Said
 from tests.integration.queue.helpers import planned_job
@@ -216,6 +218,9 @@ def test_a_job_of_the_api_is_told_of(database: Database, settings: Settings, fro
     Callbacks(database, settings).tell_due()
     assert [path for path, _ in front.told] == [f"/{SECRET}/progress"]
     assert SECRET not in answer.get_data(as_text=True)
+    bad = {"file": (io.BytesIO(b"x"), "a.mp4"), "callback_url": "ftp://h/x"}
+    assert app.test_client().post("/api/v1/jobs", data=bad).get_json()["code"] == "unsupported_input"
+    assert list(open_store(settings).list("jobs/")) == []
     app.extensions["framefleet"].database.close()
 
 

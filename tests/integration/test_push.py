@@ -105,6 +105,14 @@ def test_the_status_of_a_failed_job_has_its_error_in_words(client_with: Make, da
     assert client_with().get(f"/status/{uuid.uuid4()}").status_code == 404
 
 
+def test_health_and_gpu_answer_as_they_did(client_with: Make) -> None:
+    client = client_with()
+    assert client.get("/health").get_json() == {"ok": True}
+    assert list(client.get("/gpu").get_json()) == [
+        "cuda_available", "device_name", "memory_total_mb", "memory_used_mb", "memory_reserved_mb", "memory_free_mb",
+    ]  # fmt: skip
+
+
 def test_a_job_that_is_active_is_answered_with_200_and_left_alone(
     client_with: Make, database: Database, settings: Settings, said: list[Said]
 ) -> None:
