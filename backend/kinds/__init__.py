@@ -10,9 +10,10 @@ from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
 from backend.kinds.downsample import DOWNSAMPLE
 from backend.kinds.keyed_framing import FRAMING
+from backend.kinds.overlay import OVERLAY
 from backend.kinds.stage import STAGE
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, FRAMING, DOWNSAMPLE, AUDIO_TRIM, STAGE)}
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, FRAMING, OVERLAY, DOWNSAMPLE, AUDIO_TRIM, STAGE)}
 
 
 def kind_named(name: str) -> Kind[Any]:

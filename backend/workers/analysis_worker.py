@@ -85,6 +85,7 @@ class Aggregator:
         return True
 
     def _work(self, claim: JobClaim, kind: Kind[Any], hold: Hold) -> None:
+        kind = kind.for_job(claim.params)
         step = kind.phase(claim.phase).whole
         params = kind.parse_params(claim.params)
         source = LazyReader(lambda: self._reader(claim))
@@ -226,7 +227,8 @@ class Aggregator:
         ends = [chunk.completed_at for chunk in chunks if chunk.completed_at]
         if job.started_at is None or not ends:
             return {}
-        begun_at = job.started_at if claim.phase == kind_named(claim.kind).phases[0].name else min(starts)
+        first = kind_named(claim.kind).for_job(claim.params).phases[0]
+        begun_at = job.started_at if claim.phase == first.name else min(starts)
         found = {claim.phase: max(0.0, (max(ends) - begun_at).total_seconds())}
         return found | {"wait": max(0.0, (job.started_at - job.created_at).total_seconds())}
 
