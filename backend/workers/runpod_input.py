@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +19,7 @@ SCHEMES = ("http", "https", "s3", "gs")
 MAX_NAME_CHARACTERS = 255
 EDITORS_KINDS = ("overlay", "framing")
 EDITORS_SIZE = {"output_width": 1080, "output_height": 1920}
+LANGUAGE = re.compile("[a-z]{3}")  # as films name it
 Uri = Annotated[str, Field(min_length=1, max_length=4096)]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -113,6 +116,14 @@ class _Fields:
             raise InvalidRequest(f"parameters.{names[0]}: is missing.")
         return value
 
+    def text(self, *names: str) -> dict[str, str]:
+        """Those that are there. Raises InvalidRequest for what is no text."""
+        found = self.take(*names)
+        for name, value in found.items():
+            if not isinstance(value, str):
+                raise InvalidRequest(f"parameters.{name}: must be text.")
+        return found
+
     def take(self, *names: str) -> dict[str, Any]:
         return {name: self._left.pop(name) for name in names if self._left.get(name) is not None}
 
@@ -154,17 +165,31 @@ def _stage_object(fields: _Fields, key: str | None, settings: Settings) -> NewJo
 
 
 def _encoding(fields: _Fields, key: str | None, settings: Settings) -> NewJob:
-    """`id` and `language` name the result for its client; they change nothing in it."""
-    fields.take("id", "language")
-    source = fields.needed_uri("input_video_uri")
-    params: dict[str, Any] = {}
-    audio, subtitles = fields.uri("input_audio_uri"), fields.uri("subtitles_uri")
-    if audio is not None:
-        params["audio_uri"] = audio
-    if subtitles is not None and fields.take("subtitles").get("subtitles", True):
-        params["subtitles_uri"] = subtitles
-    fields.take("subtitles")
-    return _job("encode", source, fields, key, settings, params)
+    """Both forms. `id` names the result for its client alone."""
+    fields.take("id")
+    old = fields.text("name", "input_video_name", "bucket", "bucket_parent_folder")
+    source = _in_folder(old, "input_video_name", "") if old else fields.needed_uri("input_video_uri")
+    params = {"audio_uri": fields.uri("input_audio_uri"), "subtitles_uri": fields.uri("subtitles_uri")}
+    language = fields.take("language").get("language")
+    if params["audio_uri"] and isinstance(language, str) and LANGUAGE.fullmatch(language):
+        params["language"] = language
+    burns = fields.take("subtitles").get("subtitles")
+    if burns is True and params["subtitles_uri"] is None:
+        raise InvalidRequest("parameters.subtitles_uri: is missing, and `subtitles` is true.")
+    if burns is False:
+        params["subtitles_uri"] = None
+    given = {name: value for name, value in params.items() if value is not None}
+    new = _job("encode", source, fields, key, settings, given)
+    return replace(new, output_uri=_in_folder(old, "name", ".mp4")) if old else new
+
+
+def _in_folder(old: Mapping[str, str], name: str, ending: str) -> str:
+    """What the older form names: in the bucket's folder, in GCS. Raises InvalidRequest."""
+    for needed in ("bucket", name):
+        if needed not in old:
+            raise InvalidRequest(f"parameters.{needed}: is missing.")
+    steps = [old["bucket"], old.get("bucket_parent_folder", "").strip("/"), old[name] + ending]
+    return "gs://" + "/".join(step for step in steps if step)
 
 
 TASKS: dict[str, Callable[[_Fields, str | None, Settings], NewJob]] = {

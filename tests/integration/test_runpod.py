@@ -237,6 +237,46 @@ def test_the_editors_size_and_names_hold_for_its_kinds(pod: Settings) -> None:
     assert (job.input_uri, job.output_uri) == ("s3://editor/k.mp4", "s3://editor/output/a/video.mp4")
 
 
+TASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "DOWNSAMPLING",
+        {"original_video_uri": "gs://b/a.mp4", "resolution": 240, "output_video_uri": "gs://b/c.mp4"},
+        {
+            "kind": "downsample",
+            "input_uri": "gs://b/a.mp4",
+            "output_uri": "gs://b/c.mp4",
+            "params": {"resolution": 240},
+        },
+    ),
+    (
+        "AUDIO_TRIM",
+        {"source_uri": "https://h/a.mp3", "start_sec": 1.5, "duration_sec": 2, "output_video_uri": "s3://b/c.wav"},
+        {
+            "kind": "audio_trim",
+            "input_uri": "https://h/a.mp3",
+            "output_uri": "s3://b/c.wav",
+            "params": {"start_sec": 1.5, "duration_sec": 2},
+        },
+    ),
+    (
+        "STAGE_OBJECT",
+        {"source_uri": "https://h/a.png", "dest_uri": "gs://b/a.png"},
+        {"kind": "stage", "input_uri": "https://h/a.png", "output_uri": "gs://b/a.png", "params": {}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "parameters", "expected"), TASKS, ids=[task for task, *_ in TASKS])
+def test_a_task_is_the_job_that_its_parameters_name(
+    pod: Settings, task: str, parameters: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    job = new_job({"id": "r-6", "input": {"task": task, "parameters": parameters}}, pod)
+    assert {name: getattr(job, name) for name in expected} == expected
+    parameters = {**parameters, "output_video": "x"}
+    with pytest.raises(FramefleetError, match=r"parameters\.output_video: is not known"):
+        new_job({"id": "r-7", "input": {"task": task, "parameters": parameters}}, pod)
+
+
 class NoEncoder(Whole[Params]):
     weight = 100.0
     stage = Stage.RENDERING
