@@ -202,10 +202,10 @@ def test_nobody_inside_is_told(database: Database, settings: Settings, front: Fr
     assert [each.event for each in said if each.event.startswith("callback_")] == ["callback_given_up"]
 
 
-@pytest.mark.parametrize("url", ["ftp://h/x", "http://user:word@h/x", "http://", "javascript:alert(1)", "http://h/ x"])
-def test_a_bad_callback_url_is_refused_with_the_job(database: Database, url: str) -> None:
-    with pytest.raises(UnsupportedInput, match=r"^callback_url: "):
-        JobService(database).create(NewJob("crop", "https://h/a.mp4", "a.mp4", callback_url=url))
+def test_a_bad_callback_url_is_refused_with_the_job(database: Database) -> None:
+    for url in ("ftp://h/x", "http://user:word@h/x", "http://", "javascript:alert(1)", "http://h/ x"):
+        with pytest.raises(UnsupportedInput, match=r"^callback_url: "):
+            JobService(database).create(NewJob("crop", "https://h/a.mp4", "a.mp4", callback_url=url))
     assert JobService(database).list() == []
 
 

@@ -215,40 +215,38 @@ def test_runpods_tasks_run_on_signed_links_alone(
     assert body_of(videos, "out/copy.wav") == wav(sound)
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ({}, "job_id"),
-        ({"job_id": "a/b", "master_audio_http_url": "https://h/a.mp3", "segments": []}, "job_id"),
-        ({"job_id": "a", "segments": [{"start_sec": 0, "duration_sec": 1}]}, "master_audio_r2_uri or"),
-        ({"job_id": "a", "master_audio_http_url": "https://h/a.mp3"}, "segments or segments_uri"),
-        ({"job_id": "a", "master_audio_http_url": "https://h/a.mp3", "segments": []}, "segments"),
-        (
-            {
-                "job_id": "a",
-                "master_audio_http_url": "https://h/a",
-                "segments": [{"start_sec": -1, "duration_sec": 1}],
-            },
-            "segments.0.start_sec",
-        ),
-        (
-            {
-                "job_id": "a",
-                "master_audio_r2_uri": "s3://b/a",
-                "presenter_image_r2_uri": "s3://b/i",
-                "presenter_image_http_url": "https://h/i",
-                "segments": [{"start_sec": 0, "duration_sec": 1}],
-            },
-            "presenter_image_r2_uri or",
-        ),
-    ],
-)
-def test_a_bad_pipeline_is_refused_by_name_and_makes_no_job(
-    client: FlaskClient, database: Database, body: dict[str, Any], words: str
-) -> None:
-    answer = client.post("/api/pipeline/segment", json=body)
-    assert answer.status_code == 400
-    assert words in answer.get_json()["title"]
+BAD: list[tuple[Any, str]] = [
+    ({}, "job_id"),
+    ({"job_id": "a/b", "master_audio_http_url": "https://h/a.mp3", "segments": []}, "job_id"),
+    ({"job_id": "a", "segments": [{"start_sec": 0, "duration_sec": 1}]}, "master_audio_r2_uri or"),
+    ({"job_id": "a", "master_audio_http_url": "https://h/a.mp3"}, "segments or segments_uri"),
+    ({"job_id": "a", "master_audio_http_url": "https://h/a.mp3", "segments": []}, "segments"),
+    (
+        {
+            "job_id": "a",
+            "master_audio_http_url": "https://h/a",
+            "segments": [{"start_sec": -1, "duration_sec": 1}],
+        },
+        "segments.0.start_sec",
+    ),
+    (
+        {
+            "job_id": "a",
+            "master_audio_r2_uri": "s3://b/a",
+            "presenter_image_r2_uri": "s3://b/i",
+            "presenter_image_http_url": "https://h/i",
+            "segments": [{"start_sec": 0, "duration_sec": 1}],
+        },
+        "presenter_image_r2_uri or",
+    ),
+]
+
+
+def test_a_bad_pipeline_is_refused_by_name_and_makes_no_job(client: FlaskClient, database: Database) -> None:
+    for body, words in BAD:
+        answer = client.post("/api/pipeline/segment", json=body)
+        assert answer.status_code == 400, body
+        assert words in answer.get_json()["title"], body
     assert JobService(database).list() == []
 
 
