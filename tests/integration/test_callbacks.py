@@ -26,6 +26,7 @@ from backend.states import DeepMode
 from backend.storage import open_store
 from backend.storage.post import below, post_json
 from tests.conftest import Said
+from tests.integration.conftest import Workers, wait_until
 from tests.integration.queue.helpers import planned_job
 from tests.loopback import Request, loopback
 
@@ -207,6 +208,15 @@ def test_a_bad_callback_url_is_refused_with_the_job(database: Database) -> None:
         with pytest.raises(UnsupportedInput, match=r"^callback_url: "):
             JobService(database).create(NewJob("crop", "https://h/a.mp4", "a.mp4", callback_url=url))
     assert JobService(database).list() == []
+
+
+def test_an_analysis_worker_tells_what_ended_while_nobody_was_there_to_tell(
+    database: Database, workers: Workers, front: Front
+) -> None:
+    JobService(database).cancel(told_of(database, front.address))
+    workers.start_analysis_worker()
+    wait_until(lambda: front.told, 60, "the callback")
+    assert front.told == [("/error", {"error": "The job was cancelled.", "should_retry": False})]
 
 
 def test_a_job_of_the_api_is_told_of(database: Database, settings: Settings, front: Front) -> None:
