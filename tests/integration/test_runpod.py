@@ -127,7 +127,7 @@ def test_runpods_test_server_answers_both_predecessors_inputs(
         },
         "callback_url": f"{address}/front",
     }
-    answer = requests.post(f"{url}/runsync", json={"input": asked}, timeout=120).json()
+    answer = post(url, asked)
     assert answer["status"] == "COMPLETED", (answer, (tmp_path / "runpod.log").read_text()[-3000:])
     assert answer["output"] == {"status": "success", "output_video_key": "output/edit-7/video.mp4"}
     bucket.download_file("editor", "output/edit-7/video.mp4", str(tmp_path / "film.mp4"))
@@ -138,10 +138,24 @@ def test_runpods_test_server_answers_both_predecessors_inputs(
     assert {path for path, _ in said[:-1]} <= {"/progress"}
     progress = [body["output"] for _, body in told.under("/runpod") if body and body.get("status") == "IN_PROGRESS"]
     assert progress and all(set(each) == {"progress", "message"} for each in progress)
-    task = {"task": "DOWNSAMPLING", "parameters": {"original_video_uri": "s3://editor/none.mp4", "resolution": "tall"}}
-    answer = requests.post(f"{url}/runsync", json={"input": task}, timeout=120).json()
+    small = {
+        "original_video_uri": "s3://editor/in/clip.mp4",
+        "resolution": "90p",
+        "output_video_uri": "s3://editor/s.mp4",
+    }
+    answer = post(url, {"task": "DOWNSAMPLING", "parameters": small})
+    assert answer["status"] == "COMPLETED", answer
+    assert answer["output"] == {"status": "success", "output_video_key": "s.mp4", "output_uri": "s3://editor/s.mp4"}
+    bucket.download_file("editor", "s.mp4", str(tmp_path / "small.mp4"))
+    made = read_film(tmp_path / "small.mp4")
+    assert (len(made.pts), made.size) == (25, (160, 90))
+    answer = post(url, {"task": "DOWNSAMPLING", "parameters": {**small, "resolution": "tall"}})
     assert answer["status"] == "FAILED"
-    assert "invalid_params" in answer["error"]
+    assert answer["error"].startswith("invalid_params: resolution")
+
+
+def post(url: str, given: dict[str, Any]) -> dict[str, Any]:
+    return dict(requests.post(f"{url}/runsync", json={"input": given}, timeout=120).json())
 
 
 @pytest.fixture
@@ -238,6 +252,29 @@ def test_the_editors_size_and_names_hold_for_its_kinds(pod: Settings) -> None:
 
 TASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
+        "ENCODING",
+        {
+            "id": "7",
+            "language": "deu",
+            "subtitles": True,
+            "input_video_uri": "gs://b/a.mp4",
+            "input_audio_uri": "gs://b/a.wav",
+            "subtitles_uri": "gs://b/a.ass",
+            "output_video_uri": "gs://b/c.mp4",
+        },
+        {
+            "kind": "encode",
+            "input_uri": "gs://b/a.mp4",
+            "output_uri": "gs://b/c.mp4",
+            "params": {"audio_uri": "gs://b/a.wav", "subtitles_uri": "gs://b/a.ass", "language": "deu"},
+        },
+    ),
+    (
+        "ENCODING",
+        {"name": "c", "input_video_name": "a.mov", "bucket": "b", "bucket_parent_folder": "x/y", "subtitles": False},
+        {"kind": "encode", "input_uri": "gs://b/x/y/a.mov", "output_uri": "gs://b/x/y/c.mp4", "params": {}},
+    ),
+    (
         "DOWNSAMPLING",
         {"original_video_uri": "gs://b/a.mp4", "resolution": 240, "output_video_uri": "gs://b/c.mp4"},
         {
@@ -265,7 +302,9 @@ TASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("task", "parameters", "expected"), TASKS, ids=[task for task, *_ in TASKS])
+@pytest.mark.parametrize(
+    ("task", "parameters", "expected"), TASKS, ids=[f"{task}-{len(given)}" for task, given, _ in TASKS]
+)
 def test_a_task_is_the_job_that_its_parameters_name(
     pod: Settings, task: str, parameters: dict[str, Any], expected: dict[str, Any]
 ) -> None:
