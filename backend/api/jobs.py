@@ -19,7 +19,8 @@ from backend.api.files import send_object
 from backend.api.new_job import asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
-from backend.jobs.layout import result_key, source_key
+from backend.jobs import manifest
+from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.progress import progress_of
 from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
@@ -189,6 +190,13 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, "manifest.json", "application/json")
+
+
+@blueprint.get("/jobs/<uuid:job_id>/segments", summary="The manifest, as a predecessor's clients read it")
+def get_segments(path: schemas.JobPath) -> Response:
+    app = context()
+    app.jobs.get(path.job_id)
+    return jsonify(manifest.as_split(manifest.load(app.store.get(manifest_key(path.job_id)))))
 
 
 def _shown(job: Job, status: int = 200) -> Response:

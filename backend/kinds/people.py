@@ -15,6 +15,7 @@ from pydantic import Field
 
 from backend import telemetry
 from backend.errors import SandboxCrashed
+from backend.events import Event, emit
 from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Need, Params
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
@@ -62,7 +63,10 @@ class DetectPeople(Chunks[DetectionParams]):
     is_shared = True
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
-        return to_json_bytes(analyse_chunk(context))
+        artifact = analyse_chunk(context)
+        ids = {"job_id": context.job_id, "chunk_index": context.chunk_index}
+        emit(Event.PROCESSED_FRAMES, **ids, frames=len(artifact.frame_pts), sampled_frames=len(artifact.sampled_pts))
+        return to_json_bytes(artifact)
 
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_artifact(data, expected_sha256=None)
