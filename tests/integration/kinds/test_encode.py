@@ -18,7 +18,7 @@ from backend.media.subtitle_pictures import SubtitleOrder, draw_subtitles
 from tests.conftest import shared_file
 from tests.integration.kinds.shop import Shop
 from tests.integration.rendering import decoded_pts
-from tests.integration.whole_films import ffmpeg
+from tests.integration.whole_films import ffmpeg, made
 
 QUICK = {"preset": "ultrafast", "crf": 10}
 GREY = ("-f", "lavfi", "-i", "color=gray:r=25:s=320x180:d=3")
@@ -77,14 +77,14 @@ def loudest_hz(path: Path) -> float:
 
 def test_srt_is_shown_from_its_start_until_its_end_and_never_else(shop: Shop, film: Path, tmp_path: Path) -> None:
     job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", SRT), **QUICK})
-    made = shop.result(job, tmp_path)
-    times, seen = pictures(made)
-    assert decoded_pts(made) == decoded_pts(film)
+    film_made = shop.result(job, tmp_path)
+    times, seen = pictures(film_made)
+    assert decoded_pts(film_made) == decoded_pts(film)
     assert marked(seen) == [1.0 <= time < 1.48 or 2.0 <= time < 2.2 for time in times]
     below = seen[times.index(1.2)]
     assert marked(below[None, 120:]) == [True] and marked(below[None, :100]) == [False]
     assert job.warnings == []
-    assert loudest_hz(made) == 1000
+    assert loudest_hz(film_made) == 1000
 
 
 def test_ass_has_its_colour_and_place_and_a_font_that_is_not_there_is_named(
@@ -131,15 +131,23 @@ def test_words_that_move_are_drawn_anew_for_every_frame(shop: Shop, film: Path, 
 def test_the_other_sound_takes_the_place_of_the_videos(shop: Shop, film: Path, tmp_path: Path, name: str) -> None:
     ffmpeg(*LOW, tmp_path / name)
     job = shop.made("encode", str(film), {"audio_uri": str(tmp_path / name), "language": "rus", **QUICK})
-    made = shop.result(job, tmp_path)
-    assert decoded_pts(made) == decoded_pts(film)
-    assert loudest_hz(made) == 250
-    with av.open(str(made)) as container:
+    film_made = shop.result(job, tmp_path)
+    assert decoded_pts(film_made) == decoded_pts(film)
+    assert loudest_hz(film_made) == 250
+    with av.open(str(film_made)) as container:
         (stream,) = container.streams.audio
         assert stream.metadata["language"] == "rus"
         frames = list(container.decode(stream))
         assert abs(float(frames[0].time or 0)) < 0.001
         assert abs(sum(frame.samples for frame in frames) / stream.rate - 2.5) < 0.06
+
+
+def test_a_film_in_pieces_gets_its_other_sound_when_it_is_joined(film: Path, tmp_path: Path) -> None:
+    ffmpeg(*LOW, tmp_path / "low.wav")
+    whole = made(ENCODE, film, tmp_path / "work", workers=2, audio_uri=str(tmp_path / "low.wav"), **QUICK)
+    assert whole.pieces > 1
+    assert decoded_pts(whole.path) == decoded_pts(film)
+    assert loudest_hz(whole.path) == 250
 
 
 def test_frames_at_a_variable_rate_keep_their_times_under_subtitles(shop: Shop, tmp_path: Path) -> None:
