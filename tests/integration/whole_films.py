@@ -137,6 +137,7 @@ def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params
                 fleet=lambda: [frozenset()] * workers,
                 tools=Tools(settings, Nobody),
                 report=lambda share: None,
+                open_input=lambda path: FileReader(Path(path)),
             )
         )
 

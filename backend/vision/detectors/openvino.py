@@ -5,13 +5,16 @@ Not OpenVINO's own AsyncInferQueue, which can hang (Ultralytics' issue 25923): p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import ast
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
+import yaml
 from numpy.typing import NDArray
 from openvino import properties
 from openvino.preprocess import ColorFormat, PrePostProcessor
@@ -19,9 +22,10 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.settings import Settings
+from backend.vision.classes import PEOPLE, PERSON, class_numbers
 from backend.vision.detector import Detections
 from backend.vision.weights import digest
-from backend.vision.yolo import INPUT_PX, Letterbox, people
+from backend.vision.yolo import INPUT_PX, PERSON_CLASS, Letterbox, objects
 
 BATCH = 4
 Picture = NDArray[np.uint8]
@@ -37,6 +41,7 @@ class OpenVinoDetector:
         self._sha256 = digest(model)
         try:
             network = _read(model)
+            self.names: Mapping[int, str] = _names(model, network)
             shape = network.input(0).partial_shape
             self._tight = shape[2].is_dynamic
             self._limit = (INPUT_PX, INPUT_PX) if self._tight else (shape[2].get_length(), shape[3].get_length())
@@ -51,18 +56,22 @@ class OpenVinoDetector:
         self._is_fixed = fixed_batch is not None
         self._group = fixed_batch or -(-self.batch_size // count)
 
-    def detect(self, pictures: Sequence[Picture], *, conf: float, iou: float) -> list[Detections]:
+    def detect(
+        self, pictures: Sequence[Picture], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        numbers = class_numbers(classes, self.names)
+        wanted = functools.partial(objects, conf=conf, iou=iou, numbers=numbers)
         found: list[Detections] = []
         running: list[tuple[ov.InferRequest, Letterbox, int]] = []
         for number, group in enumerate(self._groups(pictures)):
             if len(running) == len(self._requests):
-                found += _finished(*running.pop(0), conf, iou)
+                found += _finished(*running.pop(0), wanted)
             request = self._requests[number % len(self._requests)]
             box = Letterbox.of(group[0].shape[:2], self._limit, tight=self._tight)
             request.start_async({0: self._input(group, box)})
             running.append((request, box, len(group)))
         for request, box, count in running:
-            found += _finished(request, box, count, conf, iou)
+            found += _finished(request, box, count, wanted)
         return found
 
     def describe(self) -> dict[str, Any]:
@@ -84,9 +93,32 @@ class OpenVinoDetector:
         return batch
 
 
-def _finished(request: ov.InferRequest, box: Letterbox, count: int, conf: float, iou: float) -> list[Detections]:
+def names_of(model: Path) -> Mapping[int, str]:
+    """What an exported model can tell apart, by its own account. Raises ModelMissing for what is no model."""
+    try:
+        return _names(model, _read(model))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}: {error}).") from error
+
+
+def _names(model: Path, network: ov.Model) -> Mapping[int, str]:
+    """Ultralytics' exports say it in metadata.yaml (a folder) or in the ONNX file's own metadata."""
+    described = model / "metadata.yaml"
+    names: Any = None
+    if described.exists():
+        names = yaml.safe_load(described.read_text(encoding="utf-8")).get("names")
+    elif network.has_rt_info(["framework", "names"]):
+        names = ast.literal_eval(network.get_rt_info(["framework", "names"]).astype(str))
+    if not isinstance(names, dict):  # by somebody else: what every detector of people has
+        return {PERSON_CLASS: PERSON}
+    return {int(number): str(name) for number, name in names.items()}
+
+
+def _finished(
+    request: ov.InferRequest, box: Letterbox, count: int, wanted: Callable[[NDArray[np.float32], Letterbox], Detections]
+) -> list[Detections]:
     request.wait()
-    return [people(output, box, conf=conf, iou=iou) for output in request.get_output_tensor(0).data[:count]]
+    return [wanted(output, box) for output in request.get_output_tensor(0).data[:count]]
 
 
 def _read(model: Path) -> ov.Model:

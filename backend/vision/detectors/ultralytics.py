@@ -6,7 +6,7 @@ They come with `framefleet[gpu]`; loading them takes seconds and hundreds of meg
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.settings import Settings
+from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Detections
 from backend.vision.weights import PACKAGED_NAME, digest
-from backend.vision.yolo import INPUT_PX, PERSON_CLASS
+from backend.vision.yolo import INPUT_PX
 
 GPU_BATCH, CPU_BATCH = 32, 4
 
@@ -44,34 +45,41 @@ class UltralyticsDetector:
             self._yolo = YOLO(str(model), task="detect")
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}).") from error
+        self.names: Mapping[int, str] = dict(self._yolo.names)
         self._half = on_gpu
         self._name = model.name
         self._sha256 = digest(model)
         # The first call compiles and allocates; a claim's lease is no place for it.
         self.detect([np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5)
 
-    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
+    def detect(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        numbers = class_numbers(classes, self.names)
         if not pictures:
             return []
         results: Any = self._yolo.predict(
             list(pictures),
             conf=conf,
             iou=iou,
-            classes=[PERSON_CLASS],
+            classes=numbers,
             imgsz=INPUT_PX,
             half=self._half,
             device=self._device,
             verbose=False,
         )
-        return [
-            Detections(
-                result.boxes.xyxy.cpu().numpy().astype(np.float64), result.boxes.conf.cpu().numpy().astype(np.float64)
-            )
-            for result in results
-        ]
+        return [_detections(result.boxes, numbers) for result in results]
 
     def describe(self) -> dict[str, Any]:
         return {"type": "yolo", "model": self._name, "sha256": self._sha256, "input_px": INPUT_PX}
+
+
+def _detections(boxes: Any, numbers: list[int]) -> Detections:
+    corners, confidence = (each.cpu().numpy().astype(np.float64) for each in (boxes.xyxy, boxes.conf))
+    if len(numbers) == 1:
+        return Detections(corners, confidence)
+    found = boxes.cls.cpu().numpy().astype(np.int64)
+    return Detections(corners, confidence, np.array([numbers.index(number) for number in found], np.int64))
 
 
 def has_gpu() -> bool:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.errors import InputNotFound, InvalidParams
+from backend.errors import InputNotFound, InvalidParams, SubtitlesUnreadable
 from backend.kinds.encode import ENCODE
+from backend.media.subtitle_pictures import SubtitleOrder, draw_subtitles
 from tests.conftest import shared_file
 from tests.integration.kinds.shop import Shop
 from tests.integration.rendering import decoded_pts
-from tests.integration.whole_films import ffmpeg
+from tests.integration.whole_films import ffmpeg, made
 
 QUICK = {"preset": "ultrafast", "crf": 10}
 GREY = ("-f", "lavfi", "-i", "color=gray:r=25:s=320x180:d=3")
@@ -76,14 +77,14 @@ def loudest_hz(path: Path) -> float:
 
 def test_srt_is_shown_from_its_start_until_its_end_and_never_else(shop: Shop, film: Path, tmp_path: Path) -> None:
     job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", SRT), **QUICK})
-    made = shop.result(job, tmp_path)
-    times, seen = pictures(made)
-    assert decoded_pts(made) == decoded_pts(film)
+    film_made = shop.result(job, tmp_path)
+    times, seen = pictures(film_made)
+    assert decoded_pts(film_made) == decoded_pts(film)
     assert marked(seen) == [1.0 <= time < 1.48 or 2.0 <= time < 2.2 for time in times]
     below = seen[times.index(1.2)]
     assert marked(below[None, 120:]) == [True] and marked(below[None, :100]) == [False]
     assert job.warnings == []
-    assert loudest_hz(made) == 1000
+    assert loudest_hz(film_made) == 1000
 
 
 def test_ass_has_its_colour_and_place_and_a_font_that_is_not_there_is_named(
@@ -126,19 +127,27 @@ def test_words_that_move_are_drawn_anew_for_every_frame(shop: Shop, film: Path, 
     assert len(lefts) == 10 and all(later - earlier > 10 for earlier, later in pairwise(lefts))
 
 
-@pytest.mark.parametrize("name", ["low.wav", "low.mp3", "low.m4a"])
+@pytest.mark.parametrize("name", ["low.wav", "low.mp3"])
 def test_the_other_sound_takes_the_place_of_the_videos(shop: Shop, film: Path, tmp_path: Path, name: str) -> None:
     ffmpeg(*LOW, tmp_path / name)
     job = shop.made("encode", str(film), {"audio_uri": str(tmp_path / name), "language": "rus", **QUICK})
-    made = shop.result(job, tmp_path)
-    assert decoded_pts(made) == decoded_pts(film)
-    assert loudest_hz(made) == 250
-    with av.open(str(made)) as container:
+    film_made = shop.result(job, tmp_path)
+    assert decoded_pts(film_made) == decoded_pts(film)
+    assert loudest_hz(film_made) == 250
+    with av.open(str(film_made)) as container:
         (stream,) = container.streams.audio
         assert stream.metadata["language"] == "rus"
         frames = list(container.decode(stream))
         assert abs(float(frames[0].time or 0)) < 0.001
         assert abs(sum(frame.samples for frame in frames) / stream.rate - 2.5) < 0.06
+
+
+def test_a_film_in_pieces_gets_its_other_sound_when_it_is_joined(film: Path, tmp_path: Path) -> None:
+    ffmpeg(*LOW, tmp_path / "low.wav")
+    whole = made(ENCODE, film, tmp_path / "work", workers=2, audio_uri=str(tmp_path / "low.wav"), **QUICK)
+    assert whole.pieces > 1
+    assert decoded_pts(whole.path) == decoded_pts(film)
+    assert loudest_hz(whole.path) == 250
 
 
 def test_frames_at_a_variable_rate_keep_their_times_under_subtitles(shop: Shop, tmp_path: Path) -> None:
@@ -148,12 +157,18 @@ def test_frames_at_a_variable_rate_keep_their_times_under_subtitles(shop: Shop, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "once upon a time", b"\xff\x00\x80\x81", "[Script Info]\n", "1\nx --> y\nHello\n"]
+    "text", [b"", b"once upon a time", b"\xff\x00\x80\x81", b"[Script Info]\n", b"1\nx --> y\nHello\n"]
 )
-def test_subtitles_that_cannot_be_read_fail_the_job_and_leave_nothing(
-    shop: Shop, film: Path, tmp_path: Path, text: str | bytes
-) -> None:
-    job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", text)})
+def test_what_is_no_subtitles_is_called_so(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "fonts").mkdir()
+    np.save(tmp_path / "times.npy", np.arange(0, 1000, 40))
+    files = {"folder": str(tmp_path), "times_file": str(tmp_path / "times.npy"), "output_file": str(tmp_path / "o")}
+    with pytest.raises(SubtitlesUnreadable, match=r"\.ass or \.srt"):
+        draw_subtitles(text, SubtitleOrder(width=64, height=48, **files), lambda done: None)
+
+
+def test_subtitles_that_cannot_be_read_fail_the_job_and_leave_nothing(shop: Shop, film: Path, tmp_path: Path) -> None:
+    job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", "once upon a time")})
     assert (job.status, job.error_code) == ("failed", "subtitles_unreadable")
     assert not [key for key in shop.store.list(f"jobs/{job.id}/") if "/output/" in key]
 
