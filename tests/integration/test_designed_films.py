@@ -125,17 +125,14 @@ def mean_column(luma: NDArray[np.uint8]) -> float:
     return float(np.nonzero(luma > 180)[1].mean()) + 0.5
 
 
-@pytest.mark.parametrize("in_pieces", [False, True])
-def test_framing_follows_its_keyframes(studio: Studio, in_pieces: bool) -> None:
-    if in_pieces:
-        share_out(studio.database)
+def test_framing_follows_its_keyframes(studio: Studio) -> None:
     keys = [
         {"frame": 0, "x": 0, "y": 0, "width": 96, "height": 96},
         {"frame": FRAMES - 1, "x": 59, "y": 12, "width": 96, "height": 96},
     ]
     job, shown = studio.shoot("framing", keyframes=keys)
-    assert (job.status, job.phase) == ("done", "render" if in_pieces else "list"), job.error_message
-    assert (job.output_uri, (job.total_chunks or 0) > 1) == (f"s3://{studio.bucket}/in/clip_framed.mp4", in_pieces)
+    assert (job.status, job.phase) == ("done", "list"), job.error_message
+    assert job.output_uri == f"s3://{studio.bucket}/in/clip_framed.mp4"
     pictures = luma_of(studio.film(job))
     assert len(pictures) == FRAMES and pictures[0].shape == (96, 96)
     for number in (0, 20, 40):  # the lamp is whole in the window
@@ -143,16 +140,14 @@ def test_framing_follows_its_keyframes(studio: Studio, in_pieces: bool) -> None:
     assert shown == sorted(shown) and shown[-1] == 100
 
 
-@pytest.mark.parametrize("in_pieces", [False, True])
-def test_a_region_follows_its_track(studio: Studio, in_pieces: bool) -> None:
-    """All but the lamp is black, wherever it goes: chunks of a second, joined over their seams."""
-    if in_pieces:
-        share_out(studio.database)
+def test_a_region_follows_its_track(studio: Studio) -> None:
+    """All but the lamp is black, wherever it goes: chunks joined over their seams, and a film in pieces."""
+    share_out(studio.database)
     region = {"track_id": 1, "room": 0.5}
     job, shown = studio.shoot(
         "overlay", highlight_regions=[region], effect_type="spotlight", darken_strength=0, feather=0, sample_fps=25
     )
-    assert (job.status, job.phase) == ("done", "render" if in_pieces else "detect"), job.error_message
+    assert (job.status, job.phase) == ("done", "render"), job.error_message
     for number, luma in enumerate(luma_of(studio.film(job))):
         rows, columns = np.nonzero(luma > 24)
         assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((left_of(number) + 12, 50), abs=1.5)
@@ -171,22 +166,9 @@ def test_fixed_regions_need_nobody_who_detects(studio: Studio) -> None:
     assert shown == sorted(shown)
 
 
-@pytest.mark.parametrize(
-    ("kind", "params", "complaint"),
-    [
-        ("overlay", {"highlight_regions": [{"track_id": 7}]}, "highlight_regions.0.track_id: no track 7"),
-        (
-            "framing",
-            {"keyframes": [{"frame": 0, "x": 100, "y": 0, "width": 96, "height": 96}]},
-            "keyframes.0: the window",
-        ),
-    ],
-)
-def test_what_does_not_fit_this_film_fails_the_job_by_name(
-    studio: Studio, kind: str, params: dict[str, Any], complaint: str
-) -> None:
-    job, _ = studio.shoot(kind, **params)
+def test_what_does_not_fit_this_film_fails_the_job_by_name_and_writes_nothing(studio: Studio) -> None:
+    job, _ = studio.shoot("framing", keyframes=[{"frame": 0, "x": 100, "y": 0, "width": 96, "height": 96}])
     assert (job.status, job.error_code, job.output_uri) == ("failed", "invalid_params", None)
-    assert (job.error_message or "").startswith(complaint)
+    assert (job.error_message or "").startswith("keyframes.0: the window of 96x96 at 100,0 leaves the picture")
     listed = studio.s3.list_objects_v2(Bucket=studio.bucket, Prefix="in/")["Contents"]
     assert [each["Key"] for each in listed] == ["in/clip.mp4"]

@@ -18,15 +18,13 @@ from backend.kinds.base import Kind, Params, Phase, WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
-from backend.media.facts import VideoFacts
 from backend.media.index import IndexOrder, index
 from backend.media.paint.rows import LayerRows
-from backend.media.probe import Prober
 from backend.vision.timeline import Timeline
 from tests.conftest import shared_file
 from tests.integration.rendering import MAX_PIXELS, decoded_pts
 from tests.integration.test_render import luma_of
-from tests.integration.whole_films import TEST_SOUND, ffmpeg, frames_in, made
+from tests.integration.whole_films import TEST_SOUND, facts_of, ffmpeg, frames_in, made
 
 SMALL = ("-f", "lavfi", "-i", "testsrc2=r=25:s=192x108")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", 25, "-bf", 2, "-pix_fmt", "yuv420p")
@@ -74,11 +72,6 @@ def listed(path: Path) -> tuple[list[int], dict[str, Any]]:
     with path.open("rb") as file:
         result = index(file, order, pts.extend)
     return pts, result
-
-
-def facts_of(path: Path) -> VideoFacts:
-    with path.open("rb") as file:
-        return Prober(file, max_pixels=MAX_PIXELS, threads=2).facts()
 
 
 def with_b_frames(folder: Path) -> Path:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.errors import InvalidParams
 from backend.kinds.keyed_framing import FRAMING
 from tests.integration.conftest import read_film
 from tests.integration.films import beep_times, beeps, grey, write_film
@@ -88,13 +87,3 @@ def test_another_shape_is_trimmed_or_shown_between_bars(ruler: Path, tmp_path: P
     assert np.abs(row - (126 + 90 * np.cos(2 * np.pi * columns / WAVE_PX))).max() < 5
     barred = luma_of(made(FRAMING, ruler, tmp_path / "bars", keyframes=[wide], fill="pad", **sizes, **QUICK).path)[0]
     assert barred[:20].max() <= 18 and barred[48].max() > 200
-
-
-def test_overlay_calls_its_windows_so_too(ruler: Path, tmp_path: Path) -> None:
-    film = made(FRAMING, ruler, tmp_path / "film", crop_keyframes=[key(0, 32)], **QUICK)
-    assert away_px(film, expected((0, 32))).max() < 0.1
-
-
-def test_a_window_outside_of_the_picture_fails_the_job_by_its_name(ruler: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidParams, match=r"keyframes\.1: .* leaves the picture of 224x112: x must be from 0 to 128"):
-        made(FRAMING, ruler, tmp_path / "film", keyframes=[key(0, 0), key(9, 130)], **QUICK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -12,7 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
-from backend.kinds.overlay import OVERLAY
+from backend.kinds.overlay import OVERLAY, highlights
+from backend.kinds.overlay_params import OverlayParams
+from backend.media.paint.rows import LayerRows
+from backend.vision.stitch import Track
+from backend.vision.timeline import Timeline
 from tests.integration.conftest import read_film
 from tests.integration.films import Shape, beep_times, beeps, picture, write_film
 from tests.integration.test_render import deep_film, planes_of
@@ -116,23 +120,6 @@ def test_a_keyframed_region_moves_within_a_cropped_window(noise: Path, tmp_path:
     assert after.shape == (80, 120)
 
 
-def test_opacity_says_how_much_shows(noise: Path, tmp_path: Path) -> None:
-    regions = [region(start_frame=0, opacity=0.5)]
-    film = made(
-        OVERLAY,
-        noise,
-        tmp_path / "film",
-        highlight_regions=regions,
-        effect_type="spotlight",
-        darken_strength=0,
-        feather=0,
-        **QUICK,
-    )
-    before, after = planes_of(noise)[3][0], planes_of(film.path)[3][0]
-    outside = ~ellipse(60, 48, 30, 20)
-    assert np.abs(after[outside] - (16 + 0.5 * (before[outside] - 16.0))).max() <= 0.51
-
-
 def test_a_turned_source_is_marked_in_its_upright_picture(noise: Path, tmp_path: Path) -> None:
     """As a phone held upright writes it."""
     turned = tmp_path / "turned.mp4"
@@ -161,11 +148,34 @@ def test_kept_hdr_is_marked_in_ten_bits(tmp_path: Path) -> None:
     assert luma[:, 110:].mean() == pytest.approx(64 + 0.3 * (600 - 64), abs=3)
 
 
-def test_a_region_behind_the_end_is_said(noise: Path, tmp_path: Path) -> None:
-    regions = [region(start_frame=0, end_frame=900), region(start_frame=50, end_frame=60)]
-    film = made(OVERLAY, noise, tmp_path / "film", highlight_regions=regions, **QUICK)
-    (said,) = film.result.warnings
-    assert said == "highlight_regions.1 begins with frame 50; the film ends with frame 49: it is never seen."
+TIMELINE = Timeline(np.arange(FRAMES, dtype=np.int64) * 40, Fraction(1, 1000), (WIDTH, HEIGHT))
+TRACK = Track(3, np.array([400, 800]), np.array([[10.0, 20, 30, 60], [50, 20, 70, 60]]), np.ones(2))
+
+
+def rows_of(**changes: Any) -> tuple[LayerRows, list[str]]:
+    params = OVERLAY.parse_params({"highlight_regions": [changes]})
+    layer, warnings = highlights(cast(OverlayParams, params), TIMELINE, [TRACK])
+    assert layer.rows is not None
+    return layer.rows, warnings
+
+
+def test_a_region_that_ends_behind_the_film_ends_with_it_and_one_that_begins_there_is_said() -> None:
+    rows, warnings = rows_of(**region(start_frame=40, end_frame=900))
+    assert (rows.pts.tolist(), warnings) == ([frame * 40 for frame in range(40, 50)], [])
+    rows, warnings = rows_of(**region(start_frame=50, end_frame=60))
+    assert len(rows) == 0
+    assert warnings == ["highlight_regions.0 begins with frame 50; the film ends with frame 49: it is never seen."]
+
+
+def test_a_region_is_where_its_track_is_on_its_own_frames() -> None:
+    rows, warnings = rows_of(track_id=3, end_frame=15, room=0.5, opacity=0.7)
+    assert (rows.pts.tolist(), warnings) == ([frame * 40 for frame in range(10, 16)], [])
+    assert rows.columns["x"] == pytest.approx([20, 24, 28, 32, 36, 40])
+    for name, value in {"y": 40, "radius_x": 15, "radius_y": 30, "opacity": 0.7}.items():
+        assert rows.columns[name] == pytest.approx([value] * 6)
+    assert rows_of(track_id=3, start_frame=30)[1] == ["highlight_regions.0: track 3 is not there on any of its frames."]
+    with pytest.raises(InvalidParams, match=r"highlight_regions\.0\.track_id: no track 7 in this video; there are 3\."):
+        rows_of(track_id=7)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from backend.kinds.base import ChunkContext, Done, Kind, Onward, Tools, Whole, WholeContext
 from backend.kinds.crop import CROP
 from backend.media.facts import VideoFacts
+from backend.media.probe import Prober
 from backend.settings import Settings
 from backend.vision.artifacts import to_json_bytes
 from backend.vision.detector import Detections
 from benchmarks.seams import Left, analysed
-from tests.integration.rendering import FileReader, probe
+from tests.integration.rendering import MAX_PIXELS, FileReader
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=r=25:s=640x360")
@@ -110,12 +111,18 @@ class Made:
     pieces: int
 
 
+def facts_of(path: Path) -> VideoFacts:
+    """As `probe` of rendering.py, in this process."""
+    with path.open("rb") as file:
+        return Prober(file, max_pixels=MAX_PIXELS, threads=2).facts()
+
+
 def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params: Any) -> Made:
     """By the steps of a kind whose first one takes the whole; in pieces where there are workers. Raises the job's
     FramefleetError."""
     folder.mkdir(exist_ok=True)
     settings = Settings(detector="hog", data_dir=folder, render_fanout_seconds=1.0)
-    parsed, facts, reader = kind.parse_params(params), probe(source), FileReader(source)
+    parsed, facts, reader = kind.parse_params(params), facts_of(source), FileReader(source)
     left = Left()
 
     def whole(step: Whole[Any], earlier: Left) -> Done | Onward:

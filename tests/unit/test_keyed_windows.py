@@ -124,3 +124,8 @@ def test_the_outputs_size_follows_from_the_first_windows_shape() -> None:
 def test_a_window_of_another_shape_is_trimmed_never_stretched() -> None:
     windows = np.array([[100.0, 50.0, 600.0, 600.0], [0.0, 0.0, 90.0, 320.0]])
     assert trimmed(windows, 9 / 16).tolist() == [[231.25, 50, 337.5, 600], [0, 80, 90, 160]]
+
+
+def test_overlay_calls_its_windows_by_another_name() -> None:
+    keys = [{"frame": 0, "x": 0, "y": 0, "width": 9, "height": 9}]
+    assert FRAMING.parse_params({"crop_keyframes": keys}) == FRAMING.parse_params({"keyframes": keys})
