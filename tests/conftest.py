@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 # The machine's own settings must not leak into tests, nor telemetry out of them.
-OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
+OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "POSE_MODEL_NAME", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
 WATCHERS = (
     "METRICS",
     "METRICS_PORT",
@@ -34,6 +34,7 @@ from backend.settings import Settings, get_settings  # noqa: E402
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAMPLE_PHOTO = Path(__file__).resolve().parents[1] / "backend" / "local" / "street.jpg"
 MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"
+POSE_MODEL = SHARED / "models" / "yolo11n_pose_openvino_model"
 
 
 def shared_file(*parts: str) -> Path:
@@ -98,6 +99,13 @@ def model() -> Path:
     if not MODEL.exists():
         pytest.skip(f"{MODEL} is not on this machine")
     return MODEL
+
+
+@pytest.fixture(scope="session")
+def pose_model() -> Path:
+    if not POSE_MODEL.exists():
+        pytest.skip(f"{POSE_MODEL} is not on this machine")
+    return POSE_MODEL
 
 
 def _create(server_url: str, name: str, template: str = "template0") -> None:

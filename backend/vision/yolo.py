@@ -56,6 +56,11 @@ class Letterbox:
         inside: NDArray[np.float64] = (boxes - np.array([self.left, self.top] * 2)) / gain
         return inside.clip(0, sides)
 
+    def points_in_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (..., 2) of the input in the picture's pixels, those beside the picture too."""
+        gain = np.array([self.scaled[1] / self.picture[1], self.scaled[0] / self.picture[0]])
+        return np.asarray((points - np.array([self.left, self.top])) / gain)
+
 
 def people(output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Detections:
     """The people in one picture of the network's output, strongest first.
@@ -66,7 +71,7 @@ def people(output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: flo
         corners, confidence = _selected(output, conf)
     else:
         corners, confidence = _candidates(output, conf)
-        kept = _strongest(corners, confidence, iou)
+        kept = strongest(corners, confidence, iou)
         corners, confidence = corners[kept], confidence[kept]
     return Detections(box.in_picture(corners), confidence)
 
@@ -86,7 +91,7 @@ def _candidates(output: NDArray[np.float32], conf: float) -> tuple[NDArray[np.fl
     return corners, scores[PERSON_CLASS, places].astype(np.float64)
 
 
-def _strongest(corners: NDArray[np.float64], confidence: NDArray[np.float64], iou: float) -> NDArray[np.intp]:
+def strongest(corners: NDArray[np.float64], confidence: NDArray[np.float64], iou: float) -> NDArray[np.intp]:
     """Numbers of the boxes that no stronger one covers by more than `iou`."""
     sizes = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
     kept = cv2.dnn.NMSBoxes(sizes.tolist(), confidence.tolist(), 0.0, iou)

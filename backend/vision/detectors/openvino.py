@@ -5,10 +5,11 @@ Not OpenVINO's own AsyncInferQueue, which can hang (Ultralytics' issue 25923): p
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -25,10 +26,12 @@ from backend.vision.yolo import INPUT_PX, Letterbox, people
 
 BATCH = 4
 Picture = NDArray[np.uint8]
+Found = TypeVar("Found")
 
 
-class OpenVinoDetector:
-    """A model of fixed shape gets its pictures one by one, several at a time; another one a whole batch at once."""
+class OpenVinoNetwork(ABC, Generic[Found]):
+    """A YOLO network, whatever it finds. A model of fixed shape gets its pictures one by one, several at a time;
+    another one a whole batch at once."""
 
     def __init__(self, model: Path, settings: Settings, fallback: str | None = None) -> None:
         emit(Event.LOADING_MODEL, model=str(model), device="cpu", half=False)
@@ -51,24 +54,32 @@ class OpenVinoDetector:
         self._is_fixed = fixed_batch is not None
         self._group = fixed_batch or -(-self.batch_size // count)
 
-    def detect(self, pictures: Sequence[Picture], *, conf: float, iou: float) -> list[Detections]:
-        found: list[Detections] = []
+    def detect(self, pictures: Sequence[Picture], *, conf: float, iou: float) -> list[Found]:
+        found: list[Found] = []
         running: list[tuple[ov.InferRequest, Letterbox, int]] = []
         for number, group in enumerate(self._groups(pictures)):
             if len(running) == len(self._requests):
-                found += _finished(*running.pop(0), conf, iou)
+                found += self._finished(*running.pop(0), conf, iou)
             request = self._requests[number % len(self._requests)]
             box = Letterbox.of(group[0].shape[:2], self._limit, tight=self._tight)
             request.start_async({0: self._input(group, box)})
             running.append((request, box, len(group)))
         for request, box, count in running:
-            found += _finished(request, box, count, conf, iou)
+            found += self._finished(request, box, count, conf, iou)
         return found
 
     def describe(self) -> dict[str, Any]:
         fallback = {"fallback": self._fallback} if self._fallback else {}
         what = {"type": "yolo", "runtime": "openvino", "model": self._name, "sha256": self._sha256}
         return {**what, "input_px": max(self._limit), **fallback}
+
+    @abstractmethod
+    def _found(self, output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Found:
+        """What the network's output says of one picture."""
+
+    def _finished(self, request: ov.InferRequest, box: Letterbox, count: int, conf: float, iou: float) -> list[Found]:
+        request.wait()
+        return [self._found(output, box, conf=conf, iou=iou) for output in request.get_output_tensor(0).data[:count]]
 
     def _groups(self, pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
         """Pictures that go into the network together: of one size, in their order."""
@@ -84,9 +95,9 @@ class OpenVinoDetector:
         return batch
 
 
-def _finished(request: ov.InferRequest, box: Letterbox, count: int, conf: float, iou: float) -> list[Detections]:
-    request.wait()
-    return [people(output, box, conf=conf, iou=iou) for output in request.get_output_tensor(0).data[:count]]
+class OpenVinoDetector(OpenVinoNetwork[Detections]):
+    def _found(self, output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Detections:
+        return people(output, box, conf=conf, iou=iou)
 
 
 def _read(model: Path) -> ov.Model:

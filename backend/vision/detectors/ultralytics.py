@@ -6,10 +6,11 @@ They come with `framefleet[gpu]`; loading them takes seconds and hundreds of meg
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pynvml
@@ -25,8 +26,13 @@ from backend.vision.yolo import INPUT_PX, PERSON_CLASS
 GPU_BATCH, CPU_BATCH = 32, 4
 
 
-class UltralyticsDetector:
+Found = TypeVar("Found")
+
+
+class UltralyticsNetwork(ABC, Generic[Found]):
     """fp16 on CUDA."""
+
+    task: ClassVar[str]
 
     def __init__(self, model: Path, settings: Settings) -> None:
         _check_installed(model.name)
@@ -39,9 +45,9 @@ class UltralyticsDetector:
         self._device: str | int = 0 if settings.use_gpu and torch.cuda.is_available() else "cpu"
         on_gpu = self._device != "cpu"
         self.batch_size = settings.detect_batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
-        emit(Event.LOADING_MODEL, model=settings.model_name, device=str(self._device), half=on_gpu)
+        emit(Event.LOADING_MODEL, model=str(model), device=str(self._device), half=on_gpu)
         try:
-            self._yolo = YOLO(str(model), task="detect")
+            self._yolo = YOLO(str(model), task=self.task)
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}).") from error
         self._half = on_gpu
@@ -50,7 +56,7 @@ class UltralyticsDetector:
         # The first call compiles and allocates; a claim's lease is no place for it.
         self.detect([np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5)
 
-    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
+    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Found]:
         if not pictures:
             return []
         results: Any = self._yolo.predict(
@@ -63,15 +69,27 @@ class UltralyticsDetector:
             device=self._device,
             verbose=False,
         )
-        return [
-            Detections(
-                result.boxes.xyxy.cpu().numpy().astype(np.float64), result.boxes.conf.cpu().numpy().astype(np.float64)
-            )
-            for result in results
-        ]
+        return [self._found(result) for result in results]
+
+    @abstractmethod
+    def _found(self, result: Any) -> Found:
+        """What Ultralytics' Results says of one picture."""
 
     def describe(self) -> dict[str, Any]:
         return {"type": "yolo", "model": self._name, "sha256": self._sha256, "input_px": INPUT_PX}
+
+
+class UltralyticsDetector(UltralyticsNetwork[Detections]):
+    task = "detect"
+
+    def _found(self, result: Any) -> Detections:
+        return Detections(numbers(result.boxes.xyxy), numbers(result.boxes.conf))
+
+
+def numbers(tensor: Any) -> NDArray[np.float64]:
+    """A tensor of torch's as an array."""
+    array: NDArray[np.float64] = tensor.cpu().numpy().astype(np.float64)
+    return array
 
 
 def has_gpu() -> bool:
