@@ -24,6 +24,7 @@ from backend.media.segments import Segment
 from backend.settings import Settings
 from backend.states import Stage
 from backend.vision.detector import Detector
+from backend.vision.pose.detector import PoseDetector, open_pose_detector
 
 JSON_TYPE = "application/json"
 
@@ -47,11 +48,12 @@ class Need(StrEnum):
     """What a worker must load or have before it can do a step."""
 
     DETECTOR = "detector"
+    POSE = "pose"
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a worker has. The detector is opened by the step that first asks for it."""
+    """What a worker has. A detector is opened by the step that first asks for it."""
 
     settings: Settings
     open_detector: Callable[[], Detector]
@@ -61,10 +63,28 @@ class Tools:
         """Raises ModelMissing."""
         return self.open_detector()
 
+    @cached_property
+    def pose_detector(self) -> PoseDetector:
+        """Raises ModelMissing."""
+        return open_pose_detector(self.settings)
+
     def load(self, needs: frozenset[Need]) -> None:
         """Before anything is claimed, so that nothing fails for what this worker lacks. Raises ModelMissing."""
         if Need.DETECTOR in needs:
             self.detector.describe()
+        if Need.POSE in needs:
+            self.pose_detector.describe()
+
+    def described(self, needs: frozenset[Need]) -> dict[str, Any] | None:
+        """The detector that such a step works with, for the job's row."""
+        if Need.POSE in needs:
+            return self.pose_detector.describe()
+        return self.detector.describe() if Need.DETECTOR in needs else None
+
+    @property
+    def special(self) -> frozenset[Need]:
+        """What not every worker has, and this one does: chunks that need such a thing are claimed by nobody else."""
+        return frozenset({Need.POSE} if self.settings.pose_model_name else ())
 
 
 @dataclass(frozen=True)
@@ -183,6 +203,11 @@ class Chunks(ABC, Generic[P_contra]):
     content_type: ClassVar[str]
     is_shared: ClassVar[bool] = False  # whether what an earlier job left can be adopted
     is_kept: ClassVar[bool] = True  # False: of no use once the job is done, and deleted then
+
+    @property
+    def special_need(self) -> Need | None:
+        """What its rows say that their worker must have. Every chunk worker has a detector of people."""
+        return next(iter(self.needs - {Need.DETECTOR}), None)
 
     @abstractmethod
     def work(self, context: ChunkContext[P_contra]) -> bytes: ...

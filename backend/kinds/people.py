@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from backend.vision.artifacts import (
     load_artifact,
     to_json_bytes,
 )
-from backend.vision.detector import Detections, Detector
+from backend.vision.detector import Described, Detections
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
 DECODE_THREADS = 2
@@ -65,7 +65,7 @@ class DetectPeople(Chunks[DetectionParams]):
         return to_json_bytes(found.model_copy(update=ids))
 
 
-def chunk_identity(params: DetectionParams, detector: Detector, settings: Settings) -> str:
+def chunk_identity(params: DetectionParams, detector: Described, settings: Settings) -> str:
     what = {
         "sample_fps": params.sample_fps,
         "conf": params.conf,
@@ -87,18 +87,20 @@ def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
 
     Raises a MediaError for undecodable bytes, ClaimLost from `work.report`.
     """
-    analysis = _ChunkAnalysis(work)
+    analysis = ChunkAnalysis(work, work.tools.detector)
     analysis.run()
     return analysis.artifact()
 
 
-class _ChunkAnalysis:
-    def __init__(self, work: ChunkContext[DetectionParams]) -> None:
+class ChunkAnalysis:
+    """One chunk, with that detector; whoever finds more than people overrides how that is found and taken."""
+
+    def __init__(self, work: ChunkContext[DetectionParams], detector: Described) -> None:
         self._work = work
         self._params = params = work.params
-        self._detector = work.tools.detector
+        self._detector = detector
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
-        self._scale = np.array([work.facts.width / self._size[0], work.facts.height / self._size[1]] * 2)
+        self._scale = work.facts.width / self._size[0], work.facts.height / self._size[1]
         self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps)
         self._frame_pts: list[int] = []
         self._sampled_pts: list[int] = []
@@ -134,7 +136,7 @@ class _ChunkAnalysis:
             job_id=work.job_id,
             chunk_index=work.chunk_index,
             source=SourceId(etag=work.source["etag"], size=work.source["size"]),
-            params_sha256=_identity_of(work),
+            params_sha256=chunk_identity(work.params, self._detector, work.settings),
             time_base=list(work.facts.time_base),
             # The first and last chunk hold what lies outside the promised interval too.
             start_pts=min([start_pts, *self._frame_pts[:1]]),
@@ -192,21 +194,20 @@ class _ChunkAnalysis:
         pictures = [self._picture(ring, slot) for slot, _ in batch]
         weakest = min(WEAK_CONFIDENCE, self._params.conf)
         with telemetry.part("detect"):
-            found = self._detector.detect(pictures, conf=weakest, iou=self._params.iou)
+            found = self._found(pictures, weakest)
+        size = (self._work.facts.width, self._work.facts.height)
         with telemetry.part("track"):
             for (_, pts), detections in zip(batch, found, strict=True):
-                self._take(pts, self._in_source_pixels(detections))
+                self._take(pts, detections.placed(self._scale, size))
+
+    def _found(self, pictures: Sequence[NDArray[np.uint8]], weakest: float) -> Sequence[Detections]:
+        """In their pixels, from that confidence on."""
+        return self._work.tools.detector.detect(pictures, conf=weakest, iou=self._params.iou)
 
     def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
         width, height = self._size
         # A copy: Ultralytics keeps the last batch, and a mapping that is still looked at cannot be closed.
         return np.frombuffer(ring.slot(slot), np.uint8).reshape(height, width, 3).copy()
-
-    def _in_source_pixels(self, detections: Detections) -> Detections:
-        limit = np.array([self._work.facts.width, self._work.facts.height] * 2, np.float64)
-        boxes = np.clip(detections.boxes * self._scale, 0, limit)
-        solid = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
-        return Detections(boxes[solid], detections.confidence[solid])
 
     def _take(self, pts: int, detections: Detections) -> None:
         self._sampled_pts.append(pts)

@@ -16,14 +16,14 @@ from backend.errors import ArtifactCorrupt, NewerVersion
 
 CHUNK_SCHEMA: Literal["framefleet.chunk/1"] = "framefleet.chunk/1"
 
-_MAX_ROWS = 10_000_000
-_MAX_COORD_PX = 1e6
+MAX_ROWS = 10_000_000
+MAX_COORD_PX = 1e6
 _COORD_DECIMALS = 2
 _CONFIDENCE_DECIMALS = 4
 
 Pts = Annotated[int, Field(ge=-(2**62), le=2**62)]
-PtsList = Annotated[list[Pts], Field(max_length=_MAX_ROWS)]
-Coord = Annotated[float, Field(ge=-_MAX_COORD_PX, le=_MAX_COORD_PX)]
+PtsList = Annotated[list[Pts], Field(max_length=MAX_ROWS)]
+Coord = Annotated[float, Field(ge=-MAX_COORD_PX, le=MAX_COORD_PX)]
 Box = Annotated[list[Coord], Field(min_length=4, max_length=4)]
 Confidence = Annotated[float, Field(ge=0, le=1)]
 Ticks = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -48,9 +48,9 @@ class TrackRecord(_Record):
     """One person within one chunk: a box and a confidence for each of `pts`."""
 
     id: Annotated[int, Field(ge=0, le=2**62)]
-    pts: Annotated[list[Pts], Field(min_length=1, max_length=_MAX_ROWS)]
-    boxes: Annotated[list[Box], Field(max_length=_MAX_ROWS)]
-    confidence: Annotated[list[Confidence], Field(max_length=_MAX_ROWS)]
+    pts: Annotated[list[Pts], Field(min_length=1, max_length=MAX_ROWS)]
+    boxes: Annotated[list[Box], Field(max_length=MAX_ROWS)]
+    confidence: Annotated[list[Confidence], Field(max_length=MAX_ROWS)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -98,7 +98,7 @@ class ChunkArtifact(_Record):
     sampled_pts: PtsList
     cuts_pts: PtsList = Field(default_factory=list)  # first frames of new shots, past end_pts too
     tracks: Annotated[list[TrackRecord], Field(max_length=100_000)]
-    detections: Annotated[list[DetectionRecord], Field(max_length=_MAX_ROWS)]
+    detections: Annotated[list[DetectionRecord], Field(max_length=MAX_ROWS)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -26,7 +26,7 @@ from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
-from backend.kinds.base import JSON_TYPE, Done, Kind, Need, Onward, Tools, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, Kind, Onward, Tools, WholeContext
 from backend.queue.claims import JobClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.figures import encoders_of_fleet
@@ -44,6 +44,7 @@ from backend.workers.gpu_chunk_worker import ChunkWorker, LazyReader
 from backend.workers.janitor import Janitor
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
+from backend.workers.needs import needs_ahead
 
 # One cpu job must not end a worker that plans and joins all the others.
 MODEL_RETRY_SEC = 60.0
@@ -237,10 +238,10 @@ def _upload(place: OutputPlace, film: Path, hold: Hold) -> None:
 def main(place: command.Workplace) -> int:
     """Joins the chunks of a job into its film; plans, rescues and does the cpu-mode chunks besides."""
     settings, database, store, options = place.settings, place.database, place.store, place.options
-    queue = Queue(database, settings)
+    tools = Tools(settings, lambda: open_detector(settings))
+    queue = Queue(database, settings, tools.special)
     planner = Planner(database, queue, store, settings, place.surroundings)
     aggregator = Aggregator(database, queue, store, settings, place.surroundings)
-    tools = Tools(settings, lambda: open_detector(settings))
     cpu_worker = ChunkWorker(
         queue,
         store,
@@ -264,7 +265,7 @@ def main(place: command.Workplace) -> int:
             return False
         try:
             # Only when needed: most aggregators never detect anything.
-            tools.load(frozenset({Need.DETECTOR}))
+            tools.load(needs_ahead(database, tools, options.job))
         except ModelMissing as missing:
             if options.job is not None:  # whoever started this worker waits for that job alone
                 raise

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import ModelMissing
 from backend.settings import Settings
-from backend.vision.detector import EXPORTED_SUFFIX, Detections
+from backend.vision.detector import EXPORTED_SUFFIX, Described, Detections
 from backend.vision.weights import find_pose_model, pose_missing_words
 
 
@@ -22,16 +22,17 @@ class Poses(Detections):
 
     landmarks: NDArray[np.float64] = field(kw_only=True)
 
+    def rows(self, keep: NDArray[np.bool_]) -> Self:
+        return replace(super().rows(keep), landmarks=self.landmarks[keep])
 
-class PoseDetector(Protocol):
-    batch_size: int
+    def placed(self, scale: tuple[float, float], size: tuple[int, int]) -> Self:
+        scaled = replace(self, landmarks=self.landmarks * np.array([*scale, 1.0]))
+        return super(Poses, scaled).placed(scale, size)
 
+
+class PoseDetector(Described, Protocol):
     def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Poses]:
         """One result a picture. Pictures are BGR, (height, width, 3)."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What identifies this detector's results: goes into the artifact and its parameter hash."""
         ...
 
 
