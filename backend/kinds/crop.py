@@ -10,6 +10,7 @@ import numpy as np
 from backend.kinds import accounts, film
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
 from backend.kinds.crop_params import CropParams
+from backend.kinds.film_plan import Film, source_order
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import DetectPeople
 from backend.kinds.sheet import plan_sheet
@@ -40,36 +41,35 @@ class SolveCrop(Whole[CropParams]):
         warnings += shortfalls(proof, params.subject, params.fill)
         files = framing.files(proof)
         context.report(SOLVED_SHARE)
-        solved = time.monotonic()
-        plan, rows = _plan(context, framing), _rows(framing)
-        seconds = {"stitch_and_path": solved - began}
-        # Chunks begin at keyframes where there are any.
-        keyframe_pts = [artifact.start_pts for artifact in artifacts]
-        onward = film.pieces(context, plan, rows, framing.timeline.frame_pts, framing.path.shots, keyframe_pts)
-        if onward is not None:
-            return replace(onward, files=files, warnings=warnings, seconds=seconds)
+        seconds = {"stitch_and_path": time.monotonic() - began}
 
         def report(share: float) -> None:
             context.report(SOLVED_SHARE + (1 - SOLVED_SHARE) * share)
 
-        output, sheet, counts = film.render(context, plan, rows, context.open_reader(), report)
-        files["contact_sheet.png"] = sheet
-        seconds["render"] = time.monotonic() - solved
-        return Done(output, files, [*warnings, *accounts.rendered(counts)], seconds)
+        # Chunks begin at keyframes where there are any.
+        made = film.make(context, _film(context, framing, [artifact.start_pts for artifact in artifacts]), report)
+        return replace(
+            made,
+            files={**files, **made.files},
+            warnings=[*warnings, *made.warnings],
+            seconds={**seconds, **made.seconds},
+        )
 
 
-def _plan(context: WholeContext[CropParams], framing: Framing) -> film.FilmPlan:
-    params, (width, height) = context.params, framing.path.output_size
+def _film(context: WholeContext[CropParams], framing: Framing, keyframe_pts: list[int]) -> Film:
+    params, timeline, path = context.params, framing.timeline, framing.path
+    width, height = path.output_size
     look = params.model_dump(include={"crf", "preset", "draw_timestamp", "hdr", "fill"})
-    source = film.crop_order(context.facts, context.settings, int(framing.timeline.frame_pts[0]))
-    order = source | look | {"output_width": width, "output_height": height}
-    return film.FilmPlan(order=order, spans=[], sheet=plan_sheet(framing))
-
-
-def _rows(framing: Framing) -> film.Rows:
-    path = framing.path
-    ticks = (framing.timeline.frame_pts - int(framing.timeline.frame_pts[0])).astype(np.float64)
-    return np.column_stack([ticks, path.x, path.y, path.width, path.height])
+    source = source_order(context.facts, context.settings, int(timeline.frame_pts[0]))
+    ticks = (timeline.frame_pts - int(timeline.frame_pts[0])).astype(np.float64)
+    return Film(
+        order=source | look | {"output_width": width, "output_height": height},
+        path=np.column_stack([ticks, path.x, path.y, path.width, path.height]),
+        frame_pts=timeline.frame_pts,
+        shots=path.shots,
+        keyframe_pts=keyframe_pts,
+        sheet=plan_sheet(framing),
+    )
 
 
 CROP = Kind[CropParams](

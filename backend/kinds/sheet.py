@@ -16,6 +16,7 @@ from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing
 from backend.vision.contact_sheet import CELL_PX, Box, Cell, contact_sheet, frames_to_show
 from backend.vision.stitch import interpolate
+from backend.vision.timeline import Timeline
 
 
 class CellPlan(BaseModel):
@@ -43,10 +44,37 @@ class SheetPlan(BaseModel):
     def picture_size(self) -> tuple[int, int]:
         return analysis_size(*self.frame_size, CELL_PX)
 
-    def order(self) -> dict[str, Any]:
-        """backend.media.stills.StillOrder."""
+    def order(self) -> dict[str, Any] | None:
+        """backend.media.stills.StillOrder; None for a film without a sheet."""
+        if not self.cells:
+            return None
         width, height = self.picture_size
         return {"pts": [cell.pts for cell in self.cells], "width": width, "height": height}
+
+    def of_frames(self, frame_pts: NDArray[np.int64]) -> SheetPlan:
+        """Without cells of frames that are not there."""
+        there = set(frame_pts.tolist())
+        return self.model_copy(update={"cells": [cell for cell in self.cells if cell.pts in there]})
+
+
+def no_sheet(frame_size: tuple[int, int]) -> SheetPlan:
+    return SheetPlan(frame_size=frame_size, cells=[])
+
+
+def sheet_of_windows(timeline: Timeline, path: NDArray[np.float64]) -> SheetPlan:
+    """Of a film in which nobody was looked for. `path`: x, y, width, height of each frame's window."""
+    cells = [
+        CellPlan(
+            pts=int(timeline.frame_pts[frame]),
+            time_sec=float(timeline.times_sec[frame]),
+            shot=0,
+            window=_box(np.array([*path[frame, :2], *(path[frame, :2] + path[frame, 2:])])),
+            subject=None,
+            tracks=[],
+        )
+        for frame in frames_to_show([(0, len(timeline))])
+    ]
+    return SheetPlan(frame_size=timeline.frame_size, cells=cells)
 
 
 def plan_sheet(framing: Framing) -> SheetPlan:
@@ -64,6 +92,10 @@ class Sheet:
         width, height = plan.picture_size
         self._shape = (height, width, 3)
         self.ring = FrameRing(max(1, len(plan.cells)), height * width * 3)
+
+    def files(self, taken: int) -> dict[str, bytes]:
+        """The sheet by its file's name; nothing for a film without one. Raises as `png` does."""
+        return {"contact_sheet.png": self.png(taken)} if self._plan.cells else {}
 
     def png(self, taken: int) -> bytes:
         """`taken`: how many stills the render says it took. Raises FrameMismatch when some are missing."""

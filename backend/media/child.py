@@ -46,7 +46,16 @@ def main(arguments: list[str]) -> int:
 def _run(
     order: dict[str, Any], source: BinaryIO, messages_sock: socket.socket, ring: mmap.mmap | None
 ) -> dict[str, Any]:
-    from backend.media import decode, encoders, join, probe, render, render_piece, samples  # after the limits are set
+    from backend.media import (
+        decode,
+        encoders,
+        index,
+        join,
+        probe,
+        render,
+        render_piece,
+        samples,
+    )  # after the limits are set
     from backend.media.cropper import CropOrder
     from backend.media.head import RecordedFile
 
@@ -56,6 +65,9 @@ def _run(
         case "probe":
             prober = probe.Prober(source, max_pixels=params["max_pixels"], threads=params["threads"])
             return prober.facts().model_dump(mode="json")
+        case "index":
+            send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
+            return index.index(source, index.IndexOrder(**params), send)
         case "encoders":
             return {"encoders": encoders.working_encoders((params["width"], params["height"]))}
         case "join":

@@ -22,7 +22,7 @@ from backend.media.resample import Samples, plane
 # H.273 code points.
 BT709 = 1
 _UNSPECIFIED = (0, 2, 3)
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 _HD_HEIGHT = 720
 # Kr and Kb by matrix code; 5 and 6 are BT.601 as 625 and as 525 lines.
 _LUMA_SHARES = {
@@ -122,6 +122,18 @@ class _Maths:
 
     rows: NDArray[np.float64]
     offsets: NDArray[np.float64]
+
+
+def rgb_rows(tags: Tags, bits: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How R'G'B' from 0 to 1 become samples: rows of their shares in Y', Cb and Cr (3, 3), and what is added (3,)."""
+    scale, offset = _coding(tags.full_range, bits)
+    return scale[:, None] * np.linalg.inv(_to_rgb(tags.matrix)), offset
+
+
+def note_tags(picture: VideoFrame, tags: Tags) -> None:
+    """So that tags_of says them of a picture that was made here."""
+    picture.colorspace, picture.color_range = tags.matrix, _FULL_RANGE if tags.full_range else _LIMITED_RANGE
+    picture.color_trc, picture.color_primaries = tags.transfer, tags.primaries
 
 
 @functools.lru_cache

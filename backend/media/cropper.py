@@ -11,12 +11,14 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+from pydantic import Field
 
 from backend.errors import FrameMismatch
-from backend.media.colour import Tags
+from backend.media.colour import SDR, Tags, note_tags
 from backend.media.facts import Appearance
 from backend.media.fill import Fill, filled, placement
 from backend.media.look import Look, appearance_of, look_of
+from backend.media.paint.layers import LayerOrder, painters_of
 from backend.media.resample import Geometry, Window, crop, plane
 from backend.media.shape import PictureOrder
 from backend.media.stills import StillOrder, Stills
@@ -43,6 +45,7 @@ class CropOrder(PictureOrder):
     encoder: str | None = None
     fill: Fill = "crop"  # what is beside a window that has not the output's shape; `crop` stretches it
     stills: StillOrder | None = None
+    layers: list[LayerOrder] = Field(default_factory=list)
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -61,6 +64,7 @@ class Cropper:
         self._stills = stills
         self._path = _path_of(order.path_file)
         self._look: Look | None = None
+        self._painters = painters_of(order.layers)
 
     @property
     def path_pts(self) -> list[int]:
@@ -75,7 +79,9 @@ class Cropper:
         if self._stills:
             self._stills.look_at(frame)
         window = Window(*(float(v) for v in self._path[number, 1:5]))
-        picture = self._shown(frame, window)
+        picture, shown = self._shown(frame, window)
+        for painter in self._painters:
+            painter.paint(picture, shown, number, frame.pts)
         if self._order.draw_timestamp:
             _draw_timestamp(picture, frame)
         picture.pts, picture.time_base, picture.duration = frame.pts, self._time_base, frame.duration
@@ -88,18 +94,23 @@ class Cropper:
         encoder = self._look.encoder(order.output_size, order.crf, order.preset, order.encoder)
         return encoder.add_stream(output, order.output_size, Fraction(*order.fps), self._time_base)
 
-    def _shown(self, frame: VideoFrame, window: Window) -> VideoFrame:
-        """What the window shows, of the output's size, as the encoder wants it."""
+    def _shown(self, frame: VideoFrame, window: Window) -> tuple[VideoFrame, Window]:
+        """What the window shows, of the output's size, as the encoder wants it; and the window of all of the picture,
+        bars too."""
         order, size = self._order, self._order.output_size
         if self._look is None:
             self._look = look_of(order.appearance or appearance_of(frame), keep_hdr=order.hdr == "keep")
         planar, tags = self._in_shape(frame, self._look)
         place = None if order.fill == "crop" else placement(window, size)
         if place is None:
-            return self._look.finished(crop(planar, window, size, self._geometry), tags)
+            picture = self._look.finished(crop(planar, window, size, self._geometry), tags)
+            note_tags(picture, _tags_in(picture, tags))
+            return picture, window
         picture = self._look.finished(crop(planar, place.window, place.size, self._geometry, halves=True), tags)
-        kept = picture.format.name.endswith("10le")  # else it is SDR of limited range by now
-        return filled(picture, place, size, order.fill, full=kept and tags.full_range)
+        tags = _tags_in(picture, tags)
+        picture = filled(picture, place, size, order.fill, full=tags.full_range)
+        note_tags(picture, tags)
+        return picture, place.whole(size)
 
     def _in_shape(self, frame: VideoFrame, look: Look) -> tuple[VideoFrame, Tags]:
         """The whole frame in the film's coded size, between bars where it has another shape."""
@@ -108,6 +119,11 @@ class Cropper:
             return look.planar(frame, self._shape.size)
         inner, tags = look.planar(frame, area.size)
         return filled(inner, area, self._shape.size, "pad", full=tags.full_range), tags
+
+
+def _tags_in(finished: VideoFrame, tags: Tags) -> Tags:
+    """What is not kept in ten bits is SDR of limited range by now."""
+    return tags if finished.format.name.endswith("10le") else SDR
 
 
 def _path_of(file: str) -> NDArray[np.float64]:

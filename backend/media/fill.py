@@ -35,6 +35,12 @@ class Placement(Area):
 
     window: Window
 
+    def whole(self, output_size: tuple[int, int]) -> Window:
+        """The window that all of the output would show, were its bars picture too."""
+        across, down = self.window.width / self.size[0], self.window.height / self.size[1]
+        x, y = self.window.x - self.x * across, self.window.y - self.y * down
+        return Window(x, y, output_size[0] * across, output_size[1] * down)
+
 
 def placement(window: Window, output_size: tuple[int, int]) -> Placement | None:
     """The window as large as fits, centred; None when it has the output's shape.

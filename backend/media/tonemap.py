@@ -104,6 +104,16 @@ def hlg_to_nits(signal: Array) -> Array:
     return nits
 
 
+def nits_to_hlg(nits: Array) -> Array:
+    """The inverse of hlg_to_nits."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    shown = (nits / DEFAULT_PEAK_NITS @ _BT2020_LUMA)[..., None]
+    scene = nits / DEFAULT_PEAK_NITS / np.power(np.maximum(shown, 1e-9), 0.2 / 1.2)
+    high = a * np.log(np.maximum(12 * scene - b, 1e-9)) + c
+    signal: Array = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    return signal
+
+
 def squeezed(nits: Array, peak: float, target: float = REFERENCE_WHITE_NITS) -> Array:
     """The EETF of BT.2390: unchanged below the knee, then a Hermite spline that ends flat at the target's peak."""
     whole = float(nits_to_pq(np.array(peak)))
@@ -125,6 +135,18 @@ def mapped(signal: Array, tags: Tags, peak: float) -> Array:
         light = nits * (squeezed(brightest, peak) / brightest) / REFERENCE_WHITE_NITS
     encoded: Array = np.power(np.clip(light, 0, 1), 1 / _GAMMA)
     return encoded
+
+
+def bt709_to_hdr(signal: Array, tags: Tags) -> Array:
+    """The way back for what is drawn on kept HDR: R'G'B' of the picture's encoding from that of BT.709, whose white is
+    the reference white. The last axis is R, G, B."""
+    light = np.power(np.clip(signal, 0, 1), _GAMMA) @ np.linalg.inv(_BT2020_TO_709).T
+    light = np.clip(light, 0, 1)
+    if not tags.is_hdr:
+        encoded: Array = np.power(light, 1 / _GAMMA)
+        return encoded
+    nits = light * REFERENCE_WHITE_NITS
+    return nits_to_hlg(nits) if tags.transfer == HLG else nits_to_pq(nits)
 
 
 def _write_cube(file: Path, tags: Tags, peak: float) -> None:

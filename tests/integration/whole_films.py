@@ -3,6 +3,7 @@ is detected, which costs nothing: what these tests ask is whether every frame ar
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import Done, Tools, WholeContext
+from backend.kinds.base import ChunkContext, Done, Kind, Onward, Tools, Whole, WholeContext
 from backend.kinds.crop import CROP
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
 from backend.vision.artifacts import to_json_bytes
 from backend.vision.detector import Detections
 from benchmarks.seams import Left, analysed
+from tests.integration.rendering import FileReader, probe
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=r=25:s=640x360")
@@ -96,3 +98,67 @@ def joined(path: Path, *parts: Path) -> Path:
     """Transport streams need no more than this."""
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
+
+
+@dataclass
+class Made:
+    """A film without detection, its facts, and how many pieces it was rendered in."""
+
+    path: Path
+    facts: VideoFacts
+    result: Done
+    pieces: int
+
+
+def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params: Any) -> Made:
+    """By the steps of a kind whose first one takes the whole; in pieces where there are workers. Raises the job's
+    FramefleetError."""
+    folder.mkdir(exist_ok=True)
+    settings = Settings(detector="hog", data_dir=folder, render_fanout_seconds=1.0)
+    parsed, facts, reader = kind.parse_params(params), probe(source), FileReader(source)
+    left = Left()
+
+    def whole(step: Whole[Any], earlier: Left) -> Done | Onward:
+        return step.work(
+            WholeContext(
+                job_id="whole",
+                facts=facts,
+                params=parsed,
+                earlier=earlier,
+                open_reader=lambda: reader,
+                folder=folder,
+                fleet=lambda: [frozenset()] * workers,
+                tools=Tools(settings, Nobody),
+                report=lambda share: None,
+            )
+        )
+
+    first, render = kind.phases[-2:]
+    outcome = whole(first.whole, left)
+    if isinstance(outcome, Done):
+        return Made(outcome.output, facts, outcome, 1)
+    assert render.chunks is not None
+    plan = json.loads(json.dumps(outcome.plan))
+    pieces = []
+    for span in outcome.spans:
+        room = folder / f"piece_{span.index}"
+        room.mkdir()
+        context = ChunkContext(
+            job_id="whole",
+            chunk_index=span.index,
+            interval=(span.start_pts, span.end_pts),
+            start_pts=span.start_pts,
+            end_pts=span.end_pts,
+            source={},
+            facts=facts,
+            params=parsed,
+            reader=reader,
+            folder=room,
+            tools=Tools(settings, Nobody),
+            earlier=Left(plan=plan, objects=outcome.objects),
+            report=lambda share: None,
+        )
+        pieces.append(render.chunks.work(context))
+    joined = whole(render.whole, Left(pieces, plan, outcome.objects))
+    assert isinstance(joined, Done)
+    return Made(joined.output, facts, joined, len(pieces))

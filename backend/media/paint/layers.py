@@ -1,0 +1,38 @@
+"""The layers that an order can name. A new one: its order and painter in a module here, one line in each of the two
+places below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+from av.video.frame import VideoFrame
+from pydantic import Field
+
+from backend.media.paint.highlight import Blur, BlurOrder, Spotlight, SpotlightOrder
+from backend.media.resample import Window
+
+LayerOrder = Annotated[BlurOrder | SpotlightOrder, Field(discriminator="type")]
+
+
+class Painter(Protocol):
+    def paint(self, picture: VideoFrame, window: Window, number: int, pts: int) -> None:
+        """Draws in place on the 4:2:0 planes, of the output's size and of 8 bits (10 where HDR is kept), that will be
+        encoded; colour.tags_of(picture) says what their samples mean.
+
+        The whole picture shows `window` of the upright source. `pts` is the frame's, on the source's clock; `number`
+        counts the rows of the order's path, which are those of one piece where a film is rendered in pieces.
+        """
+
+
+def painter_of(order: LayerOrder) -> Painter:
+    match order:
+        case BlurOrder():
+            return Blur(order)
+        case SpotlightOrder():
+            return Spotlight(order)
+
+
+def painters_of(orders: Sequence[LayerOrder]) -> list[Painter]:
+    """In the order in which they draw, one over the other."""
+    return [painter_of(order) for order in orders]
