@@ -7,8 +7,9 @@ from typing import Any
 from backend.errors import InvalidParams
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
+from backend.kinds.pose import POSE
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP,)}
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, POSE)}
 
 
 def kind_named(name: str) -> Kind[Any]:

@@ -94,6 +94,7 @@ class FileType:
     name: str
     content_type: str
     is_fetched: bool = False  # by `framefleet run`, beside the film
+    is_optional: bool = False  # made only where the parameters ask for it
 
 
 class Earlier(Protocol):
@@ -168,10 +169,10 @@ class WholeContext(Generic[P_co]):
 
 @dataclass(frozen=True)
 class Done:
-    """The job's result: the film, small files by name, what to tell, seconds by stage."""
+    """The job's result: the film, other files by name (large ones as paths), what to tell, seconds by stage."""
 
     output: Path
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -187,7 +188,7 @@ class Onward:
     plan: Mapping[str, Any]
     objects: Mapping[str, bytes]
     needs: str | None = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 

@@ -41,14 +41,12 @@ def posed_film(artifacts: Sequence[PoseArtifact], facts: VideoFacts, *, sample_f
     cuts_pts = sorted({pts for chunk in chunks for pts in chunk.cuts_pts})
     index = LandmarkIndex(artifacts)
     tracks = link(stitch(chunks), timeline, conf=conf, cuts_pts=cuts_pts)
-    people = []
+    people: list[Person] = []
     for track in tracks:
         kept = track.rows(np.isin(track.pts, sampled_pts))
         if len(kept.pts):
             times_sec = (kept.pts - frame_pts[0]) * float(timeline.time_base)
-            people.append(
-                Person(len(people) + 1, kept.pts, times_sec, kept.boxes, kept.confidence, index.of(kept))
-            )
+            people.append(Person(len(people) + 1, kept.pts, times_sec, kept.boxes, kept.confidence, index.of(kept)))
     return PosedFilm(timeline, sampled_pts, cuts_pts, people)
 
 

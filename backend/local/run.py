@@ -14,12 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from backend.db.engine import Database
 from backend.db.models import Job
-from backend.errors import FramefleetError, InvalidState
+from backend.errors import FramefleetError, InvalidState, ObjectNotFound
 from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
+from backend.kinds.base import JSON_TYPE, FileType, Need
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker, database_of, located
@@ -30,6 +31,7 @@ from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_source, open_store
 from backend.storage.base import ObjectStore
 from backend.storage.names import film_name
+from backend.vision.weights import find_pose_model
 from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
@@ -57,6 +59,8 @@ class Run:
         """
         params = kind_named(kind).with_defaults(params, self._settings)
         kind_named(kind).parse_params(params)
+        if Need.POSE in kind_named(kind).needs:
+            find_pose_model(self._settings)  # before anything is started
         source = check_given(given)
         if output is not None:
             check_output(output, source)
@@ -181,10 +185,15 @@ def _fetch(
     folder.mkdir(parents=True, exist_ok=True)
     files, job = {}, JobService(database).get(job_id)
     kind = kind_named(job.kind)
-    fetched = {name: each.name for name, each in kind.files.items() if each.is_fetched} | {"manifest": "manifest.json"}
-    for name, file_name in fetched.items():
-        store.get_file(result_key(job_id, file_name), folder / file_name)
-        files[name] = str(folder / file_name)
+    fetched = {name: each for name, each in kind.files.items() if each.is_fetched}
+    for name, each in (fetched | {"manifest": FileType("manifest.json", JSON_TYPE)}).items():
+        try:
+            store.get_file(result_key(job_id, each.name), folder / each.name)
+        except ObjectNotFound:
+            if not each.is_optional:
+                raise
+            continue
+        files[name] = str(folder / each.name)
     assert job.output_uri is not None  # a done job has one
     film = open_source(job.output_uri, settings) if job.output_key is None else store.source(job.output_key)
     named = output or folder / film_name(job.input_name, kind.suffix)

@@ -25,7 +25,7 @@ def draw_skeleton(
 ) -> None:
     """`places` (n, 2) in the canvas's pixels, NaN for what is not seen; a bone shows where both of its ends are."""
     unit = max(1, round(min(canvas.shape[:2]) / 240))
-    seen = np.isfinite(places).all(axis=1)
+    seen = np.asarray(np.isfinite(places).all(axis=1))
     corners = np.round(np.nan_to_num(places) * 2**_SHIFT).clip(-(2**24), 2**24).astype(int).tolist()
     for one, other in bones:
         if seen[one] and seen[other]:

@@ -160,11 +160,15 @@ class Aggregator:
             timings=_rounded(seconds),
         )
 
-    def _store_files(self, claim: JobClaim, kind: Kind[Any], files: Mapping[str, bytes], hold: Hold) -> None:
+    def _store_files(self, claim: JobClaim, kind: Kind[Any], files: Mapping[str, bytes | Path], hold: Hold) -> None:
         types = {each.name: each.content_type for each in kind.files.values()}
         for name, data in files.items():
             hold.begin(Step.UPLOAD)
-            self._store.put(result_key(claim.job_id, name), data, content_type=types[name])
+            key = result_key(claim.job_id, name)
+            if isinstance(data, Path):
+                self._store.put_file(key, data, content_type=types[name], moved=lambda _: hold.watch.moved())
+            else:
+                self._store.put(key, data, content_type=types[name])
 
     def _publish(self, claim: JobClaim, kind: Kind[Any], result: Done, hold: Hold) -> None:
         """Uploads first, then one guarded statement makes the job done: until then nobody looks at the objects."""

@@ -10,9 +10,10 @@ from av.video.frame import VideoFrame
 from pydantic import Field
 
 from backend.media.paint.highlight import Blur, BlurOrder, Spotlight, SpotlightOrder
+from backend.media.paint.skeleton import Skeleton, SkeletonOrder
 from backend.media.resample import Window
 
-LayerOrder = Annotated[BlurOrder | SpotlightOrder, Field(discriminator="type")]
+LayerOrder = Annotated[BlurOrder | SpotlightOrder | SkeletonOrder, Field(discriminator="type")]
 
 
 class Painter(Protocol):
@@ -31,6 +32,8 @@ def painter_of(order: LayerOrder) -> Painter:
             return Blur(order)
         case SpotlightOrder():
             return Spotlight(order)
+        case SkeletonOrder():
+            return Skeleton(order)
 
 
 def painters_of(orders: Sequence[LayerOrder]) -> list[Painter]:

@@ -113,18 +113,18 @@ def _range(of: Analysis, name: str) -> dict[str, float] | None:
     steady, speed = of.steady[name], of.speeds[name]
     if not np.isfinite(steady).any():
         return None
-    return _rounded(
-        {
-            "min_deg": float(np.nanmin(steady)),
-            "max_deg": float(np.nanmax(steady)),
-            "mean_deg": float(np.nanmean(steady)),
-            "peak_speed_deg_per_sec": float(np.nanmax(np.abs(speed))),
-        }
-    )
+    numbers = {
+        "min_deg": np.nanmin(steady),
+        "max_deg": np.nanmax(steady),
+        "mean_deg": np.nanmean(steady),
+        "peak_speed_deg_per_sec": np.nanmax(np.abs(speed)),
+    }
+    return {key: round(float(value), _DECIMALS) for key, value in numbers.items()}
 
 
 def _cadence(cadence: Cadence) -> dict[str, Any]:
-    return _rounded(asdict(cadence))
+    rounded: dict[str, Any] = _rounded(asdict(cadence))
+    return rounded
 
 
 def _series(values: NDArray[np.float64]) -> list[float | None]:
