@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 MIN_SAMPLES = 10
 # The range of a joint that hardly moves is the detector's noise.
-MIN_RANGE_DEG = 10.0
+MIN_RANGE_DEG = 25.0
 
 
 @dataclass(frozen=True)
