@@ -91,6 +91,14 @@ class NoVideoStream(MediaError):
     code = "no_video_stream"
 
 
+class NotASound(MediaError):
+    code = "not_a_sound"
+
+
+class NoAudioStream(MediaError):
+    code = "no_audio_stream"
+
+
 class MediaUndecodable(MediaError):
     code = "media_undecodable"
 
@@ -113,6 +121,12 @@ class SourceChanged(MediaError):
 class SourceNotFound(FramefleetError):
     code = "source_not_found"
     fault = Fault.PLACE
+
+
+class InputNotFound(SourceNotFound):
+    """A further input that a parameter names is not there."""
+
+    code = "input_not_found"
 
 
 class SourceForbidden(FramefleetError):

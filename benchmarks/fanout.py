@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from backend.jobs.plan import probe_source
+from backend.jobs.looks import probe_source
 from backend.media.facts import VideoFacts
 from backend.media.pieces import can_fan_out, path_rows, piece_boundaries, spans
 from backend.media.sandbox import NO_BYTES, ByteReader, MediaProcess

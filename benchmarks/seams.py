@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.errors import FramefleetError
-from backend.jobs.plan import probe_source
+from backend.jobs.looks import probe_source
 from backend.kinds.base import ChunkContext, Tools
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
@@ -97,7 +97,7 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
                 start_pts=None if piece.index == 0 else piece.start_pts,
                 end_pts=None if piece is pieces[-1] else piece.end_pts,
                 source={"etag": source.info.etag, "size": source.info.size_bytes},
-                facts=facts,
+                probed=facts,
                 params=params,
                 reader=RangeReader(source, cache),
                 folder=Path(),

@@ -10,9 +10,8 @@ from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
-from backend.api import errors, fleet, jobs, pages, system
+from backend.api import create_body, errors, fleet, jobs, pages, system
 from backend.api.context import EXTENSION, Context
-from backend.api.new_job import CREATE_BODY
 from backend.db.engine import Database
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
@@ -63,7 +62,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.before_request(_refuse_other_sites)
     app.after_request(_guard_browser)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
-    app.spec_json["paths"][f"{API}/jobs"]["post"].update(CREATE_BODY)
+    create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
     return app
 
 

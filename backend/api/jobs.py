@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from flask import Response, jsonify, redirect, request
@@ -19,13 +20,11 @@ from backend.api.new_job import asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
 from backend.jobs.layout import result_key, source_key
-from backend.jobs.outputs import VIDEO_TYPE
 from backend.jobs.progress import progress_of
 from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
-from backend.storage.names import film_name
 
 LINK_SECONDS = 3600
 TRACK_FILES = {
@@ -128,20 +127,21 @@ def list_chunks(path: schemas.JobPath) -> Response:
     return polled({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
 
 
-@blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film")
+@blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film, or whatever the kind makes")
 def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
-    """The MP4, with ranges; a redirect to a signed URL where the store has them."""
+    """The file, with ranges; a redirect to a signed URL where the store has them."""
     app = context()
     job = app.jobs.get(path.job_id)
     _require_done(job)
     if job.output_key is None:
         raise ObjectNotFound(f"The film was written to {job.output_uri}.")
-    name = film_name(job.input_name, kind_named(job.kind).suffix)
-    attachment = name if query.download else None
+    output = kind_named(job.kind).output
+    attachment = output.file_name(job.input_name, job.output_ending) if query.download else None
     url = app.store.presign_get(job.output_key, expires_sec=LINK_SECONDS, filename=attachment)
     if url is not None:
         return redirect(url)
-    return send_object(app.store, job.output_key, VIDEO_TYPE, attachment=attachment)
+    content_type = output.content_type(PurePosixPath(job.output_key).suffix)
+    return send_object(app.store, job.output_key, content_type, attachment=attachment)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")

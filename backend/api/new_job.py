@@ -11,39 +11,16 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
 
 from backend.api import schemas
+from backend.api.client_uris import check_input, check_inputs, check_output
 from backend.api.context import context
-from backend.errors import InvalidRequest, UnsupportedInput
+from backend.errors import InvalidRequest
 from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
-from backend.storage.names import is_object_uri, name_in, split_object_uri
+from backend.storage.names import name_in
 
-REMOTE_SCHEMES = ("http", "https", "s3", "gs")
-OUTPUT_SCHEMES = ("s3", "gs")
 MAX_NAME_CHARACTERS = 255
 MAX_JSON_BYTES = 1024 * 1024
-# One operation takes two kinds of body, which the library's decorator cannot say.
-CREATE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": schemas.JobRequest.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "kind": {"type": "string", "default": "crop"},
-                        "params": {"type": "string", "description": "a JSON object", "default": "{}"},
-                        "deep_mode": {"type": "string", "enum": ["gpu", "cpu"], "default": "gpu"},
-                        "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
-                    },
-                }
-            },
-        },
-    }
-}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -69,19 +46,21 @@ def _from_json(idempotency_key: str | None) -> NewJob:
     if not isinstance(body, dict):
         raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
     asked = _parsed(schemas.JobRequest, body)
-    _check_scheme(asked.input, REMOTE_SCHEMES, "input")
-    _check_prefix(asked.input, "input")
+    check_input(asked.input, "input")
     if asked.output_uri is not None:
-        _check_scheme(asked.output_uri, OUTPUT_SCHEMES, "output_uri")
-        _check_prefix(asked.output_uri, "output_uri")
+        check_output(asked.output_uri, "output_uri")
+    kind = kind_named(asked.kind)
+    params = kind.with_defaults(asked.params, context().settings)
+    check_inputs(kind.parse_params(params))
     return NewJob(
         kind=asked.kind,
         input_uri=asked.input,
         input_name=name_in(asked.input)[:MAX_NAME_CHARACTERS],
-        params=kind_named(asked.kind).with_defaults(asked.params, context().settings),
+        params=params,
         deep_mode=asked.deep_mode,
         priority=asked.priority,
         output_uri=asked.output_uri,
+        output_put_url=asked.output_put_url,
         idempotency_key=idempotency_key,
     )
 
@@ -92,7 +71,8 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
     form = _parsed(schemas.UploadForm, fields)
-    kind_named(form.kind).parse_params(form.params)
+    kind = kind_named(form.kind)
+    check_inputs(kind.parse_params(form.params))
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
         raise InvalidRequest("The form has no file: send it in a field named `file`.")
@@ -104,7 +84,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         kind=form.kind,
         input_uri=app.store.uri(key),
         input_name=file.filename[:MAX_NAME_CHARACTERS],
-        params=kind_named(form.kind).with_defaults(form.params, app.settings),
+        params=kind.with_defaults(form.params, app.settings),
         deep_mode=form.deep_mode,
         priority=form.priority,
         idempotency_key=idempotency_key,
@@ -127,33 +107,3 @@ def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
         first = invalid.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "request"
         raise InvalidRequest(f"{name:.60}: {first['msg']}") from invalid
-
-
-def _check_prefix(uri: str, field: str) -> None:
-    """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
-    settings = context().settings
-    place = _with_small_scheme(uri)
-    if place.partition("://")[0] not in OUTPUT_SCHEMES:
-        return
-    own = _with_small_scheme(settings.storage_root_url.rstrip("/") + "/")
-    named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
-    allowed = tuple(map(_with_small_scheme, named))
-    if place.startswith(own) or (allowed and not place.startswith(allowed)):
-        raise UnsupportedInput(f"{field}: this place is not open to clients.")
-
-
-def _with_small_scheme(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return scheme.lower() + separator + rest
-
-
-def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:
-    """A file:// URI from outside would read this machine's own files."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme.lower() not in schemes or not rest:
-        allowed = ", ".join(f"{name}://" for name in schemes)
-        raise UnsupportedInput(f"{field}: must be a URI that begins with {allowed}")
-    if is_object_uri(uri):
-        split_object_uri(uri)
-    elif any(char < " " for char in uri):
-        raise UnsupportedInput(f"{field}: must not have control characters")

@@ -42,7 +42,12 @@ class JobRequest(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = Field(0, ge=-100, le=100, strict=True)
-    output_uri: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3:// or gs:// URI of the film")
+    output_uri: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3:// or gs:// URI of the result")
+    output_put_url: str | None = Field(
+        None,
+        max_length=MAX_URI_CHARACTERS,
+        description="in its place, a presigned URL that takes the result in one PUT",
+    )
 
 
 class UploadForm(BaseModel):
@@ -66,6 +71,13 @@ class Video(BaseModel):
     has_audio: bool
 
 
+class Sound(BaseModel):
+    duration_seconds: float | None
+    sample_rate: int
+    channels: int
+    codec: str
+
+
 class JobInput(BaseModel):
     uri: str
     name: str
@@ -74,6 +86,7 @@ class JobInput(BaseModel):
 class JobOutput(BaseModel):
     uri: str
     url: str
+    size_bytes: int | None
 
 
 class JobError(BaseModel):
@@ -96,6 +109,7 @@ class JobResource(BaseModel):
     eta_seconds: int | None
     input: JobInput
     video: Video | None
+    sound: Sound | None = Field(description="of a source that is looked at for its sound alone")
     params: dict[str, Any]
     detector: dict[str, Any] | None
     output: JobOutput | None

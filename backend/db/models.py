@@ -81,8 +81,13 @@ class Job(Base):
     source_size: Mapped[int | None] = mapped_column(BigInteger)
     output_uri: Mapped[str | None]
     output_key: Mapped[str | None]  # set when the output lies in our own store
+    output_put_url: Mapped[
+        str | None
+    ]  # a secret: no answer and no log has it, and it is forgotten when the job is done
+    output_ending: Mapped[str | None]  # of the output's name, as in .mp4; null: the kind's own
+    output_size: Mapped[int | None] = mapped_column(BigInteger)
 
-    probe: Mapped[dict[str, Any] | None]  # backend.media.facts.VideoFacts
+    probe: Mapped[dict[str, Any] | None]  # backend.media.sound_facts.Probed
     duration_seconds: Mapped[float | None]
     fps_num: Mapped[int | None] = mapped_column(Integer)
     fps_den: Mapped[int | None] = mapped_column(Integer)

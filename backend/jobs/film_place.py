@@ -17,7 +17,7 @@ def settled(database: Database, claim: JobClaim, places: Iterable[OutputPlace]) 
     """The first place that no other input's film has; it stays this job's. Raises ClaimLost."""
     place = None
     for place in places:
-        if place.own_key is not None or place.uri == claim.output_uri:
+        if place.own_key is not None or place.is_given:
             return place
         with database.transaction() as connection:
             if _took(connection, claim, place.uri):

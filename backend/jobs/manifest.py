@@ -10,6 +10,7 @@ from uuid import UUID
 from backend.errors import ArtifactCorrupt
 from backend.media.facts import VideoFacts
 from backend.media.segments import Segment
+from backend.media.sound_facts import Probed, SoundFacts
 
 SCHEMA = "framefleet.manifest/1"
 
@@ -19,7 +20,7 @@ def planned(
     kind: str,
     original_video: str,
     source: Mapping[str, Any],
-    facts: VideoFacts,
+    probed: Probed,
     segments: Sequence[Segment],
     artifact_keys: Sequence[str],
 ) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def planned(
         "kind": kind,
         "original_video": original_video,
         "source": dict(source),
-        "video": facts.model_dump(mode="json", exclude={"keyframe_pts"}),
+        "video": probed.model_dump(mode="json", exclude={"keyframe_pts"}) if isinstance(probed, VideoFacts) else None,
+        "sound": probed.model_dump(mode="json") if isinstance(probed, SoundFacts) else None,
         "segment_count": len(segments),
         "segments": [
             {

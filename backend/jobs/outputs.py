@@ -1,4 +1,4 @@
-"""Where a job's upload lies; where its film may go, and what it is called."""
+"""Where a job's result may go, and what it is called."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from uuid import UUID
 
 from backend.errors import InvalidRequest, UnsupportedInput
 from backend.jobs.layout import output_key, source_key
+from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue.claims import JobClaim
 from backend.settings import Settings
 from backend.storage import open_destination
 from backend.storage.base import Destination, ObjectStore
+from backend.storage.guard import parse_target, safe_url
 from backend.storage.names import (
     MAX_S3_KEY_BYTES,
     derived_name,
@@ -27,17 +29,19 @@ from backend.storage.names import (
 
 MAX_STEM_CHARACTERS = 100
 MIN_NAME_BYTES = 100  # below that a folder leaves no room for names that tell films apart
-FILM_SUFFIXES = (".mp4", ".m4v")
-VIDEO_TYPE = "video/mp4"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
 class OutputPlace:
-    """One place for the film. `own_key`: it is in this installation's store, so that the API can serve it."""
+    """One place for the result. `own_key`: it is in this installation's store, so that the API can serve it.
+
+    `is_given`: the request names it, so nobody else has to be asked.
+    """
 
     destination: Destination
     own_key: str | None = None
+    is_given: bool = False
 
     @property
     def uri(self) -> str:
@@ -60,46 +64,48 @@ class OwnObject:
         self._store.put_file(self._key, path, content_type=content_type, moved=moved)
 
 
-def output_places(claim: JobClaim, suffix: str, own: ObjectStore, settings: Settings) -> Iterator[OutputPlace]:
-    """`output_uri` of the request; else beside an s3:// or gs:// input; else OUTPUT_BUCKET for http(s) inputs; else,
-    and for an upload, in the job's own folder.
+def output_places(claim: JobClaim, output: OutputType, own: ObjectStore, settings: Settings) -> Iterator[OutputPlace]:
+    """`output_put_url` or `output_uri` of the request; else beside an s3:// or gs:// input; else OUTPUT_BUCKET for
+    http(s) inputs; else, and for an upload, in the job's own folder.
 
     The best first: outside of the job's own folder another job's film may have a name already. Nobody else can have
     the last. Raises UnsupportedInput, StorageError.
     """
-    if claim.output_uri:
-        yield OutputPlace(open_destination(claim.output_uri, settings))
+    if claim.output_put_url or claim.output_uri:
+        given = open_destination(claim.output_put_url or claim.output_uri or "", settings)
+        yield OutputPlace(given, is_given=True)
         return
+    tail = output.tail(claim.output_ending)
     folder, name = _folder_outside(claim, own, settings)
     if folder is not None:
-        for candidate in _names(name, suffix, claim.job_id, _room_bytes(folder)):
+        for candidate in _names(name, output.suffix, tail, claim.job_id, _room_bytes(folder)):
             yield OutputPlace(open_destination(folder + candidate, settings))
         return
-    key = output_key(claim.job_id, output_name(claim.input_name, suffix))
+    key = output_key(claim.job_id, output_name(claim.input_name, tail))
     yield OutputPlace(OwnObject(own, key), key)
 
 
-def output_name(input_name: str, suffix: str) -> str:
+def output_name(input_name: str, tail: str) -> str:
     """A name for a key of ours, made from what the user calls the input."""
     stem = _UNSAFE.sub("_", PurePosixPath(input_name.replace("\\", "/")).stem).strip("._")[:MAX_STEM_CHARACTERS]
-    return f"{stem or 'video'}{suffix}.mp4"
+    return f"{stem or 'video'}{tail}"
 
 
-def check_film_name(name: str, place: str) -> None:
-    """Raises InvalidRequest when the name asks for another container than the one that is written."""
-    extension = PurePosixPath(name).suffix
-    if extension and extension.lower() not in FILM_SUFFIXES:
-        raise InvalidRequest(f"{place:.300}: films are written as MP4; give it a name that ends in .mp4.")
+def check_put_url(put_url: str, output: OutputType) -> None:
+    """Raises UnsupportedInput for what is no http(s) URL, InvalidRequest for another container."""
+    try:
+        parse_target(put_url)
+    except UnsupportedInput as error:
+        raise UnsupportedInput(f"output_put_url: {error.message}") from None
+    output.check_name(name_in_url(put_url), safe_url(put_url))
 
 
-def check_output_uri(input_uri: str, output_uri: str) -> None:
+def check_output_uri(input_uri: str, output_uri: str, output: OutputType) -> None:
     """Raises UnsupportedInput for what is no object, InvalidRequest for the input itself or for another container."""
     bucket, key = split_object_uri(output_uri)
     if not is_object_uri(output_uri) or not key or key.endswith("/"):
-        raise UnsupportedInput(
-            f"{output_uri:.300} names no object: write s3://bucket/film.mp4 or gs://bucket/film.mp4."
-        )
-    check_film_name(key, output_uri)
+        raise UnsupportedInput(f"{output_uri:.300} names no object: write s3://bucket/name or gs://bucket/name.")
+    output.check_name(key, output_uri)
     # Both schemes may lead to one store.
     if is_object_uri(input_uri) and split_object_uri(input_uri) == (bucket, key):
         raise InvalidRequest(f"{output_uri:.300} is the input itself, which is never overwritten: give another place.")
@@ -121,10 +127,10 @@ def _folder_outside(claim: JobClaim, own: ObjectStore, settings: Settings) -> tu
     return folder, name
 
 
-def _names(name: str, suffix: str, job_id: UUID, room_bytes: int) -> Iterator[str]:
-    yield derived_name(name, suffix, room_bytes)
-    yield shortened(name, f"{suffix}.mp4", name, room_bytes)  # a.mov beside a.mp4
-    yield derived_name(name, f"{suffix}_{job_id}", room_bytes)
+def _names(name: str, suffix: str, tail: str, job_id: UUID, room_bytes: int) -> Iterator[str]:
+    yield derived_name(name, tail, room_bytes)
+    yield shortened(name, tail, name, room_bytes)  # a.mov beside a.mp4
+    yield derived_name(name, f"{suffix}_{job_id}{tail.removeprefix(suffix)}", room_bytes)
 
 
 def _room_bytes(folder: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from backend.db.engine import PATIENT_SEC, Database
@@ -12,14 +11,16 @@ from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
 from backend.events import Event, emit
 from backend.jobs import manifest
 from backend.jobs.chunk_length import UNDIVIDED, Chunking, chunking
+from backend.jobs.further_inputs import check_inputs
 from backend.jobs.layout import artifact_key, manifest_key
+from backend.jobs.looks import look
 from backend.jobs.outputs import output_places
 from backend.jobs.phases import write_chunks
 from backend.jobs.sources import open_for_planning
 from backend.kinds import kind_named
-from backend.kinds.base import Kind
+from backend.kinds.base import Kind, SourceType
 from backend.media.facts import VideoFacts
-from backend.media.sandbox import MediaProcess
+from backend.media.sound_facts import Probed, SoundFacts
 from backend.queue.claims import JobClaim
 from backend.queue.executor import NOBODY, Boss, Executor, Hold
 from backend.queue.queue import Queue
@@ -30,8 +31,6 @@ from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
 from backend.storage.range_reader import RangeReader
 from backend.versions import SCHEMA_VERSION
-
-PROBE_THREADS = 2
 
 
 class Planner:
@@ -58,32 +57,35 @@ class Planner:
     def _plan(self, claim: JobClaim, hold: Hold) -> None:
         kind = kind_named(claim.kind)
         hold.begin(Step.PLAN)
-        next(output_places(claim, kind.suffix, self._store, self._settings)).destination.check()
+        next(output_places(claim, kind.output, self._store, self._settings)).destination.check()
         source = open_for_planning(claim, self._store, self._settings)
-        if source.info.size_bytes == 0:
+        if source.info.size_bytes == 0 and kind.source is not SourceType.BYTES:
             raise EmptyFile("The file is empty.")
         if source.info.size_bytes > self._settings.max_source_bytes:
             raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
         reader = RangeReader(source)
         hold.watch.follow(lambda: reader.bytes_fetched)
-        facts = probe_source(reader, self._settings, hold.check)
+        probed = look(kind.source, reader, self._settings, hold.check)
+        check_inputs(kind.parse_params(claim.params), self._settings)
         first = kind.phases[0]
-        where = (self._database, claim, first.name, source.info)
-        chunks = chunking(*where, facts, self._settings) if first.chunks else UNDIVIDED
+        chunks = UNDIVIDED
+        if first.chunks:
+            assert isinstance(probed, VideoFacts)  # only kinds of videos have chunks there
+            chunks = chunking(self._database, claim, first.name, source.info, probed, self._settings)
         hold.check_claim()
         hold.begin(Step.PLAN)
-        self._write(claim, kind, source.info, facts, chunks)
+        self._write(claim, kind, source.info, probed, chunks)
         emit(Event.JOB_PLANNED, **claim.ids, chunks=len(chunks.segments), bytes_read=reader.bytes_fetched)
 
-    def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, facts: VideoFacts, chunks: Chunking) -> None:
+    def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, probed: Probed, chunks: Chunking) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}
         phase, segments = kind.phases[0], chunks.segments
         keys = [artifact_key(claim.job_id, phase.chunks.pattern, each.index) for each in segments if phase.chunks]
-        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, facts, segments, keys)
+        plan = manifest.planned(claim.job_id, claim.kind, safe_url(claim.input_uri), identity, probed, segments, keys)
         plan |= {"chunk_seconds": chunks.chunk_seconds, "chunk_seconds_reason": chunks.reason}
         # The object first: rows without a manifest would be a job that nobody can read.
         self._store.put(manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
-        columns = _plan_columns(claim, info, facts) | {"total_chunks": len(segments), "phase": phase.name}
+        columns = _plan_columns(claim, info, probed) | {"total_chunks": len(segments), "phase": phase.name}
         with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
             plan_row = connection.execute(statement("finish_plan"), columns).one_or_none()
             if plan_row is None:
@@ -94,41 +96,32 @@ class Planner:
                 write_chunks(connection, claim, phase.name, segments, on_hold=plan_row.is_paused, needs=needs)
 
 
-def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], None] = lambda: None) -> VideoFacts:
-    """Facts of a video, parsed in a child process.
-
-    Raises a MediaError for what is no video, SandboxTimeout after PROBE_SECONDS, and what `check` raises.
-    """
-    params = {"max_pixels": settings.max_pixels, "threads": PROBE_THREADS}
-    with MediaProcess(
-        "probe",
-        params,
-        reader,
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
-        check=check,
-        total_sec=settings.probe_seconds,
-    ) as process:
-        for _ in process.messages():  # a probe says nothing until its result
-            continue
-        return VideoFacts.model_validate(process.result)
-
-
-def _plan_columns(claim: JobClaim, info: ObjectInfo, facts: VideoFacts) -> dict[str, Any]:
+def _plan_columns(claim: JobClaim, info: ObjectInfo, probed: Probed) -> dict[str, Any]:
     return {
         "job_id": claim.job_id,
         "attempts": claim.attempts,
         "schema_version": SCHEMA_VERSION,
         "source_etag": info.etag,
         "source_size": info.size_bytes,
+        **_probe_columns(probed),
+    }
+
+
+def _probe_columns(probed: Probed) -> dict[str, Any]:
+    """What is known of the source; of sound, its duration alone has a column."""
+    facts = probed if isinstance(probed, VideoFacts) else None
+    written = probed.model_dump(mode="json") if probed else None
+    if facts:
         # Boundaries are set: the list of keyframes has done its work and would weigh on every claim.
-        "probe": json.dumps(facts.model_dump(mode="json") | {"keyframe_pts": []}),
-        "duration_seconds": facts.duration_seconds,
-        "fps_num": facts.fps[0] if facts.fps else None,
-        "fps_den": facts.fps[1] if facts.fps else None,
-        "width": facts.width,
-        "height": facts.height,
-        "rotation": facts.rotation,
-        "frame_count": facts.frame_count,
-        "has_audio": facts.has_audio,
+        written = facts.model_dump(mode="json") | {"keyframe_pts": []}
+    return {
+        "probe": json.dumps(written) if written else None,
+        "duration_seconds": probed.duration_seconds if probed else None,
+        "fps_num": facts.fps[0] if facts and facts.fps else None,
+        "fps_den": facts.fps[1] if facts and facts.fps else None,
+        "width": facts.width if facts else None,
+        "height": facts.height if facts else None,
+        "rotation": facts.rotation if facts else None,
+        "frame_count": facts.frame_count if facts else None,
+        "has_audio": facts.has_audio if facts else isinstance(probed, SoundFacts) or None,
     }

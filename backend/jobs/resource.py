@@ -10,6 +10,7 @@ from typing import Any
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.jobs.progress import Progress, progress_of
+from backend.media.sound_facts import SoundFacts, as_probed
 from backend.states import JobStatus
 from backend.storage.http import safe_url
 
@@ -38,9 +39,10 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "eta_seconds": progress.eta_seconds,
         "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
         "video": _video(job),
+        "sound": _sound(job),
         "params": job.params,
         "detector": job.detector,
-        "output": {"uri": job.output_uri, "url": f"{base}/output"} if job.status == JobStatus.DONE else None,
+        "output": _output(job, f"{base}/output") if job.status == JobStatus.DONE else None,
         "warnings": job.warnings,
         "error": _error(job),
         "created_at": _iso(job.created_at),
@@ -78,7 +80,7 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
 
 
 def _video(job: Job) -> dict[str, Any] | None:
-    if job.probe is None:
+    if job.width is None:
         return None
     fps = Fraction(job.fps_num, job.fps_den) if job.fps_num and job.fps_den else None
     return {
@@ -90,6 +92,17 @@ def _video(job: Job) -> dict[str, Any] | None:
         "frame_count": job.frame_count,
         "has_audio": job.has_audio,
     }
+
+
+def _sound(job: Job) -> dict[str, Any] | None:
+    probed = as_probed(job.probe) if job.width is None else None
+    if not isinstance(probed, SoundFacts):
+        return None
+    return probed.model_dump(include={"duration_seconds", "sample_rate", "channels", "codec"})
+
+
+def _output(job: Job, url: str) -> dict[str, Any]:
+    return {"uri": job.output_uri, "url": url, "size_bytes": job.output_size}
 
 
 def _error(job: Job) -> dict[str, Any] | None:

@@ -13,10 +13,11 @@ from sqlalchemy.dialects.postgresql import insert
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
-from backend.errors import InvalidState, JobNotFound, writable
+from backend.errors import InvalidRequest, InvalidState, JobNotFound, writable
 from backend.events import Event, emit
-from backend.jobs.outputs import check_output_uri
+from backend.jobs.outputs import check_output_uri, check_put_url
 from backend.kinds import kind_named
+from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue import lanes
 from backend.states import DeepMode, JobStatus, Stage
 from backend.versions import SCHEMA_VERSION
@@ -35,10 +36,28 @@ class NewJob:
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = 0
     output_uri: str | None = None
+    output_put_url: str | None = field(default=None, repr=False)  # a secret
+    output_name: str | None = None  # what it will be called where it is taken to later; its ending counts
     idempotency_key: str | None = None
     tenant: str = "default"
     trace_context: str | None = None
     job_id: UUID = field(default_factory=uuid4)
+
+
+def check_output(request: NewJob, output: OutputType) -> None:
+    """Raises UnsupportedInput, InvalidRequest."""
+    if request.output_put_url is not None and request.output_uri is not None:
+        raise InvalidRequest("output_put_url: give it or output_uri, not both.")
+    if request.output_put_url is not None:
+        check_put_url(request.output_put_url, output)
+    if request.output_uri is not None:
+        check_output_uri(request.input_uri, request.output_uri, output)
+
+
+def _named_output(request: NewJob) -> str | None:
+    if request.output_put_url is not None:
+        return name_in_url(request.output_put_url)
+    return request.output_uri or request.output_name
 
 
 class JobService:
@@ -50,9 +69,9 @@ class JobService:
 
         Raises InvalidParams, and InvalidRequest for a place that the film cannot go to.
         """
-        params = kind_named(request.kind).parse_params(request.params)
-        if request.output_uri is not None:
-            check_output_uri(request.input_uri, request.output_uri)
+        kind = kind_named(request.kind)
+        params = kind.parse_params(request.params)
+        check_output(request, kind.output)
         values = {
             "id": request.job_id,
             "tenant": request.tenant,
@@ -65,6 +84,8 @@ class JobService:
             "input_uri": request.input_uri,
             "input_name": writable(request.input_name),
             "output_uri": request.output_uri,
+            "output_put_url": request.output_put_url,
+            "output_ending": kind.output.ending(request.input_name, _named_output(request)),
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,
             "schema_version": SCHEMA_VERSION,

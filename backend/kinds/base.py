@@ -18,9 +18,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backend.errors import InvalidParams
+from backend.kinds.output_type import OutputType
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import ByteReader
 from backend.media.segments import Segment
+from backend.media.sound_facts import Probed, SoundFacts
 from backend.settings import Settings
 from backend.states import Stage
 from backend.vision.detector import Detector
@@ -34,8 +36,20 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # Parameters that name further inputs: a URI, or a list of them.
+    input_fields: ClassVar[tuple[str, ...]] = ()
+
     def check(self) -> None:
         """Raises InvalidParams for values that contradict one another."""
+
+    def inputs(self) -> list[tuple[str, str]]:
+        """(parameter, URI) of every further input."""
+        found: list[tuple[str, str]] = []
+        for name in self.input_fields:
+            value = getattr(self, name)
+            uris = [] if value is None else [value] if isinstance(value, str) else value
+            found += [(name, uri) for uri in uris]
+        return found
 
 
 P = TypeVar("P", bound=Params)
@@ -49,6 +63,14 @@ class Need(StrEnum):
 
     DETECTOR = "detector"
     POSE = "pose"
+
+
+class SourceType(StrEnum):
+    """What a kind's input has to be, and how it is looked at before the job is planned."""
+
+    VIDEO = "video"
+    SOUND = "sound"  # a sound file, or a video that has sound
+    BYTES = "bytes"  # nobody looks at it
 
 
 @dataclass(frozen=True)
@@ -97,6 +119,24 @@ class FileType:
     is_optional: bool = False  # made only where the parameters ask for it
 
 
+class OfSource:
+    """What is known of the source, for contexts."""
+
+    probed: Probed
+
+    @property
+    def facts(self) -> VideoFacts:
+        """Of a kind whose source is a video."""
+        assert isinstance(self.probed, VideoFacts), "this kind's source is no video"
+        return self.probed
+
+    @property
+    def sound(self) -> SoundFacts:
+        """Of a kind whose source is sound."""
+        assert isinstance(self.probed, SoundFacts), "this kind's source is no sound"
+        return self.probed
+
+
 class Earlier(Protocol):
     """What the steps before have left. Nothing is read before it is asked for."""
 
@@ -118,8 +158,12 @@ class Earlier(Protocol):
         ...
 
 
+def no_further_inputs(uri: str) -> ByteReader:
+    raise LookupError("The parameters name no further inputs.")
+
+
 @dataclass(frozen=True)
-class ChunkContext(Generic[P_co]):
+class ChunkContext(OfSource, Generic[P_co]):
     """One chunk to work on. `report` takes the share done (0 to 1) and raises ClaimLost when the work must stop.
 
     `start_pts` or `end_pts` None: from the first frame, to the last one, whatever the container promised.
@@ -131,13 +175,14 @@ class ChunkContext(Generic[P_co]):
     start_pts: int | None
     end_pts: int | None
     source: Mapping[str, Any]  # etag, size
-    facts: VideoFacts
+    probed: Probed
     params: P_co
     reader: ByteReader
     folder: Path  # for temporary files; gone afterwards
     tools: Tools
     earlier: Earlier
     report: Callable[[float], None]
+    open_input: Callable[[str], ByteReader] = no_further_inputs  # opens one that the parameters name
 
     @property
     def settings(self) -> Settings:
@@ -145,14 +190,14 @@ class ChunkContext(Generic[P_co]):
 
 
 @dataclass(frozen=True)
-class WholeContext(Generic[P_co]):
+class WholeContext(OfSource, Generic[P_co]):
     """All of a job, to be made into its result or into its next phase.
 
     `report` takes the share done of all that is left of the job, and raises ClaimLost.
     """
 
     job_id: str
-    facts: VideoFacts
+    probed: Probed
     params: P_co
     earlier: Earlier
     open_reader: Callable[[], ByteReader]  # opens the source
@@ -161,6 +206,8 @@ class WholeContext(Generic[P_co]):
     # The hardware encoders of each living chunk worker; empty where nobody may share the work (deep_mode=cpu).
     fleet: Callable[[], list[frozenset[str]]]
     report: Callable[[float], None]
+    open_input: Callable[[str], ByteReader] = no_further_inputs  # opens one that the parameters name
+    ending: str = ".mp4"  # of the output's name: the container that is wanted
 
     @property
     def settings(self) -> Settings:
@@ -169,12 +216,16 @@ class WholeContext(Generic[P_co]):
 
 @dataclass(frozen=True)
 class Done:
-    """The job's result: the film, other files by name (large ones as paths), what to tell, seconds by stage."""
+    """The job's result: the film, other files by name (large ones as paths), what to tell, seconds by stage.
+
+    `sha256`: of the output, to be read again where it was put and compared.
+    """
 
     output: Path
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -262,10 +313,15 @@ class Weights:
 @dataclass(frozen=True)
 class Kind(Generic[P]):
     name: str
-    suffix: str  # of the output's name
+    output: OutputType
     params: type[P]
     phases: tuple[Phase[P], ...]
     files: Mapping[str, FileType]  # by the name of their API link
+    source: SourceType = SourceType.VIDEO
+
+    def __post_init__(self) -> None:
+        # Chunks of the first phase are intervals of a video.
+        assert self.source is SourceType.VIDEO or not self.phases[0].chunks, f"{self.name}: only videos are cut"
 
     def parse_params(self, given: Mapping[str, Any]) -> P:
         """Raises InvalidParams, naming the parameter and what it must be."""
@@ -298,6 +354,11 @@ class Kind(Generic[P]):
                 break
             before += phase.weight
         return Weights(before, at, sum(phase.weight for phase in self.phases) - before - at)
+
+    @property
+    def has_chunks(self) -> bool:
+        """Whether chunk workers have anything to do for it."""
+        return any(phase.chunks for phase in self.phases)
 
     @property
     def needs(self) -> frozenset[Need]:

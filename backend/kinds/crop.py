@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.kinds import accounts, film
+from backend.kinds import accounts, film, output_type
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
 from backend.kinds.crop_params import CropParams
 from backend.kinds.film_plan import Film, source_order
@@ -74,7 +74,7 @@ def _film(context: WholeContext[CropParams], framing: Framing, keyframe_pts: lis
 
 CROP = Kind[CropParams](
     name="crop",
-    suffix="_cropped",
+    output=output_type.film("_cropped"),
     params=CropParams,
     phases=(
         Phase[CropParams]("detect", DetectPeople(), SolveCrop()),

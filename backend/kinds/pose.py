@@ -12,6 +12,7 @@ from pydantic import Field
 from backend.kinds import accounts, film
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
 from backend.kinds.landmarks import FindLandmarks
+from backend.kinds.output_type import OutputType
 from backend.kinds.people import DetectionParams
 from backend.kinds.pose_film import skeleton_film
 from backend.kinds.pose_report import frames_to_show, report_html
@@ -154,7 +155,7 @@ def _with_film(
 
 POSE = Kind[PoseParams](
     name="pose",
-    suffix="_pose",
+    output=OutputType("_pose", {".json": JSON_TYPE}),
     params=PoseParams,
     phases=(
         Phase[PoseParams]("landmarks", FindLandmarks(), AnalysePoses()),

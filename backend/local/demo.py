@@ -9,6 +9,7 @@ from rich.console import Console
 
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
+from backend.kinds.crop import CROP
 from backend.local.given import check_given
 from backend.local.run import follow, plan_now
 from backend.local.sample import make_sample
@@ -16,7 +17,6 @@ from backend.local.serve import Service
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store
-from backend.storage.names import film_name
 
 PARAMS = {"aspect": "9:16"}
 SAMPLE_PARAMS = PARAMS | {"subject": "all"}  # the two who walk side by side
@@ -49,7 +49,7 @@ def demo(settings: Settings, *, video: Path | None, workers: int, port: int, sta
             error = report["error"] or {"code": report["status"], "message": ""}
             console.print(f"{error['code']}: {error['message']}", markup=False)
             return 1
-        film = service.settings.data_dir / "demo" / film_name(source.name, "_cropped")
+        film = service.settings.data_dir / "demo" / CROP.output.file_name(source.name, None)
         film.parent.mkdir(parents=True, exist_ok=True)
         output_key = jobs.get(job.id).output_key
         assert output_key is not None  # the input is a local file, so the film lies in our own store

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backend.errors import InvalidRequest, OutputUnwritable
-from backend.jobs.outputs import check_film_name
+from backend.kinds.output_type import OutputType
 from backend.storage.base import Source
 from backend.storage.files import temporary_file
 
@@ -18,10 +18,10 @@ TRIAL_BYTES = 1024 * 1024
 COPY_BYTES = 8 * 1024 * 1024
 
 
-def check_output(output: Path, source: Path | None) -> None:
-    """Raises InvalidRequest for another container than MP4 or for the source itself, OutputUnwritable for a place
-    that takes no file. Leaves nothing behind."""
-    check_film_name(output.name, str(output))
+def check_output(output: Path, source: Path | None, wanted: OutputType) -> None:
+    """Raises InvalidRequest for a container that the kind cannot write or for the source itself, OutputUnwritable for a
+    place that takes no file. Leaves nothing behind."""
+    wanted.check_name(output.name, str(output))
     with _told(output):
         if source is not None and _is_same(output, source):
             raise InvalidRequest(f"{output} is the input itself, which is never overwritten: give another -o.")

@@ -80,6 +80,7 @@ class Worker:
     threads: int | None
     log_path: Path
     process: subprocess.Popen[bytes]
+    asked: subprocess.Popen[bytes] | None = None  # the process that was asked to stop
 
     def last_words(self) -> str:
         """The last line of its log that is not a JSON event: what it said to a person."""
@@ -120,10 +121,15 @@ class Fleet:
                 start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
             )
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
+        """They end while the caller goes on. Asked once: a second SIGTERM would end them in the middle of things."""
         for worker in self.workers:
-            if worker.process.poll() is None:
+            if worker.process.poll() is None and worker.asked is not worker.process:
+                worker.asked = worker.process
                 worker.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        self.ask_to_stop()
         deadline = time.monotonic() + STOP_GRACE_SEC
         for worker in self.workers:
             try:

@@ -20,7 +20,7 @@ from backend.jobs.plan import Planner
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
-from backend.kinds.base import JSON_TYPE, FileType, Need
+from backend.kinds.base import JSON_TYPE, FileType, Kind, Need
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker, database_of, located
@@ -30,7 +30,6 @@ from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_source, open_store
 from backend.storage.base import ObjectStore
-from backend.storage.names import film_name
 from backend.vision.weights import find_pose_model
 from backend.workers.leftovers import remove_leftovers
 
@@ -57,19 +56,22 @@ class Run:
 
         Raises FramefleetError for bad arguments, before anything is started.
         """
-        params = kind_named(kind).with_defaults(params, self._settings)
-        kind_named(kind).parse_params(params)
-        if Need.POSE in kind_named(kind).needs:
+        wanted = kind_named(kind)
+        params = wanted.with_defaults(params, self._settings)
+        for named, uri in wanted.parse_params(params).inputs():
+            check_given(uri, named)
+        if Need.POSE in wanted.needs:
             find_pose_model(self._settings)  # before anything is started
         source = check_given(given)
         if output is not None:
-            check_output(output, source)
+            check_output(output, source, wanted.output)
         began = time.monotonic()
         remove_leftovers()
-        request = NewJob(kind, "", "", params, deep_mode=self._deep_mode)
+        output_name = output.name if output else None
+        request = NewJob(kind, "", "", params, deep_mode=self._deep_mode, output_name=output_name)
         with ExitStack() as stack:
             fleet = stack.enter_context(Fleet(located(self._settings), self._settings.data_dir / "logs"))
-            self._start_first(fleet, request.job_id)
+            self._start_first(fleet, request.job_id, wanted)
             database, settings = stack.enter_context(database_of(self._settings))
             stack.callback(fleet.stop)  # the workers give back what they hold, and for that need the database
             store = open_store(settings)
@@ -77,9 +79,10 @@ class Run:
             with _cancelled_unless_over(job_id, database):
                 plan_now(job_id, database, store, settings)
                 report = self._follow(job_id, database, fleet)
-            fleet.stop()
+            fleet.ask_to_stop()
             if report["status"] == JobStatus.DONE:
                 report["files"] = _fetch(job_id, database, store, settings, output)
+            fleet.stop()
             report["seconds"] = {
                 **JobService(database).get(job_id).timings,
                 "total": round(time.monotonic() - began, 3),
@@ -100,17 +103,17 @@ class Run:
 
         return follow(job_id, database, self._console, check)
 
-    def _start_first(self, fleet: Fleet, job_id: UUID) -> None:
+    def _start_first(self, fleet: Fleet, job_id: UUID, kind: Kind[Any]) -> None:
         """Whoever works first loads its model while the database starts and the source is probed."""
-        if self._workers and self._deep_mode is DeepMode.GPU:
+        if self._workers and self._deep_mode is DeepMode.GPU and kind.has_chunks:
             fleet.start(CHUNK_WORKER, job_id=job_id, name="gpu_chunk_worker-0")
         elif self._workers:
             fleet.start(ANALYSIS_WORKER, job_id=job_id)
 
     def _start_others(self, fleet: Fleet, job: Job) -> None:
         """At most one chunk worker for each chunk, and the one that joins them."""
-        if not self._workers or self._deep_mode is not DeepMode.GPU:
-            return
+        if not fleet.workers or fleet.workers[0].module == ANALYSIS_WORKER:
+            return  # that one does all of it
         for number in range(1, min(self._workers, job.total_chunks or 0)):
             fleet.start(CHUNK_WORKER, job_id=job.id, name=f"gpu_chunk_worker-{number}")
         fleet.start(ANALYSIS_WORKER, job_id=job.id)
@@ -196,5 +199,5 @@ def _fetch(
         files[name] = str(folder / each.name)
     assert job.output_uri is not None  # a done job has one
     film = open_source(job.output_uri, settings) if job.output_key is None else store.source(job.output_key)
-    named = output or folder / film_name(job.input_name, kind.suffix)
+    named = output or folder / kind.output.file_name(job.input_name, job.output_ending)
     return {"output": str(write_film(named, film)), **files}

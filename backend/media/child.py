@@ -46,17 +46,18 @@ def main(arguments: list[str]) -> int:
 def _run(
     order: dict[str, Any], source: BinaryIO, messages_sock: socket.socket, ring: mmap.mmap | None
 ) -> dict[str, Any]:
-    from backend.media import (
+    from backend.media import (  # after the limits are set
         decode,
         encoders,
         index,
         join,
         probe,
+        probe_sound,
         render,
         render_piece,
         samples,
         stills,
-    )  # after the limits are set
+    )
     from backend.media.cropper import CropOrder
     from backend.media.head import RecordedFile
 
@@ -66,6 +67,8 @@ def _run(
         case "probe":
             prober = probe.Prober(source, max_pixels=params["max_pixels"], threads=params["threads"])
             return prober.facts().model_dump(mode="json")
+        case "probe_sound":
+            return probe_sound.probe_sound(source).model_dump(mode="json")
         case "index":
             send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
             return index.index(source, index.IndexOrder(**params), send)

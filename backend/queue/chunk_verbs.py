@@ -13,7 +13,7 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import ClaimLost, DatabaseUnavailable, Fault, FramefleetError
 from backend.events import Event
-from backend.media.facts import VideoFacts
+from backend.media.sound_facts import as_probed
 from backend.queue import lanes, probation
 from backend.queue.claims import ChunkClaim
 from backend.queue.failure import fail_job_of_chunk
@@ -93,7 +93,7 @@ class ChunkVerbs(Verbs):
         if row is None:
             raise ClaimLost("The job was deleted.")
         probe = row.pop("probe")
-        return row | {"facts": VideoFacts.model_validate(probe)}
+        return row | {"probed": as_probed(probe)}
 
     def heartbeat_chunk(self, claim: ChunkClaim, progress: float, last_event: Event | None = None) -> None:
         """`last_event` is what would be known of the chunk, should this worker die. Raises ClaimLost."""

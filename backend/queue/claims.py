@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from backend.media.facts import VideoFacts
+from backend.media.sound_facts import Probed, as_probed
 from backend.states import DeepMode, JobStatus
 
 
@@ -29,7 +29,7 @@ class ChunkClaim:
     source_size: int
     trace_context: str | None
     plan: dict[str, Any]  # what the step before wrote down for this phase
-    facts: VideoFacts
+    probed: Probed
 
     @property
     def ids(self) -> dict[str, Any]:
@@ -73,11 +73,13 @@ class JobClaim:
     trace_context: str | None
     phase: str
     phase_plan: dict[str, Any]
+    output_put_url: str | None = field(default=None, repr=False)  # a secret
+    output_ending: str | None = None
 
     @property
     def ids(self) -> dict[str, Any]:
         return {"job_id": str(self.job_id), "attempt": self.attempts}
 
     @property
-    def facts(self) -> VideoFacts:
-        return VideoFacts.model_validate(self.probe)
+    def probed(self) -> Probed:
+        return as_probed(self.probe)

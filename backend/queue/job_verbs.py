@@ -36,6 +36,7 @@ class JobVerbs(Verbs):
         *,
         output_uri: str,
         output_key: str | None,
+        output_size: int | None = None,
         timings: dict[str, float],
         warnings: list[str],
     ) -> None:
@@ -46,6 +47,7 @@ class JobVerbs(Verbs):
             attempts=claim.attempts,
             output_uri=output_uri,
             output_key=output_key,
+            output_size=output_size,
             timings=json.dumps(timings),
             warnings=json.dumps(warnings),
         )

@@ -39,10 +39,16 @@ def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Sou
 
 
 def open_destination(uri: str, settings: Settings) -> Destination:
-    """The object that an s3 or gs URI names, to be written. Raises UnsupportedInput, StorageError."""
+    """The object that an s3 or gs URI, or a presigned PUT URL, names, to be written. Raises UnsupportedInput,
+    StorageError."""
+    scheme = scheme_of(uri)
+    if scheme in ("http", "https"):
+        from backend.storage.http_put import PutUrl
+
+        return PutUrl(uri, allow_private=settings.http_allow_private)
     from backend.storage.s3 import S3Object, make_client
 
-    scheme, (bucket, key) = scheme_of(uri), split_object_uri(uri)
+    bucket, key = split_object_uri(uri)
     if not key:
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of the film.")
     return S3Object(bucket, key, make_client(settings, scheme), scheme=scheme)

@@ -109,17 +109,17 @@ def name_in(uri: str) -> str:
     return writable(name) or "video"
 
 
-def derived_name(name: str, suffix: str, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """`name` with `suffix` and .mp4 in place of its extension, every other character as it is.
+def derived_name(name: str, tail: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """`name` with `tail`, as in `_cropped.mp4`, in place of its extension, every other character as it is.
 
     Too long a name is shortened and told apart by a hash of the whole of it.
     """
-    return shortened(posixpath.splitext(name)[0] or "video", f"{suffix}.mp4", name, max_bytes)
+    return shortened(posixpath.splitext(name)[0] or "video", tail, name, max_bytes)
 
 
-def film_name(input_name: str, suffix: str) -> str:
+def film_name(input_name: str, tail: str) -> str:
     """The film's file name, made from what the user calls the input."""
-    return derived_name(tame_name(input_name), suffix)
+    return derived_name(tame_name(input_name), tail)
 
 
 def tame_name(name: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 64 * 1024
 MAX_READ_AHEAD_BYTES = 4 * 1024 * 1024
-READ_AHEAD_SHARE = 8  # a run that has read n bytes fetches at most n / 8 past what was asked
+READ_AHEAD_SHARE = 24  # a run that has read n bytes fetches at most n / 24 past what was asked
 MAX_SKIP_BYTES = 4 * BLOCK_BYTES
 DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 
@@ -64,7 +64,7 @@ class BlockCache:
 class RangeReader:
     """Random access to a source in blocks of 64 KiB.
 
-    Missing neighbours are fetched in one request. Reads that run on fetch ahead of themselves, by an eighth of what the
+    Missing neighbours are fetched in one request. Reads that run on fetch ahead of themselves, by a part of what the
     run has read (one block to 4 MiB), so that a worker wastes little past the end of its chunk.
     """
 

@@ -20,7 +20,7 @@ from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.film_place import settled
 from backend.jobs.layout import manifest_key, plan_key, result_key
-from backend.jobs.outputs import VIDEO_TYPE, OutputPlace, output_places
+from backend.jobs.outputs import OutputPlace, output_places
 from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
@@ -40,8 +40,9 @@ from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.earlier import StoredEarlier
-from backend.workers.gpu_chunk_worker import ChunkWorker, LazyReader
+from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.janitor import Janitor
+from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
 from backend.workers.needs import needs_ahead
@@ -82,6 +83,7 @@ class Aggregator:
 
     def _work(self, claim: JobClaim, kind: Kind[Any], hold: Hold) -> None:
         step = kind.phase(claim.phase).whole
+        params = kind.parse_params(claim.params)
         source = LazyReader(lambda: self._reader(claim))
         hold.watch.follow(lambda: source.bytes_fetched)
 
@@ -104,8 +106,8 @@ class Aggregator:
             outcome = step.work(
                 WholeContext(
                     job_id=str(claim.job_id),
-                    facts=claim.facts,
-                    params=kind.parse_params(claim.params),
+                    probed=claim.probed,
+                    params=params,
                     earlier=StoredEarlier(
                         self._store,
                         claim.job_id,
@@ -118,6 +120,8 @@ class Aggregator:
                     tools=self._tools,
                     fleet=lambda: encoders_of_fleet(self._database) if claim.deep_mode is DeepMode.GPU else [],
                     report=report,
+                    open_input=further_inputs(params, self._settings, hold),
+                    ending=_ending(claim, kind),
                 )
             )
             telemetry.add_parts(dict(outcome.seconds))
@@ -175,16 +179,17 @@ class Aggregator:
         began = time.monotonic()
         self._store_files(claim, kind, result.files, hold)
         self._finish_manifest(claim, kind)
-        places = output_places(claim, kind.suffix, self._store, self._settings)
+        places = output_places(claim, kind.output, self._store, self._settings)
         place = settled(self._jobs.database, claim, places)
         hold.begin(Step.UPLOAD)
-        _upload(place, result.output, hold)
+        _upload(place, result.output, kind.output.content_type(_ending(claim, kind)), hold)
         hold.check_claim()
         seconds = {**self._timings(claim), **result.seconds, "upload": time.monotonic() - began}
         self._queue.finish_job(
             claim,
             output_uri=place.uri,
             output_key=place.own_key,
+            output_size=result.output.stat().st_size,
             timings=_rounded(seconds),
             warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
         )
@@ -228,10 +233,14 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in seconds.items()}
 
 
-def _upload(place: OutputPlace, film: Path, hold: Hold) -> None:
+def _ending(claim: JobClaim, kind: Kind[Any]) -> str:
+    return kind.output.default if claim.output_ending is None else claim.output_ending
+
+
+def _upload(place: OutputPlace, film: Path, content_type: str, hold: Hold) -> None:
     """Raises StorageError for our own store, OutputRefused for a place that the job names."""
     try:
-        place.destination.put_file(film, content_type=VIDEO_TYPE, moved=lambda _: hold.watch.moved())
+        place.destination.put_file(film, content_type=content_type, moved=lambda _: hold.watch.moved())
     except StorageError as refusal:
         if place.own_key is not None:
             raise

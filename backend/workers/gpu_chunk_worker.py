@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.chunk_artifacts import ChunkArtifact
 from backend.workers.earlier import StoredEarlier
+from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
 from backend.workers.needs import needs_ahead
@@ -122,6 +122,7 @@ class ChunkWorker:
     def _context(
         self, claim: ChunkClaim, kind: Kind[Any], source: LazyReader, folder: Path, hold: Hold
     ) -> ChunkContext[Any]:
+        params = kind.parse_params(claim.params)
         return ChunkContext(
             job_id=str(claim.job_id),
             chunk_index=claim.chunk_index,
@@ -129,39 +130,15 @@ class ChunkWorker:
             start_pts=None if claim.is_first else claim.start_pts,
             end_pts=None if claim.is_last else claim.end_pts,
             source={"etag": claim.source_etag, "size": claim.source_size},
-            facts=claim.facts,
-            params=kind.parse_params(claim.params),
+            probed=claim.probed,
+            params=params,
             reader=source,
             folder=folder,
             tools=self._tools,
             earlier=StoredEarlier(self._store, claim.job_id, claim.plan),
             report=hold.report,
+            open_input=further_inputs(params, self._tools.settings, hold),
         )
-
-
-class LazyReader:
-    """The source's bytes; it is opened by whoever first asks for them."""
-
-    def __init__(self, open_reader: Callable[[], RangeReader]) -> None:
-        self._open = open_reader
-        self._opened: RangeReader | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        return self._reader.size_bytes
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return self._reader.read_at(offset, length)
-
-    @property
-    def bytes_fetched(self) -> int:
-        return self._opened.bytes_fetched if self._opened else 0
-
-    @property
-    def _reader(self) -> RangeReader:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
 
 
 @command.worker("gpu_chunk_worker", encodes=True)

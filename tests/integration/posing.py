@@ -53,7 +53,7 @@ def pose(path: Path, folder: Path, tools: Tools, chunk_seconds: float = 1e6, **p
                 start_pts=None if piece.index == 0 else piece.start_pts,
                 end_pts=None if piece is pieces[-1] else piece.end_pts,
                 source={"etag": source.info.etag, "size": source.info.size_bytes},
-                facts=facts,
+                probed=facts,
                 params=parsed,
                 reader=RangeReader(source, cache),
                 folder=folder,
@@ -76,7 +76,7 @@ def joined(
     made = POSE.phases[0].whole.work(
         WholeContext(
             job_id="posing",
-            facts=facts,
+            probed=facts,
             params=POSE.parse_params(params),
             earlier=Left(artifacts),
             open_reader=lambda: RangeReader(source),

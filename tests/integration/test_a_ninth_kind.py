@@ -31,6 +31,7 @@ from backend.kinds.base import (
     Whole,
     WholeContext,
 )
+from backend.kinds.output_type import OutputType
 from backend.local.sample import make_sample
 from backend.media.segments import Segment
 from backend.queue.queue import Queue
@@ -107,7 +108,7 @@ class Record(Whole[EchoParams]):
 
 ECHO = Kind[EchoParams](
     name="echo",
-    suffix="_echo",
+    output=OutputType("_echo", {".txt": "text/plain"}),
     params=EchoParams,
     phases=(
         Phase[EchoParams]("listen", Listen(), Compose()),

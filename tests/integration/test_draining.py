@@ -13,7 +13,7 @@ import pytest
 
 from backend.db.engine import Database
 from backend.errors import SandboxTimeout
-from backend.jobs.plan import probe_source
+from backend.jobs.looks import probe_source
 from backend.jobs.service import JobService
 from backend.local.sample import make_sample
 from backend.settings import Settings

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from backend.errors import MediaTruncated
+from backend.kinds import output_type
 from backend.kinds.base import Kind, Params, Phase, WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
@@ -51,7 +52,7 @@ def lamp(context: WholeContext[LampParams], timeline: Timeline) -> Design:
 
 LAMP = Kind[LampParams](
     name="lamp",
-    suffix="_lit",
+    output=output_type.film("_lit"),
     params=LampParams,
     phases=(
         Phase[LampParams]("list", None, PlanFilm(lamp)),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import InvalidRequest, OutputUnwritable
+from backend.kinds.crop import CROP
 from backend.local.film_file import check_output, write_film
 from backend.local.sample import make_sample
 from backend.storage.local import FileSource
@@ -61,7 +62,7 @@ def test_a_place_that_takes_no_film_is_refused_by_its_name(tmp_path: Path, sourc
     output = tmp_path / REFUSED[what]
     before = tree(tmp_path)
     with pytest.raises((InvalidRequest, OutputUnwritable)) as caught:
-        check_output(output, source)
+        check_output(output, source, CROP.output)
     assert str(output)[:200] in caught.value.message
     assert tree(tmp_path) == before
     assert source.read_bytes() == FILM
@@ -74,7 +75,7 @@ def test_a_film_is_written_whole_with_the_mode_that_the_umask_says(tmp_path: Pat
     (tmp_path / "dangling.mp4").symlink_to(tmp_path / "not yet.mp4")
     (tmp_path / "there.mp4").write_bytes(b"an older film")
     output, before = tmp_path / name, tree(tmp_path)
-    check_output(output, source)
+    check_output(output, source, CROP.output)
     assert tree(tmp_path) == before
     old_umask = os.umask(0o027)
     try:
@@ -89,7 +90,7 @@ def test_a_film_is_written_whole_with_the_mode_that_the_umask_says(tmp_path: Pat
 
 def test_a_source_that_became_the_output_meanwhile_keeps_its_bytes(tmp_path: Path, source: Path) -> None:
     output = tmp_path / "out.mp4"
-    check_output(output, source)
+    check_output(output, source, CROP.output)
     output.hardlink_to(source)
     other = tmp_path / "film"
     other.write_bytes(b"film")

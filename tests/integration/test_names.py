@@ -15,6 +15,7 @@ from backend.jobs.film_place import settled
 from backend.jobs.outputs import output_places
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
+from backend.kinds.crop import CROP
 from backend.local.sample import make_sample
 from backend.queue.claims import JobClaim
 from backend.queue.queue import Queue
@@ -71,7 +72,7 @@ def remote(settings: Settings) -> Settings:
 
 
 def film_of(database: Database, claim: JobClaim, settings: Settings) -> str:
-    return settled(database, claim, output_places(claim, "_cropped", open_store(settings), settings)).uri
+    return settled(database, claim, output_places(claim, CROP.output, open_store(settings), settings)).uri
 
 
 @pytest.mark.parametrize(

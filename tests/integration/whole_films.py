@@ -68,7 +68,7 @@ def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -
     result = CROP.phases[0].whole.work(
         WholeContext(
             job_id="whole",
-            facts=film.facts,
+            probed=film.facts,
             params=parsed,
             earlier=Left([to_json_bytes(artifact) for artifact in film.artifacts]),
             open_reader=lambda: film.reader,
@@ -122,7 +122,7 @@ def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params
         return step.work(
             WholeContext(
                 job_id="whole",
-                facts=facts,
+                probed=facts,
                 params=parsed,
                 earlier=earlier,
                 open_reader=lambda: reader,
@@ -150,7 +150,7 @@ def made(kind: Kind[Any], source: Path, folder: Path, workers: int = 0, **params
             start_pts=span.start_pts,
             end_pts=span.end_pts,
             source={},
-            facts=facts,
+            probed=facts,
             params=parsed,
             reader=reader,
             folder=room,

@@ -58,7 +58,7 @@ def test_uris_that_name_no_file_of_this_machine_are_refused(uri: str) -> None:
 
 @given(st.text(st.characters(codec=None), max_size=400))
 def test_a_films_file_name_fits_any_folder_and_shows_what_it_is(name: str) -> None:
-    made = film_name(name, "_cropped")
+    made = film_name(name, "_cropped.mp4")
     assert made.endswith("_cropped.mp4") and "/" not in made and "\\" not in made
     assert len(made.encode()) <= 255
     hidden = {char for char in made if unicodedata.category(char).startswith("C")}
@@ -66,10 +66,10 @@ def test_a_films_file_name_fits_any_folder_and_shows_what_it_is(name: str) -> No
 
 
 def test_a_films_file_name_keeps_letters_of_every_script() -> None:
-    assert film_name("東京.mp4", "_cropped") == "東京_cropped.mp4"
-    assert film_name("Иван 1.MOV", "_cropped") == "Иван 1_cropped.mp4"
-    assert film_name("نیم\u200cرخ.mp4", "_cropped") == "نیم\u200cرخ_cropped.mp4"
-    assert film_name("C:\\me\\a\u202e4pm.mp4", "_cropped") == "a_4pm_cropped.mp4"
+    assert film_name("東京.mp4", "_cropped.mp4") == "東京_cropped.mp4"
+    assert film_name("Иван 1.MOV", "_cropped.mp4") == "Иван 1_cropped.mp4"
+    assert film_name("نیم\u200cرخ.mp4", "_cropped.mp4") == "نیم\u200cرخ_cropped.mp4"
+    assert film_name("C:\\me\\a\u202e4pm.mp4", "_cropped.mp4") == "a_4pm_cropped.mp4"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from backend.jobs.outputs import (
     output_places,
 )
 from backend.jobs.service import NewJob
+from backend.kinds.crop import CROP
 from backend.local.given import place_input
 from backend.queue.claims import JobClaim
 from backend.settings import Settings
@@ -34,7 +35,7 @@ NASTY = st.text() | st.text(alphabet="./\\ _-:%~$\x00\n\r\u202e\u2044aZ", max_si
 
 @given(NASTY)
 def test_an_output_name_has_only_safe_characters_and_is_never_empty(name: str) -> None:
-    made = output_name(name, "_cropped")
+    made = output_name(name, "_cropped.mp4")
     assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*_cropped\.mp4", made), made
     assert ".." not in made.split("/")
     assert len(made) <= MAX_STEM_CHARACTERS + len("_cropped.mp4")
@@ -42,7 +43,7 @@ def test_an_output_name_has_only_safe_characters_and_is_never_empty(name: str) -
 
 @given(NASTY)
 def test_an_output_name_is_a_key_of_one_part(name: str) -> None:
-    key = f"jobs/{JOB}/output/{output_name(name, '_cropped')}"
+    key = f"jobs/{JOB}/output/{output_name(name, '_cropped.mp4')}"
     assert check_key(key) == key
     assert key.count("/") == 3
 
@@ -63,7 +64,7 @@ def test_an_output_name_is_a_key_of_one_part(name: str) -> None:
     ],
 )
 def test_the_output_is_named_after_the_input(name: str, expected: str) -> None:
-    assert output_name(name, "_cropped") == expected
+    assert output_name(name, "_cropped.mp4") == expected
 
 
 def claim(input_uri: str, name: str = "test.mp4", output_uri: str | None = None) -> JobClaim:
@@ -92,7 +93,7 @@ def claim(input_uri: str, name: str = "test.mp4", output_uri: str | None = None)
 def place(tmp_path: Path, wanted: JobClaim, **changes: Any) -> OutputPlace:
     keys = {"s3_access_key_id": "k", "s3_secret_access_key": "s", "s3_region": "us-east-1"}
     settings = Settings(storage_url=(tmp_path / "objects").as_uri(), **keys, **changes)
-    return next(output_places(wanted, "_cropped", open_store(settings), settings))
+    return next(output_places(wanted, CROP.output, open_store(settings), settings))
 
 
 def test_an_upload_goes_to_the_jobs_own_folder(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_an_upload_into_a_bucket_stays_in_the_jobs_own_folder(scheme: str) -> No
     keys = {"s3_access_key_id": "k", "s3_secret_access_key": "s", "s3_region": "us-east-1"}
     settings = Settings(storage_url=f"{scheme}://ours/prefix", **keys)
     own = open_store(settings)
-    (found,) = output_places(claim(own.uri(source_key(JOB))), "_cropped", own, settings)
+    (found,) = output_places(claim(own.uri(source_key(JOB))), CROP.output, own, settings)
     assert found.own_key == f"jobs/{JOB}/output/test_cropped.mp4"
     assert found.uri == own.uri(found.own_key)
 
@@ -205,13 +206,13 @@ def test_a_web_film_is_named_as_its_url_reads(tmp_path: Path, path: str, film: s
 @pytest.mark.parametrize("place", ["s3://bkt/in/a.mp4", "gs://bkt/in/a.mp4", "S3://bkt/in/a.mp4"])
 def test_the_input_is_no_place_for_its_film(place: str) -> None:
     with pytest.raises(InvalidRequest, match="is the input itself"):
-        check_output_uri("s3://bkt/in/a.mp4", place)
+        check_output_uri("s3://bkt/in/a.mp4", place, CROP.output)
 
 
 @pytest.mark.parametrize("place", ["s3://bkt/a.mkv", "s3://bkt/a.MOV", "gs://bkt/x/a.webm"])
 def test_another_container_is_refused_by_its_name(place: str) -> None:
-    with pytest.raises(InvalidRequest, match="MP4"):
-        check_output_uri("s3://bkt/in.mp4", place)
+    with pytest.raises(InvalidRequest, match=r"ends in \.mp4 or \.m4v"):
+        check_output_uri("s3://bkt/in.mp4", place, CROP.output)
 
 
 @pytest.mark.parametrize(
@@ -219,9 +220,9 @@ def test_another_container_is_refused_by_its_name(place: str) -> None:
 )
 def test_what_names_no_object_is_refused(place: str) -> None:
     with pytest.raises(InvalidRequest):
-        check_output_uri("s3://bkt/in.mp4", place)
+        check_output_uri("s3://bkt/in.mp4", place, CROP.output)
 
 
 @pytest.mark.parametrize("place", ["s3://bkt/a.mp4", "s3://bkt/a.M4V", "s3://bkt/film", "gs://bkt/東 京.mp4"])
 def test_a_place_of_its_own_is_taken(place: str) -> None:
-    check_output_uri("s3://bkt/in.mp4", place)
+    check_output_uri("s3://bkt/in.mp4", place, CROP.output)

@@ -16,11 +16,13 @@ WITH candidate AS (
 )
 UPDATE video_analysis_jobs j
 SET attempts = j.attempts + 1,
+    -- A kind without chunks begins here; else the first chunk did.
+    started_at = CASE WHEN j.status = 'aggregating' THEN coalesce(j.started_at, now()) ELSE j.started_at END,
     claimed_by = :worker_id,
     lease_expires_at = now() + make_interval(secs => :lease_seconds),
     updated_at = now()
 FROM candidate
 WHERE j.id = candidate.id
 RETURNING j.id AS job_id, j.attempts, j.status, j.kind, j.params, j.input_uri, j.input_name, j.deep_mode, j.tenant, j.priority,
-          j.source_etag, j.source_size, j.probe, j.output_uri, j.total_chunks, j.trace_context,
+          j.source_etag, j.source_size, j.probe, j.output_uri, j.output_put_url, j.output_ending, j.total_chunks, j.trace_context,
           j.phase, j.phase_plan

@@ -74,7 +74,7 @@ def test_a_claim_names_its_worker_its_lease_and_the_work(database: Database, que
     claim = claim_of(queue)
     row = chunk_row(database, claim)
     assert (claim.job_id, claim.chunk_index, claim.phase_chunks) == (job_id, 0, 2)
-    assert (claim.start_pts, claim.end_pts, claim.facts) == (0, TICKS, FACTS)
+    assert (claim.start_pts, claim.end_pts, claim.probed) == (0, TICKS, FACTS)
     assert (claim.is_first, claim.is_last) == (True, False)
     assert (row["status"], row["claimed_by"], row["attempts"]) == ("processing", "first", 1)
     (left,) = sql(database, "SELECT extract(epoch FROM lease_expires_at - now()) AS s FROM video_analysis_chunks "
@@ -95,7 +95,7 @@ def test_what_a_jobs_chunks_share_is_asked_once(
     monkeypatch.setattr(Database, "ask", lambda self, name, **params: asked.append(name) or ask(self, name, **params))
     claims = [claim_of(queue) for _ in range(4)]
     assert asked.count("job_of_chunks") == len({claim.job_id for claim in claims}) == 2
-    assert {claim.facts.time_base for claim in claims} == {FACTS.time_base}
+    assert [claim.probed for claim in claims] == [FACTS] * len(claims)
 
 
 def test_a_claim_whose_job_cannot_be_asked_for_is_given_back(
@@ -114,7 +114,7 @@ def test_a_claim_whose_job_cannot_be_asked_for_is_given_back(
         queue.claim_chunk(DeepMode.GPU)
     (row,) = chunk_rows(database, job_id)
     assert (row["status"], row["failures"], row["attempts"]) == ("queued", 0, 1)
-    assert claim_of(queue).facts.time_base == FACTS.time_base
+    assert claim_of(queue).probed == FACTS
 
 
 def test_every_claim_raises_attempts_and_nothing_lowers_them(database: Database, queue: Queue) -> None:

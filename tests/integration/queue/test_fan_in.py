@@ -133,5 +133,5 @@ def a_claim(chunk_id: int, job_id: UUID) -> ChunkClaim:
     return ChunkClaim(
         chunk_id=chunk_id, attempts=1, job_id=job_id, phase="detect", chunk_index=0, phase_chunks=1000, start_pts=0,
         end_pts=1, kind="crop", params={}, input_uri="", source_etag="", source_size=0, trace_context=None, plan={},
-        facts=FACTS,
+        probed=FACTS,
     )  # fmt: skip
