@@ -165,10 +165,10 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
     try:
         return ChunkArtifact.model_validate_json(data)
     except ValidationError as error:
-        if expected_sha256 is not None and _is_of_newer_version(error):  # else anything may have damaged it
+        if expected_sha256 is not None and is_of_newer_version(error):  # else anything may have damaged it
             raise NewerVersion("A newer version wrote the chunk artifact: start workers of that version.") from None
         raise ArtifactCorrupt(
-            f"The chunk artifact is not valid ({_first_defect(error)}); submit the video again."
+            f"The chunk artifact is not valid ({first_defect(error)}); submit the video again."
         ) from None
     except (RecursionError, ValueError) as error:
         raise ArtifactCorrupt(
@@ -176,14 +176,16 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
         ) from None
 
 
-def _is_of_newer_version(error: ValidationError) -> bool:
+def is_of_newer_version(error: ValidationError) -> bool:
+    """Whether what is not valid is of another schema, or has fields that this version does not know."""
     return any(
-        defect["type"] == "extra_forbidden" or defect["loc"] == ("schema",)
+        defect["type"] == "extra_forbidden" or defect["loc"][-1:] == ("schema",)
         for defect in error.errors(include_url=False, include_context=False, include_input=False)
     )
 
 
-def _first_defect(error: ValidationError) -> str:
+def first_defect(error: ValidationError) -> str:
+    """Where and what, in words."""
     # The input is left out: it may be megabytes, and it is not ours.
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "artifact"

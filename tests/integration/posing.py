@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.jobs.plan import probe_source
+from backend.jobs.looks import probe_source
 from backend.kinds.base import ChunkContext, Done, Onward, Tools, WholeContext
 from backend.kinds.landmarks import FindLandmarks
 from backend.kinds.pose import POSE

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backend.errors import ArtifactCorrupt, NewerVersion
-from backend.vision.artifacts import MAX_COORD_PX, MAX_ROWS, ChunkArtifact, sha256_hex, to_json_bytes
+from backend.vision.artifacts import (
+    MAX_COORD_PX,
+    MAX_ROWS,
+    ChunkArtifact,
+    first_defect,
+    is_of_newer_version,
+    sha256_hex,
+    to_json_bytes,
+)
 from backend.vision.pose.skeleton import LANDMARKS
 from backend.vision.stitch import Track
 
@@ -90,10 +98,11 @@ def load_pose_artifact(data: bytes, *, expected_sha256: str | None) -> PoseArtif
     try:
         return PoseArtifact.model_validate_json(data)
     except ValidationError as error:
-        kinds = {defect["type"] for defect in error.errors(include_url=False, include_context=False)}
-        if expected_sha256 is not None and "extra_forbidden" in kinds:  # else anything may have damaged it
+        if expected_sha256 is not None and is_of_newer_version(error):  # else anything may have damaged it
             raise NewerVersion("A newer version wrote the chunk artifact: start workers of that version.") from None
-        raise ArtifactCorrupt("The chunk artifact is not one of a pose job; submit the video again.") from None
+        raise ArtifactCorrupt(
+            f"The chunk artifact is not valid ({first_defect(error)}); submit the video again."
+        ) from None
     except (RecursionError, ValueError) as error:
         raise ArtifactCorrupt(
             f"The chunk artifact is not readable JSON ({type(error).__name__}); submit the video again."
