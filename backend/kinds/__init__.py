@@ -7,9 +7,10 @@ from typing import Any
 from backend.errors import InvalidParams
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
+from backend.kinds.keyed_framing import FRAMING
 from backend.kinds.pose import POSE
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, POSE)}
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, FRAMING, POSE)}
 
 
 def kind_named(name: str) -> Kind[Any]:

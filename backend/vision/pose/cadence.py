@@ -21,9 +21,9 @@ Floats = NDArray[np.float64]
 
 LONGEST_WINDOW_SEC = 30.0
 LOWEST_HZ, HIGHEST_HZ = 0.2, 4.0
-MIN_CYCLES = 2.5  # in a window; fewer are no rhythm
+MIN_CYCLES = 3.0  # in a window; fewer are no rhythm
 MIN_SAMPLES = 12
-SURE_FROM = 0.5
+SURE_FROM = 0.6
 _FINENESS = 10  # frequencies that are tried, for each that the window's length tells apart
 _HARMONIC_GAIN = 0.15  # a wave of half the frequency must explain so much more to be the rhythm
 _MIN_SWING = {"degrees": 5.0, "heights": 0.02}  # standard deviation
