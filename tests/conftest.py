@@ -30,6 +30,7 @@ from backend.db.engine import Database  # noqa: E402
 from backend.db.migrate import upgrade  # noqa: E402
 from backend.events import Event, listen  # noqa: E402
 from backend.settings import Settings, get_settings  # noqa: E402
+from backend.vision.pose.detector import PoseDetector, open_pose_detector  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAMPLE_PHOTO = Path(__file__).resolve().parents[1] / "backend" / "local" / "street.jpg"
@@ -131,6 +132,13 @@ def pose_model() -> Path:
     if not POSE_MODEL.exists():
         pytest.skip(f"{POSE_MODEL} is not on this machine")
     return POSE_MODEL
+
+
+@pytest.fixture(scope="session")
+def pose_detector(pose_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PoseDetector:
+    """Loaded once: that takes a second."""
+    given = {"pose_model_name": str(pose_model), "data_dir": tmp_path_factory.mktemp("data")}
+    return open_pose_detector(Settings.model_validate(given))
 
 
 def _create(server_url: str, name: str, template: str = "template0") -> None:

@@ -79,6 +79,7 @@ class Tools:
 
     settings: Settings
     open_detector: Callable[[], Detector]
+    open_pose_detector: Callable[[Settings], PoseDetector] = open_pose_detector
 
     @cached_property
     def detector(self) -> Detector:
@@ -88,7 +89,7 @@ class Tools:
     @cached_property
     def pose_detector(self) -> PoseDetector:
         """Raises ModelMissing."""
-        return open_pose_detector(self.settings)
+        return self.open_pose_detector(self.settings)
 
     def load(self, needs: frozenset[Need]) -> None:
         """Before anything is claimed, so that nothing fails for what this worker lacks. Raises ModelMissing."""

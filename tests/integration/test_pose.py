@@ -22,6 +22,7 @@ from backend.media.skeleton import colour_of
 from backend.settings import Settings
 from backend.vision.detector import Detector
 from backend.vision.pose.artifacts import load_pose_artifact
+from backend.vision.pose.detector import PoseDetector
 from tests.conftest import shared_file
 from tests.integration.conftest import read_film
 from tests.integration.posing import Posed, joined, pose
@@ -36,9 +37,9 @@ def no_detector() -> Detector:
 
 
 @pytest.fixture(scope="module")
-def tools(pose_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+def tools(pose_model: Path, pose_detector: PoseDetector, tmp_path_factory: pytest.TempPathFactory) -> Tools:
     given = {"pose_model_name": str(pose_model), "data_dir": tmp_path_factory.mktemp("data")}
-    return Tools(Settings.model_validate(given), no_detector)
+    return Tools(Settings.model_validate(given), no_detector, lambda _: pose_detector)
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,6 @@ def pictures() -> list[Picture]:
     return [photo, photo[300:900], photo[:, :400], cv2.resize(photo, (240, 320))]
 
 
-@pytest.fixture(scope="module")
-def detector(pose_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PoseDetector:
-    return open_pose_detector(settings_for(pose_model, tmp_path_factory.mktemp("data")))
-
-
 def assert_same(found: list[Poses], expected: list[Poses], *, px: float, confidence: float, share: float = 1.0) -> None:
     assert [len(each.boxes) for each in found] == [len(each.boxes) for each in expected]
     for one, other in zip(found, expected, strict=True):
@@ -48,7 +43,7 @@ def assert_same(found: list[Poses], expected: list[Poses], *, px: float, confide
 
 
 def test_it_finds_the_landmarks_that_ultralytics_finds(
-    detector: PoseDetector, pose_model: Path, pictures: list[Picture], tmp_path: Path
+    pose_detector: PoseDetector, pose_model: Path, pictures: list[Picture], tmp_path: Path
 ) -> None:
     if find_spec("ultralytics") is None:
         pytest.skip("Ultralytics is not installed: pip install -c constraints.txt '.[gpu]'")
@@ -59,11 +54,11 @@ def test_it_finds_the_landmarks_that_ultralytics_finds(
     assert sum(len(each.boxes) for each in expected) >= 7
     # In half precision, which CPUs choose themselves, a last digit of the input moves an edge by a pixel or two, and
     # where two places of the network see a person equally surely, either may win.
-    assert_same(detector.detect(pictures[:2], conf=CONF, iou=IOU), expected, px=3, confidence=0.03, share=0.75)
+    assert_same(pose_detector.detect(pictures[:2], conf=CONF, iou=IOU), expected, px=3, confidence=0.03, share=0.75)
 
 
-def test_a_standing_man_has_his_landmarks_where_they_are(detector: PoseDetector, pictures: list[Picture]) -> None:
-    [street] = detector.detect(pictures[:1], conf=CONF, iou=IOU)
+def test_a_standing_man_has_his_landmarks_where_they_are(pose_detector: PoseDetector, pictures: list[Picture]) -> None:
+    [street] = pose_detector.detect(pictures[:1], conf=CONF, iou=IOU)
     holds = (street.boxes[:, :2] < [283, 637]) & (street.boxes[:, 2:] > [283, 637])
     [man] = np.flatnonzero(holds.all(axis=1))[:1]
     at = {name: street.landmarks[man, number] for number, name in enumerate(LANDMARKS)}
@@ -76,19 +71,19 @@ def test_a_standing_man_has_his_landmarks_where_they_are(detector: PoseDetector,
     assert heights == sorted(heights)
 
 
-def test_what_lies_beside_the_picture_is_not_visible(detector: PoseDetector, pictures: list[Picture]) -> None:
+def test_what_lies_beside_the_picture_is_not_visible(pose_detector: PoseDetector, pictures: list[Picture]) -> None:
     """Half of a person who stands at the edge."""
-    whole = detector.detect(pictures[:1], conf=CONF, iou=IOU)[0].boxes[0]
+    whole = pose_detector.detect(pictures[:1], conf=CONF, iou=IOU)[0].boxes[0]
     cut = np.ascontiguousarray(pictures[0][:, : round((whole[0] + whole[2]) / 2)])
-    [found] = detector.detect([cut], conf=CONF, iou=IOU)
+    [found] = pose_detector.detect([cut], conf=CONF, iou=IOU)
     outside = (found.landmarks[..., 0] > cut.shape[1]) | (found.landmarks[..., 1] > cut.shape[0])
     assert len(found.boxes)
     assert (found.landmarks[..., 2][outside] == 0).all()
 
 
-def test_pictures_are_found_in_batches_as_one_by_one(detector: PoseDetector, pictures: list[Picture]) -> None:
-    one_by_one = [found for picture in pictures for found in detector.detect([picture], conf=CONF, iou=IOU)]
-    assert_same(detector.detect(pictures * 2, conf=CONF, iou=IOU), one_by_one * 2, px=0.01, confidence=1e-4)
+def test_pictures_are_found_in_batches_as_one_by_one(pose_detector: PoseDetector, pictures: list[Picture]) -> None:
+    one_by_one = [found for picture in pictures for found in pose_detector.detect([picture], conf=CONF, iou=IOU)]
+    assert_same(pose_detector.detect(pictures * 2, conf=CONF, iou=IOU), one_by_one * 2, px=0.01, confidence=1e-4)
 
 
 def test_without_a_model_it_says_what_to_set(tmp_path: Path) -> None:

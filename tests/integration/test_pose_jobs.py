@@ -25,6 +25,7 @@ from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage import open_store
 from backend.vision.detectors.hog import HogDetector
+from backend.vision.pose.detector import PoseDetector
 from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
@@ -41,10 +42,12 @@ PARAMS = {"sample_fps": 2, "preset": "ultrafast"}
 class Studio:
     """A planner and both workers of one installation, in this process; `shares`: its films are rendered in pieces."""
 
-    def __init__(self, database: Database, settings: Settings, deep_mode: DeepMode = DeepMode.GPU) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, detector: PoseDetector, deep_mode: DeepMode = DeepMode.GPU
+    ) -> None:
         self.database, self.settings, self.deep_mode = database, settings, deep_mode
         self.service, self.store = JobService(database), open_store(settings)
-        self.tools = Tools(settings, HogDetector)
+        self.tools = Tools(settings, HogDetector, lambda _: detector)
         self.queue = Queue(database, settings, self.tools.special)
         self.worker = ChunkWorker(self.queue, self.store, self.tools, deep_mode=deep_mode, takes_next=False)
         self.joiner = Aggregator(database, self.queue, self.store, settings)
@@ -67,10 +70,10 @@ class Studio:
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds of a photo of people, with a tone."""
+    """Three seconds of a photo of people, with a tone."""
     path = tmp_path_factory.mktemp("street") / "street <b>.mp4"
     ffmpeg(
-        "-loop", "1", "-framerate", "10", "-i", SAMPLE_PHOTO, "-f", "lavfi", "-i", "sine=r=48000", "-t", "4", "-vf",
+        "-loop", "1", "-framerate", "10", "-i", SAMPLE_PHOTO, "-f", "lavfi", "-i", "sine=r=48000", "-t", "3", "-vf",
         "scale=320:-2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p", path,
     )  # fmt: skip
     return path
@@ -79,16 +82,16 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def posing(settings: Settings, pose_model: Path) -> Settings:
     return settings.model_copy(
-        update={"pose_model_name": str(pose_model), "chunk_seconds": 2.0, "render_fanout_seconds": 3.0}
+        update={"pose_model_name": str(pose_model), "chunk_seconds": 1.5, "render_fanout_seconds": 2.0}
     )
 
 
 @pytest.fixture
-def studio(database: Database, posing: Settings) -> Iterator[Studio]:
+def studio(database: Database, posing: Settings, pose_detector: PoseDetector) -> Iterator[Studio]:
     """And a living chunk worker, so that there is somebody to share the rendering with."""
     with presence("gpu_chunk_worker", posing, database):
         wait_until(lambda: sql(database, "SELECT 1 AS is_there FROM workers"), 10, "the worker's row")
-        yield Studio(database, posing)
+        yield Studio(database, posing, pose_detector)
 
 
 def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_for(
@@ -115,7 +118,7 @@ def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_fo
     film.parent.mkdir(exist_ok=True)
     studio.store.get_file(result_key(job_id, "skeleton.mp4"), film)
     assert read_film(film).seconds == pytest.approx(read_film(street).seconds, abs=1e-6)
-    assert read_film(film).audio_sec == pytest.approx(4, abs=0.1)
+    assert read_film(film).audio_sec == pytest.approx(3, abs=0.1)
     served = create_app(studio.settings).test_client().get(f"/api/v1/jobs/{job_id}/output")
     assert (served.status_code, served.mimetype, served.get_json()) == (200, "application/json", results)
     assert "chunks/chunk_0001.json" in " ".join(studio.store.list(f"jobs/{job_id}/"))
@@ -123,13 +126,13 @@ def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_fo
 
 
 def test_deep_mode_cpu_is_one_chunk_with_the_same_landmarks_and_the_same_source_again_is_adopted(
-    studio: Studio, database: Database, posing: Settings, street: Path, said: list[Said]
+    studio: Studio, database: Database, posing: Settings, pose_detector: PoseDetector, street: Path, said: list[Said]
 ) -> None:
     first, second = studio.plan(street.as_uri()), studio.plan(street.as_uri())
     while studio.step():
         pass
     assert [each.event for each in said].count("chunk_adopted") == 2
-    whole = Studio(database, posing.model_copy(update={"reuse_chunks": False}), DeepMode.CPU)
+    whole = Studio(database, posing.model_copy(update={"reuse_chunks": False}), pose_detector, DeepMode.CPU)
     third = whole.plan(street.as_uri())
     while whole.step():
         pass
@@ -143,10 +146,10 @@ def test_deep_mode_cpu_is_one_chunk_with_the_same_landmarks_and_the_same_source_
 
 
 def test_a_worker_without_a_pose_model_leaves_pose_jobs_to_others(
-    studio: Studio, database: Database, settings: Settings, street: Path
+    studio: Studio, database: Database, settings: Settings, pose_detector: PoseDetector, street: Path
 ) -> None:
     job_id = studio.plan(street.as_uri())
-    other = Studio(database, settings)
+    other = Studio(database, settings, pose_detector)
     assert other.queue.claim_chunk(DeepMode.GPU) is None
     assert not other.queue.has_queued(DeepMode.GPU)
     assert needs_ahead(database, other.tools, None) == {"detector"}
