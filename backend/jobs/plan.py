@@ -55,7 +55,7 @@ class Planner:
             self._plan(claim, hold)
 
     def _plan(self, claim: JobClaim, hold: Hold) -> None:
-        kind = kind_named(claim.kind)
+        kind = kind_named(claim.kind).for_job(claim.params)
         hold.begin(Step.PLAN)
         next(output_places(claim, kind.output, self._store, self._settings)).destination.check()
         source = open_for_planning(claim, self._store, self._settings)

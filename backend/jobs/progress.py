@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy import RowMapping, text
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.sql import statement
+from backend.errors import InvalidParams
 from backend.kinds import KINDS
 from backend.kinds.base import Weights
 from backend.states import FINAL_JOB_STATUSES, JobStatus
@@ -127,6 +129,8 @@ def _film_pace_of(kind: str) -> dict[str, str]:
 def _weights(job: Job) -> Weights:
     """A job of a kind that only newer workers know is shown as one that has chunks and little else."""
     kind = KINDS.get(job.kind)
+    with suppress(InvalidParams):  # those of a newer version
+        kind = kind.for_job(job.params) if kind else None
     return kind.weights(job.phase) if kind else Weights(0.0, 2.0, 1.0)
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from backend.errors import InvalidParams
+from backend.kinds.audio_trim import AUDIO_TRIM
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
+from backend.kinds.downsample import DOWNSAMPLE
 from backend.kinds.keyed_framing import FRAMING
+from backend.kinds.overlay import OVERLAY
 from backend.kinds.pose import POSE
+from backend.kinds.stage import STAGE
 
-KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in (CROP, FRAMING, POSE)}
+KINDS: dict[str, Kind[Any]] = {
+    kind.name: kind for kind in (CROP, FRAMING, OVERLAY, POSE, DOWNSAMPLE, AUDIO_TRIM, STAGE)
+}
 
 
 def kind_named(name: str) -> Kind[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain
@@ -313,12 +313,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class Kind(Generic[P]):
+    """`phases` are all that its jobs can have. Where not every job goes through all of them, `choose` says which ones,
+    by the job's parameters."""
+
     name: str
     output: OutputType
     params: type[P]
     phases: tuple[Phase[P], ...]
     files: Mapping[str, FileType]  # by the name of their API link
     source: SourceType = SourceType.VIDEO
+    choose: Callable[[P], tuple[Phase[P], ...]] | None = None
 
     def __post_init__(self) -> None:
         # Chunks of the first phase are intervals of a video.
@@ -332,6 +336,12 @@ class Kind(Generic[P]):
             raise InvalidParams(self._complaint(error)) from error
         parsed.check()
         return parsed
+
+    def for_job(self, params: Mapping[str, Any]) -> Kind[P]:
+        """With the phases that a job of these parameters goes through. Raises InvalidParams."""
+        if self.choose is None:
+            return self
+        return replace(self, phases=self.choose(self.parse_params(params)), choose=None)
 
     def with_defaults(self, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         """What the environment says, where this kind has such a parameter and the request does not name it."""

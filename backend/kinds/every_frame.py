@@ -1,5 +1,5 @@
-"""Films in which nobody has to be looked for: the frames are listed, the kind says what is made of them, and the film
-is rendered, or handed on in pieces."""
+"""Films that a kind designs: what is shown of every frame, and what is drawn over it. Where nobody has to be looked
+for, the frames are listed first; then the film is rendered, or handed on in pieces."""
 
 from __future__ import annotations
 
@@ -72,11 +72,20 @@ class PlanFilm(Whole[P_contra]):
         def report(share: float) -> None:
             context.report(LISTED_SHARE + (1 - LISTED_SHARE) * share)
 
-        made = film.make(context, film_of(context, timeline, design, listing), report)
+        whole = film_of(context, timeline, design, listing.keyframe_pts, is_guess=listing.is_guess)
+        made = film.make(context, whole, report)
         return with_design(made, design, warnings)
 
 
-def film_of(context: WholeContext[P_contra], timeline: Timeline, design: Design, listing: Listing) -> Film:
+def film_of(
+    context: WholeContext[P_contra],
+    timeline: Timeline,
+    design: Design,
+    keyframe_pts: Sequence[int],
+    *,
+    is_guess: bool = False,
+) -> Film:
+    """The design as a film of these frames. `is_guess`: see Film."""
     ticks = (timeline.frame_pts - int(timeline.frame_pts[0])).astype(np.float64)
     width, height = design.output_size
     source = source_order(context.facts, context.settings, int(timeline.frame_pts[0]))
@@ -85,10 +94,10 @@ def film_of(context: WholeContext[P_contra], timeline: Timeline, design: Design,
         path=np.column_stack([ticks, design.windows]),
         frame_pts=timeline.frame_pts,
         shots=design.shots or [(0, len(timeline))],
-        keyframe_pts=listing.keyframe_pts,
+        keyframe_pts=keyframe_pts,
         sheet=sheet_of_windows(timeline, design.windows) if design.has_sheet else no_sheet(timeline.frame_size),
         layers=design.layers,
-        is_guess=listing.is_guess,
+        is_guess=is_guess,
     )
 
 

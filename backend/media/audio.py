@@ -129,7 +129,7 @@ class EncodedTrack:
 
     def _feed_silence(self, like: AudioFrame, seconds: Fraction) -> None:
         assert self._next_sec is not None  # only between two frames
-        for frame in _silence(like, round(seconds * like.sample_rate)):
+        for frame in silence(like, round(seconds * like.sample_rate)):
             self._next_sec += Fraction(frame.samples, frame.sample_rate)
             self._feed(frame)
 
@@ -166,7 +166,7 @@ def audio_track(source: AudioStream, output: OutputContainer, start_sec: Fractio
     return (CopiedTrack if _can_copy(source) else EncodedTrack)(source, output, start_sec)
 
 
-def _silence(like: AudioFrame, samples: int) -> Iterator[AudioFrame]:
+def silence(like: AudioFrame, samples: int) -> Iterator[AudioFrame]:
     """Frames of the same format, a second long at most."""
     while samples > 0:
         part = min(samples, like.sample_rate)

@@ -57,6 +57,7 @@ def _run(
         render_piece,
         samples,
         stills,
+        trim,
     )
     from backend.media.cropper import CropOrder
     from backend.media.head import RecordedFile
@@ -69,6 +70,10 @@ def _run(
             return prober.facts().model_dump(mode="json")
         case "probe_sound":
             return probe_sound.probe_sound(source).model_dump(mode="json")
+        case "trim":
+            return trim.trim(
+                source, trim.TrimOrder(**params), lambda sec: wire.send_message(messages_sock, {"sec": sec})
+            )
         case "index":
             send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
             return index.index(source, index.IndexOrder(**params), send)

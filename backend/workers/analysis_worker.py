@@ -23,6 +23,7 @@ from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
 from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
+from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
@@ -82,6 +83,7 @@ class Aggregator:
         return True
 
     def _work(self, claim: JobClaim, kind: Kind[Any], hold: Hold) -> None:
+        kind = kind.for_job(claim.params)
         step = kind.phase(claim.phase).whole
         params = kind.parse_params(claim.params)
         source = LazyReader(lambda: self._reader(claim))
@@ -183,6 +185,9 @@ class Aggregator:
         place = settled(self._jobs.database, claim, places)
         hold.begin(Step.UPLOAD)
         _upload(place, result.output, kind.output.content_type(_ending(claim, kind)), hold)
+        warnings = [*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])]
+        if result.sha256 is not None:
+            warnings += check_copy(place, result.sha256, self._store, self._settings, hold.watch.moved)
         hold.check_claim()
         seconds = {**self._timings(claim), **result.seconds, "upload": time.monotonic() - began}
         self._queue.finish_job(
@@ -191,7 +196,7 @@ class Aggregator:
             output_key=place.own_key,
             output_size=result.output.stat().st_size,
             timings=_rounded(seconds),
-            warnings=[*result.warnings, *([COPY_NOTE] if is_copied(claim.input_uri, claim.source_etag) else [])],
+            warnings=warnings,
         )
         self._drop_intermediate(claim, kind)
 
@@ -224,7 +229,8 @@ class Aggregator:
         ends = [chunk.completed_at for chunk in chunks if chunk.completed_at]
         if job.started_at is None or not ends:
             return {}
-        begun_at = job.started_at if claim.phase == kind_named(claim.kind).phases[0].name else min(starts)
+        first = kind_named(claim.kind).for_job(claim.params).phases[0]
+        begun_at = job.started_at if claim.phase == first.name else min(starts)
         found = {claim.phase: max(0.0, (max(ends) - begun_at).total_seconds())}
         return found | {"wait": max(0.0, (job.started_at - job.created_at).total_seconds())}
 

@@ -1,0 +1,47 @@
+"""What the chunks found, over the whole video: its frames, who and what is in it, its shots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.vision.artifacts import ChunkArtifact
+from backend.vision.link import link
+from backend.vision.smooth import smoothed
+from backend.vision.stitch import Track, stitch
+from backend.vision.timeline import Timeline
+
+
+@dataclass(frozen=True, eq=False)
+class Stitched:
+    """`shots` are ranges of frames [start, stop) between hard cuts."""
+
+    timeline: Timeline
+    tracks: list[Track]
+    shots: list[tuple[int, int]]
+
+
+def stitched(
+    artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], conf: float
+) -> Stitched:
+    """Tracks joined over seams and gaps, smoothed, with ids from 1. Raises ArtifactCorrupt."""
+    frame_pts = np.concatenate([np.array(artifact.frame_pts, np.int64) for artifact in artifacts])
+    timeline = Timeline(frame_pts, time_base, frame_size)
+    cuts_pts = _cuts_pts(artifacts)
+    linked = link(stitch(artifacts), timeline, conf=conf, cuts_pts=cuts_pts)
+    return Stitched(timeline, smoothed(linked, timeline), _shots(cuts_pts, frame_pts))
+
+
+def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:
+    """First frames of the shots after the first. A cut near a seam is seen by both of its workers."""
+    return sorted({pts for artifact in artifacts for pts in artifact.cuts_pts})
+
+
+def _shots(cuts_pts: Sequence[int], frame_pts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    edges = [0, *np.searchsorted(frame_pts, np.array(cuts_pts, np.int64)).tolist(), len(frame_pts)]
+    return [(start, stop) for start, stop in pairwise(edges) if stop > start]
