@@ -153,17 +153,18 @@ def _with_film(
     return replace(done, files={**done.files, FILM: made.output}, warnings=warnings, seconds=seconds)
 
 
+_LANDMARKS = Phase[PoseParams]("landmarks", FindLandmarks(), AnalysePoses())
+_RENDER = Phase[PoseParams]("render", film.RenderPieces(), JoinSkeletons())
+
 POSE = Kind[PoseParams](
     name="pose",
     output=OutputType("_pose", {".json": JSON_TYPE}),
     params=PoseParams,
-    phases=(
-        Phase[PoseParams]("landmarks", FindLandmarks(), AnalysePoses()),
-        Phase[PoseParams]("render", film.RenderPieces(), JoinSkeletons()),
-    ),
+    phases=(_LANDMARKS, _RENDER),
     files={
         "results": FileType(RESULTS, JSON_TYPE),
         "report": FileType(REPORT, "text/html; charset=utf-8", is_fetched=True),
         "film": FileType(FILM, "video/mp4", is_fetched=True, is_optional=True),
     },
+    choose=lambda params: (_LANDMARKS, _RENDER) if params.render else (_LANDMARKS,),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ def skeleton_film(
         order=source | look | size | {"draw_timestamp": False, "fill": "crop"},
         path=np.column_stack([ticks, window]),
         frame_pts=frame_pts,
-        shots=_shots(posed),
+        shots=posed.shots,
         keyframe_pts=keyframe_pts,
         sheet=no_sheet(posed.timeline.frame_size),
         layers=[Layer({"type": "skeleton", "bones": [list(bone) for bone in BONES]}, _rows(posed))],
@@ -64,9 +63,3 @@ def on_every_frame(person: Person, timeline: Timeline) -> tuple[NDArray[np.int64
     places = person.places
     between = places[before] + (places[after] - places[before]) * share
     return pts[known], between[known]
-
-
-def _shots(posed: PosedFilm) -> list[tuple[int, int]]:
-    frame_pts = posed.timeline.frame_pts
-    edges = [0, *np.searchsorted(frame_pts, np.array(posed.cuts_pts, np.int64)).tolist(), len(frame_pts)]
-    return [(start, stop) for start, stop in pairwise(edges) if stop > start]

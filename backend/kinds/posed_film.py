@@ -8,23 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.kinds.stitched import joined
 from backend.media.facts import VideoFacts
 from backend.media.timebase import SampleGrid
-from backend.vision.link import link
-from backend.vision.pose.artifacts import LandmarkIndex, PoseArtifact
+from backend.vision.pose.artifacts import LandmarkIndex, Landmarks, PoseArtifact
 from backend.vision.pose.person import Person
-from backend.vision.stitch import stitch
+from backend.vision.stitch import Track
 from backend.vision.timeline import Timeline
 
 
 @dataclass(frozen=True, eq=False)
 class PosedFilm:
-    """`sampled_pts` (n,): the frames on which people were looked for, whoever is on them. `cuts_pts`: the first frames
-    of the shots after the first."""
+    """`sampled_pts` (n,): the frames on which people were looked for, whoever is on them. `shots`: ranges of frames
+    [start, stop) between hard cuts."""
 
     timeline: Timeline
     sampled_pts: NDArray[np.int64]
-    cuts_pts: list[int]
+    shots: list[tuple[int, int]]
     people: list[Person]
 
 
@@ -35,19 +35,18 @@ def posed_film(artifacts: Sequence[PoseArtifact], facts: VideoFacts, *, sample_f
     samples however it was cut. Raises ArtifactCorrupt.
     """
     chunks = [artifact.chunk for artifact in artifacts]
-    frame_pts = np.concatenate([np.array(chunk.frame_pts, np.int64) for chunk in chunks])
-    timeline = Timeline(frame_pts, facts.time_base_fraction, (facts.width, facts.height))
-    sampled_pts = _on_grid(frame_pts, facts, sample_fps)
-    cuts_pts = sorted({pts for chunk in chunks for pts in chunk.cuts_pts})
+    whole = joined(chunks, facts.time_base_fraction, (facts.width, facts.height), conf)
+    sampled_pts = _on_grid(whole.timeline.frame_pts, facts, sample_fps)
     index = LandmarkIndex(artifacts)
-    tracks = link(stitch(chunks), timeline, conf=conf, cuts_pts=cuts_pts)
-    people: list[Person] = []
-    for track in tracks:
-        kept = track.rows(np.isin(track.pts, sampled_pts))
-        if len(kept.pts):
-            times_sec = (kept.pts - frame_pts[0]) * float(timeline.time_base)
-            people.append(Person(len(people) + 1, kept.pts, times_sec, kept.boxes, kept.confidence, index.of(kept)))
-    return PosedFilm(timeline, sampled_pts, cuts_pts, people)
+    kept = (track.rows(np.isin(track.pts, sampled_pts)) for track in whole.tracks)
+    seen = [track for track in kept if len(track.pts)]
+    people = [_person(number, track, index.of(track), whole.timeline) for number, track in enumerate(seen, start=1)]
+    return PosedFilm(whole.timeline, sampled_pts, whole.shots, people)
+
+
+def _person(number: int, track: Track, landmarks: Landmarks, timeline: Timeline) -> Person:
+    times_sec = (track.pts - timeline.frame_pts[0]) * float(timeline.time_base)
+    return Person(number, track.pts, times_sec, track.boxes, track.confidence, landmarks)
 
 
 def _on_grid(frame_pts: NDArray[np.int64], facts: VideoFacts, sample_fps: float) -> NDArray[np.int64]:

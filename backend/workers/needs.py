@@ -20,6 +20,7 @@ def needs_ahead(database: Database, tools: Tools, only_job: UUID | None) -> froz
     """
     if only_job is not None:
         with suppress(JobNotFound, DatabaseUnavailable):
-            return kind_named(JobService(database).get(only_job).kind).needs
+            job = JobService(database).get(only_job)
+            return kind_named(job.kind).for_job(job.params).needs
     every = frozenset(chain.from_iterable(kind.needs for kind in KINDS.values()))
     return every & (tools.special | {Need.DETECTOR})
