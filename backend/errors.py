@@ -99,6 +99,10 @@ class NoAudioStream(MediaError):
     code = "no_audio_stream"
 
 
+class SubtitlesUnreadable(MediaError):
+    code = "subtitles_unreadable"
+
+
 class MediaUndecodable(MediaError):
     code = "media_undecodable"
 

@@ -9,14 +9,14 @@ from backend.kinds.audio_trim import AUDIO_TRIM
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
 from backend.kinds.downsample import DOWNSAMPLE
+from backend.kinds.encode import ENCODE
 from backend.kinds.keyed_framing import FRAMING
 from backend.kinds.overlay import OVERLAY
 from backend.kinds.pose import POSE
 from backend.kinds.stage import STAGE
 
-KINDS: dict[str, Kind[Any]] = {
-    kind.name: kind for kind in (CROP, FRAMING, OVERLAY, POSE, DOWNSAMPLE, AUDIO_TRIM, STAGE)
-}
+_ALL: tuple[Kind[Any], ...] = (CROP, FRAMING, OVERLAY, POSE, DOWNSAMPLE, ENCODE, AUDIO_TRIM, STAGE)
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
 
 def kind_named(name: str) -> Kind[Any]:

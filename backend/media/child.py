@@ -48,6 +48,7 @@ def _run(
 ) -> dict[str, Any]:
     from backend.media import (  # after the limits are set
         decode,
+        dub,
         encoders,
         index,
         join,
@@ -57,6 +58,7 @@ def _run(
         render_piece,
         samples,
         stills,
+        subtitle_pictures,
         trim,
     )
     from backend.media.cropper import CropOrder
@@ -74,6 +76,12 @@ def _run(
             return trim.trim(
                 source, trim.TrimOrder(**params), lambda sec: wire.send_message(messages_sock, {"sec": sec})
             )
+        case "dub":
+            tell = lambda sec: wire.send_message(messages_sock, {"sec": sec})  # noqa: E731
+            return dub.dub(source, dub.DubOrder(**params), tell)
+        case "subtitles":
+            drawing = subtitle_pictures.SubtitleOrder(**params)
+            return subtitle_pictures.draw_subtitles(source.read(), drawing, report)
         case "index":
             send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
             return index.index(source, index.IndexOrder(**params), send)

@@ -30,7 +30,7 @@ class Film:
     def __init__(self, path: str, source: InputContainer, time_base: Fraction) -> None:
         self._source = source
         self._sound, self._text = audio_streams(source), subtitle_streams(source)
-        self._output = av.open(path, "w", format="mp4", options=_muxer_options(time_base))
+        self._output = av.open(path, "w", format="mp4", options=muxer_options(time_base))
         self._tracks: dict[int, AudioTrack | SubtitleTrack] = {}
         self._early: list[Packet[Companion]] | None = []
 
@@ -98,7 +98,7 @@ def writing_pictures(complaint: str = "Every encoder refused the picture.") -> I
         raise EncodeFailed(complaint) from error
 
 
-def _muxer_options(time_base: Fraction) -> dict[str, str]:
+def muxer_options(time_base: Fraction) -> dict[str, str]:
     """The index in front; edit lists counted in the video's own ticks, so that a late first frame keeps its time."""
     ticks_per_sec = time_base.denominator
     return {

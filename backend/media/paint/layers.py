@@ -11,9 +11,10 @@ from pydantic import Field
 
 from backend.media.paint.highlight import Blur, BlurOrder, Spotlight, SpotlightOrder
 from backend.media.paint.skeleton import Skeleton, SkeletonOrder
+from backend.media.paint.subtitles import Subtitles, SubtitlesOrder
 from backend.media.resample import Window
 
-LayerOrder = Annotated[BlurOrder | SpotlightOrder | SkeletonOrder, Field(discriminator="type")]
+LayerOrder = Annotated[BlurOrder | SpotlightOrder | SkeletonOrder | SubtitlesOrder, Field(discriminator="type")]
 
 
 class Painter(Protocol):
@@ -34,6 +35,8 @@ def painter_of(order: LayerOrder) -> Painter:
             return Spotlight(order)
         case SkeletonOrder():
             return Skeleton(order)
+        case SubtitlesOrder():
+            return Subtitles(order)
 
 
 def painters_of(orders: Sequence[LayerOrder]) -> list[Painter]:

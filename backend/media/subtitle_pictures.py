@@ -1,0 +1,226 @@
+"""Draws subtitles with libass, which only the ffmpeg command has: it runs below the media process, with its limits and
+its bare environment, and gets none but files of ours and pictures without content. Child process only.
+
+A picture is drawn once for as long as the same events are shown; of events that move, one for every frame.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import re
+import signal
+import subprocess
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from imageio_ffmpeg import get_ffmpeg_exe
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from backend.errors import SubtitlesUnreadable
+from backend.media import subtitle_script
+
+SCRIPT, SUBRIP, FONTS, LOG = "subtitles.ass", "subtitles.srt", "fonts", "subtitles.log"
+EMPTY_PX = 16
+# A time in the middle of its millisecond stays in it, whatever floats make of it.
+TICKS_PER_MS = 4
+LOG_BYTES = 2**20
+MAX_EVENTS = 500_000
+REPORT_EVERY = 10
+PR_SET_PDEATHSIG = 1
+_CHOSEN = re.compile(r"fontselect: \((.+), -?\d+, -?\d+\) -> (.+?), -?\d+, (.+)$", re.MULTILINE)
+
+
+class SubtitleOrder(BaseModel):
+    """`times_file`: an .npy of milliseconds, one for every frame, from the subtitles' zero on. `folder` holds a folder
+    `fonts`, and has room for what is written on the way."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    times_file: str
+    width: int
+    height: int
+    output_file: str
+
+
+def draw_subtitles(data: bytes, order: SubtitleOrder, report: Callable[[int], None]) -> dict[str, Any]:
+    """Writes `order.output_file` for paint.subtitles: for each frame which drawing it has, and the drawings.
+
+    Returns the fonts that are named and not there, with what is drawn in their place. Raises SubtitlesUnreadable.
+    """
+    folder = Path(order.folder)
+    script, named = _script(data, folder)
+    times_ms: NDArray[np.int64] = np.load(order.times_file, allow_pickle=False)
+    which, drawn_ms = _needed(subtitle_script.events(script), times_ms)
+    drawings = _Drawings()
+    for number, picture in enumerate(_pictures(folder, drawn_ms, (order.width, order.height))):
+        drawings.add(picture)
+        if number % REPORT_EVERY == 0:
+            report(number)
+    drawings.save(order.output_file, which)
+    return {"drawings": len(drawn_ms), "missing_fonts": _missing(folder / LOG, named)}
+
+
+def _script(data: bytes, folder: Path) -> tuple[str, set[str]]:
+    """The script, written into the folder, and the fonts that its author names."""
+    text = subtitle_script.text_of(data)
+    if subtitle_script.is_script(text):
+        (folder / SCRIPT).write_text(text, encoding="utf-8")
+        return text, subtitle_script.fonts(text)
+    if not subtitle_script.is_subrip(text):
+        raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
+    (folder / SUBRIP).write_text(text, encoding="utf-8")
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-f", "srt", "-i", SUBRIP, "-f", "ass", SCRIPT]
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=_ends_with_its_parent
+    )
+    if done.returncode:
+        raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
+    # The style that the conversion adds is nobody's wish.
+    return (folder / SCRIPT).read_text(encoding="utf-8"), set()
+
+
+def _needed(
+    events: Sequence[subtitle_script.Event], times_ms: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """For each frame the number of its drawing, -1 for none; and when each drawing is drawn."""
+    if len(events) > MAX_EVENTS:
+        raise SubtitlesUnreadable(f"The subtitles have more than {MAX_EVENTS} events: split them.")
+    shown = np.zeros(len(times_ms) + 1, np.int64)
+    moving = np.zeros(len(times_ms) + 1, np.int64)
+    changes = np.zeros(len(times_ms) + 1, bool)
+    for event in events:
+        first, last = np.searchsorted(times_ms, [event.start_ms, event.end_ms])
+        shown[first] += 1
+        shown[last] -= 1
+        moving[first] += event.is_animated
+        moving[last] -= event.is_animated
+        changes[[first, last]] = True
+    is_shown, is_moving = np.cumsum(shown)[:-1] > 0, np.cumsum(moving)[:-1] > 0
+    # Frames of one millisecond are one picture.
+    is_new = np.diff(times_ms, prepend=-1) > 0
+    is_drawn = is_shown & is_new & (changes[:-1] | is_moving)
+    number = np.cumsum(is_drawn) - 1
+    return np.where(is_shown, number, -1).astype(np.int32), times_ms[is_drawn]
+
+
+def _pictures(folder: Path, times_ms: NDArray[np.int64], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """RGBA as libass draws it on nothing, colour times opacity. Raises SubtitlesUnreadable."""
+    if not len(times_ms):
+        return
+    width, height = size
+    draw = f"scale={width}:{height},format=rgba,colorchannelmixer=aa=0,ass=filename={SCRIPT}:fontsdir={FONTS}:alpha=1"
+    command = [get_ffmpeg_exe(), "-v", "verbose", "-nostats", "-copyts", "-f", "nut", "-i", "pipe:0", "-vf", draw]
+    command += ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "pipe:1"]
+    with (folder / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            preexec_fn=_ends_with_its_parent,
+        )
+        assert process.stdin is not None and process.stdout is not None  # they are pipes
+        blank = _blanks(times_ms)
+        feeder = threading.Thread(target=_feed, args=(process.stdin, blank), daemon=True)
+        feeder.start()
+        try:
+            for _ in times_ms:
+                picture = process.stdout.read(width * height * 4)
+                if len(picture) < width * height * 4:
+                    raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
+                yield np.frombuffer(picture, np.uint8).reshape(height, width, 4)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _feed(pipe: Any, data: bytes) -> None:
+    with suppress(BrokenPipeError), pipe:
+        pipe.write(data)
+
+
+def _blanks(times_ms: NDArray[np.int64]) -> bytes:
+    """A film of small pictures at those times: what the command draws on."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="nut") as output:
+        stream = output.add_stream("rawvideo", rate=1000)
+        assert isinstance(stream, VideoStream)  # a video encoder's
+        stream.width = stream.height = EMPTY_PX
+        stream.pix_fmt = "gray"
+        tick = Fraction(1, 1000 * TICKS_PER_MS)
+        stream.codec_context.time_base = stream.time_base = tick
+        frame = VideoFrame.from_ndarray(np.zeros((EMPTY_PX, EMPTY_PX), np.uint8), format="gray")
+        for time_ms in times_ms.tolist():
+            frame.pts, frame.time_base = time_ms * TICKS_PER_MS + 1, tick
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+class _Drawings:
+    """Each cut to what is drawn, its corner at even pixels, and packed."""
+
+    def __init__(self) -> None:
+        self._boxes: list[tuple[int, int, int, int]] = []
+        self._packed: list[bytes] = []
+
+    def add(self, rgba: NDArray[np.uint8]) -> None:
+        rows, columns = (np.flatnonzero(rgba[..., 3].any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            self._boxes.append((0, 0, 0, 0))
+            self._packed.append(b"")
+            return
+        x, y = int(columns[0]) // 2 * 2, int(rows[0]) // 2 * 2
+        part = rgba[y : int(rows[-1]) + 1, x : int(columns[-1]) + 1]
+        self._boxes.append((x, y, part.shape[1], part.shape[0]))
+        self._packed.append(zlib.compress(part.tobytes(), 1))
+
+    def save(self, path: str, which: NDArray[np.int32]) -> None:
+        ends = np.cumsum([len(packed) for packed in self._packed], dtype=np.int64)
+        with Path(path).open("wb") as file:  # a name without .npz stays as it is
+            np.savez(
+                file,
+                which=which,
+                boxes=np.array(self._boxes, np.int32).reshape(-1, 4),
+                ends=ends,
+                packed=np.frombuffer(b"".join(self._packed), np.uint8),
+            )
+
+
+def _missing(log: Path, named: set[str]) -> dict[str, str]:
+    """Fonts that the script names, with the one that libass took for each of them."""
+    if not log.exists():
+        return {}
+    with log.open("rb") as file:
+        said = file.read(LOG_BYTES).decode(errors="replace")
+    taken = {wanted: (path, name) for wanted, path, name in _CHOSEN.findall(said)}
+    return {
+        wanted: name
+        for wanted, (path, name) in sorted(taken.items())
+        if wanted in named and not _is_alike(wanted, name) and not _is_alike(wanted, Path(path).stem)
+    }
+
+
+def _is_alike(wanted: str, name: str) -> bool:
+    """A family and the name of one of its fonts differ in spaces and in what follows: `Open Sans`, `OpenSans-Bold`."""
+    plain = [re.sub(r"[^0-9a-z]", "", each.casefold()) for each in (wanted, name)]
+    return not plain[0] or plain[1].startswith(plain[0])
+
+
+def _ends_with_its_parent() -> None:
+    """The media process may be killed at any time; this one must not go on without it."""
+    with suppress(OSError, AttributeError):  # only Linux has it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

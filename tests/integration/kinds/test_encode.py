@@ -1,0 +1,169 @@
+"""Subtitles are in the picture at their times and nowhere else, the other sound is there, and every frame keeps its
+time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from backend.errors import InputNotFound, InvalidParams
+from backend.kinds.encode import ENCODE
+from tests.conftest import shared_file
+from tests.integration.kinds.shop import Shop
+from tests.integration.rendering import decoded_pts
+from tests.integration.whole_films import ffmpeg
+
+QUICK = {"preset": "ultrafast", "crf": 10}
+GREY = ("-f", "lavfi", "-i", "color=gray:r=25:s=320x180:d=3")
+HIGH = ("-f", "lavfi", "-i", "sine=f=1000:r=44100:d=3")
+LOW = ("-f", "lavfi", "-i", "sine=f=250:r=48000:d=2.5")
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", 25, "-bf", 2, "-pix_fmt", "yuv420p")
+SRT = "1\n00:00:01,000 --> 00:00:01,480\nHello\n\n2\n00:00:02,000 --> 00:00:02,200\n<b>Привет</b>\n"
+ASS = """[Script Info]
+ScriptType: v4.00+
+PlayResX: 320
+PlayResY: 180
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, OutlineColour, BackColour, Alignment, MarginV, BorderStyle, Outline
+Style: Top,{font},24,&H000000FF,&H00000000,&H00000000,8,5,1,0
+
+[Events]
+Format: Layer, Start, End, Style, Text
+Dialogue: 0,0:00:00.40,0:00:00.80,Top,HOHOHO
+"""
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    ffmpeg(*GREY, *HIGH, *H264, "-c:a", "aac", path)
+    return path
+
+
+def written(folder: Path, name: str, text: str | bytes) -> str:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def pictures(path: Path) -> tuple[list[float], NDArray[np.uint8]]:
+    """Seconds and RGB."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        return [round(float(frame.time or 0), 3) for frame in frames], np.stack(
+            [f.to_ndarray(format="rgb24") for f in frames]
+        )
+
+
+def marked(seen: NDArray[np.uint8]) -> list[bool]:
+    """Whether anything but the grey ground is in a picture."""
+    return [bool((abs(each.astype(int) - 128) > 60).any()) for each in seen]
+
+
+def loudest_hz(path: Path) -> float:
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.audio
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(stream)])[: stream.rate]
+        return float(np.abs(np.fft.rfft(samples)).argmax())
+
+
+def test_srt_is_shown_from_its_start_until_its_end_and_never_else(shop: Shop, film: Path, tmp_path: Path) -> None:
+    job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", SRT), **QUICK})
+    made = shop.result(job, tmp_path)
+    times, seen = pictures(made)
+    assert decoded_pts(made) == decoded_pts(film)
+    assert marked(seen) == [1.0 <= time < 1.48 or 2.0 <= time < 2.2 for time in times]
+    below = seen[times.index(1.2)]
+    assert marked(below[None, 120:]) == [True] and marked(below[None, :100]) == [False]
+    assert job.warnings == []
+    assert loudest_hz(made) == 1000
+
+
+def test_ass_has_its_colour_and_place_and_a_font_that_is_not_there_is_named(
+    shop: Shop, film: Path, tmp_path: Path
+) -> None:
+    script = written(tmp_path, "words.ass", ASS.format(font="No Such Font"))
+    job = shop.made("encode", str(film), {"subtitles_uri": script, **QUICK})
+    times, seen = pictures(shop.result(job, tmp_path))
+    assert marked(seen) == [0.4 <= time < 0.8 for time in times]
+    red = np.abs(seen[times.index(0.6)].astype(int) - [250, 0, 0]).sum(axis=2) < 60
+    assert red[:60].any() and not red[60:].any()
+    assert len(job.warnings) == 1 and job.warnings[0].startswith(
+        "The font No Such Font is not there: the subtitles are"
+    )
+
+
+def test_a_font_that_is_given_is_taken(shop: Shop, film: Path, tmp_path: Path) -> None:
+    from matplotlib import get_data_path
+
+    font = str(Path(get_data_path()) / "fonts" / "ttf" / "STIXGeneral.ttf")
+    script = written(tmp_path, "words.ass", ASS.format(font="STIXGeneral"))
+    plain = shop.made(
+        "encode", str(film), {"subtitles_uri": written(tmp_path, "p.ass", ASS.format(font="Nix")), **QUICK}
+    )
+    job = shop.made("encode", str(film), {"subtitles_uri": script, "font_uris": [font], **QUICK})
+    assert job.warnings == []
+    drawn = [pictures(shop.result(each, tmp_path))[1][15] for each in (plain, job)]
+    assert (abs(drawn[0].astype(int) - drawn[1]) > 60).any()
+
+
+def test_words_that_move_are_drawn_anew_for_every_frame(shop: Shop, film: Path, tmp_path: Path) -> None:
+    moving = ASS.format(font="DejaVu Sans").replace("HOHOHO", r"{\an7\move(0,20,200,20)}H")
+    job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "move.ass", moving), **QUICK})
+    times, seen = pictures(shop.result(job, tmp_path))
+    lefts = [
+        int(np.flatnonzero((abs(each.astype(int) - 128) > 60).any(axis=(0, 2)))[0])
+        for time, each in zip(times, seen, strict=True)
+        if 0.4 <= time < 0.8
+    ]
+    assert len(lefts) == 10 and all(later - earlier > 10 for earlier, later in pairwise(lefts))
+
+
+@pytest.mark.parametrize("name", ["low.wav", "low.mp3", "low.m4a"])
+def test_the_other_sound_takes_the_place_of_the_videos(shop: Shop, film: Path, tmp_path: Path, name: str) -> None:
+    ffmpeg(*LOW, tmp_path / name)
+    job = shop.made("encode", str(film), {"audio_uri": str(tmp_path / name), "language": "rus", **QUICK})
+    made = shop.result(job, tmp_path)
+    assert decoded_pts(made) == decoded_pts(film)
+    assert loudest_hz(made) == 250
+    with av.open(str(made)) as container:
+        (stream,) = container.streams.audio
+        assert stream.metadata["language"] == "rus"
+        frames = list(container.decode(stream))
+        assert abs(float(frames[0].time or 0)) < 0.001
+        assert abs(sum(frame.samples for frame in frames) / stream.rate - 2.5) < 0.06
+
+
+def test_frames_at_a_variable_rate_keep_their_times_under_subtitles(shop: Shop, tmp_path: Path) -> None:
+    source = shared_file("media", "mediabunny_cursed-vfr.mp4")
+    job = shop.made("encode", str(source), {"subtitles_uri": written(tmp_path, "words.srt", SRT), **QUICK})
+    assert decoded_pts(shop.result(job, tmp_path)) == decoded_pts(source)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "once upon a time", b"\xff\x00\x80\x81", "[Script Info]\n", "1\nx --> y\nHello\n"]
+)
+def test_subtitles_that_cannot_be_read_fail_the_job_and_leave_nothing(
+    shop: Shop, film: Path, tmp_path: Path, text: str | bytes
+) -> None:
+    job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", text)})
+    assert (job.status, job.error_code) == ("failed", "subtitles_unreadable")
+    assert not [key for key in shop.store.list(f"jobs/{job.id}/") if "/output/" in key]
+
+
+def test_a_further_input_that_is_missing_is_named(shop: Shop, film: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match="audio_uri: There is no file"):
+        shop.made("encode", str(film), {"audio_uri": str(tmp_path / "nothing.wav")})
+
+
+@pytest.mark.parametrize("params", [{"language": "english"}, {"font_uris": "x"}, {"audio_uri": ""}, {"subtitels": "x"}])
+def test_bad_parameters_are_named(params: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParams, match=next(iter(params))):
+        ENCODE.parse_params(params)
