@@ -10,6 +10,7 @@ from typing import Any
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.jobs.progress import Progress, progress_of
+from backend.kinds import KINDS
 from backend.media.sound_facts import SoundFacts, as_probed
 from backend.states import JobStatus
 from backend.storage.http import safe_url
@@ -41,7 +42,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
         "video": _video(job),
         "sound": _sound(job),
-        "params": job.params,
+        "params": _params(job),
         "detector": job.detector,
         "output": _output(job, f"{base}/output") if job.status == JobStatus.DONE else None,
         "warnings": job.warnings,
@@ -100,6 +101,19 @@ def _video(job: Job) -> dict[str, Any] | None:
         "frame_count": job.frame_count,
         "has_audio": job.has_audio,
     }
+
+
+def _params(job: Job) -> dict[str, Any]:
+    """Without the secrets of signed links to further inputs."""
+    kind = KINDS.get(job.kind)
+    shown = dict(job.params)
+    for field in kind.params.input_fields if kind else ():
+        value = shown.get(field)
+        if isinstance(value, str):
+            shown[field] = safe_url(value)
+        elif isinstance(value, list):
+            shown[field] = [safe_url(each) for each in value]
+    return shown
 
 
 def _sound(job: Job) -> dict[str, Any] | None:

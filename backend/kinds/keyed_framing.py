@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from backend.kinds import output_type
 from backend.kinds.base import FileType, Kind, Phase, WholeContext
@@ -17,7 +17,8 @@ from backend.vision.timeline import Timeline
 
 class FramingParams(ShapeParams):
     keyframes: Annotated[list[WindowKey], Field(min_length=1, max_length=MAX_KEYS)] = Field(
-        description="windows in upright source pixels; held before the first and after the last"
+        validation_alias=AliasChoices("keyframes", "crop_keyframes"),  # as kind overlay calls them
+        description="windows in upright source pixels; held before the first and after the last",
     )
 
 

@@ -116,14 +116,27 @@ class Samples:
         zero_sec = origin_sec(self._container, first_sec)
         self._next = round((first_sec - zero_sec) * rate)
         drift = round(DRIFT_SEC * rate)
-        for frame in self._all():
+        end = self._promised_end(zero_sec, rate)
+        for frame, is_last in _with_last(self._all()):
             own_sec = _time(frame)
             late = 0 if own_sec is None else round((own_sec - zero_sec) * rate) - self._next
             if late < -max(drift, frame.samples // 2):
                 continue
             if late > drift:
                 yield from self._placed(silence(first, late))
-            yield from self._placed(self._alike(frame))
+            for number, whole in self._placed(self._alike(frame)):
+                part = whole
+                # The last packet of a lossy codec is filled up; MP4 says where the sound ends in it.
+                if is_last and end is not None and 0 < number + whole.samples - end < whole.samples:
+                    part = between(whole, 0, end - number) or whole
+                yield number, part
+
+    def _promised_end(self, zero_sec: Fraction, rate: int) -> int | None:
+        stream = self._stream
+        if not (container_named(self._container, "mov") and stream.duration and stream.time_base):
+            return None
+        end_sec = ((stream.start_time or 0) + stream.duration) * stream.time_base
+        return round((end_sec - zero_sec) * rate)
 
     def _placed(self, frames: Iterator[AudioFrame]) -> Iterator[tuple[int, AudioFrame]]:
         for frame in frames:
@@ -176,7 +189,7 @@ def _cut(samples: Samples, stream: AudioStream, order: TrimOrder, report: Callab
     end, written, told = 0, 0, 0
     for number, frame in samples.numbered():
         end = number + frame.samples
-        part = _between(frame, start - number, None if stop is None else stop - number)
+        part = between(frame, start - number, None if stop is None else stop - number)
         if part is not None:
             # Sound that begins late begins late in the piece too.
             for quiet in silence(first, number - start) if not written and number > start else ():
@@ -195,7 +208,7 @@ def _cut(samples: Samples, stream: AudioStream, order: TrimOrder, report: Callab
     return {"samples": written, "sample_rate": rate, "end_sec": end / rate, "broken_packets": samples.broken}
 
 
-def _between(frame: AudioFrame, start: int, stop: int | None) -> AudioFrame | None:
+def between(frame: AudioFrame, start: int, stop: int | None) -> AudioFrame | None:
     """The frame's samples [start, stop), where it has any."""
     begin, end = max(0, start), frame.samples if stop is None else min(frame.samples, stop)
     if begin >= end:
@@ -208,6 +221,16 @@ def _between(frame: AudioFrame, start: int, stop: int | None) -> AudioFrame | No
     if begin:
         fifo.read(begin)
     return fifo.read(end - begin)
+
+
+def _with_last(frames: Iterator[AudioFrame]) -> Iterator[tuple[AudioFrame, bool]]:
+    held = next(frames, None)
+    for frame in frames:
+        assert held is not None  # this one came behind it
+        yield held, False
+        held = frame
+    if held is not None:
+        yield held, True
 
 
 def _time(frame: AudioFrame) -> Fraction | None:

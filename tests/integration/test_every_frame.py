@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -225,3 +227,18 @@ def test_times_of_the_film_are_the_sources_own(tmp_path: Path) -> None:
         times = [Fraction(frame.pts) * Fraction(frame.time_base) for frame in container.decode(video=0)]
         assert len(container.streams.audio) == 1
     assert times == [pts * time_base for pts in decoded_pts(path)]
+
+
+def test_no_raw_frames_are_written_anywhere(tmp_path: Path) -> None:
+    """The predecessor kept every raw picture in one file; here no process may write one of more than eight."""
+    code = """
+import resource, sys
+from pathlib import Path
+from tests.integration.test_every_frame import LAMP, made
+limit = 8 * 192 * 108 * 3 // 2
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+made(LAMP, Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+    path = with_b_frames(tmp_path)
+    subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path / "film")], check=True)
+    assert_lit(tmp_path / "film" / "output.mp4", 50)

@@ -62,6 +62,7 @@ def test_the_window_is_where_the_keyframes_say_on_every_frame(ruler: Path, tmp_p
 def test_times_and_sound_are_the_sources_own(ruler: Path, tmp_path: Path) -> None:
     film = made(FRAMING, ruler, tmp_path / "film", keyframes=[key(0, 0)], **QUICK)
     shown = read_film(film.path)
+    assert (shown.color, shown.pix_fmt) == ((1, 1, 1, 1), "yuv420p")
     assert shown.size == (SIDE, SIDE)
     assert shown.seconds == pytest.approx([float(sec) for sec in SECONDS], abs=1e-4)
     assert beep_times(film.path) == pytest.approx(beep_times(ruler), abs=0.002)
@@ -87,6 +88,11 @@ def test_another_shape_is_trimmed_or_shown_between_bars(ruler: Path, tmp_path: P
     assert np.abs(row - (126 + 90 * np.cos(2 * np.pi * columns / WAVE_PX))).max() < 5
     barred = luma_of(made(FRAMING, ruler, tmp_path / "bars", keyframes=[wide], fill="pad", **sizes, **QUICK).path)[0]
     assert barred[:20].max() <= 18 and barred[48].max() > 200
+
+
+def test_overlay_calls_its_windows_so_too(ruler: Path, tmp_path: Path) -> None:
+    film = made(FRAMING, ruler, tmp_path / "film", crop_keyframes=[key(0, 32)], **QUICK)
+    assert away_px(film, expected((0, 32))).max() < 0.1
 
 
 def test_a_window_outside_of_the_picture_fails_the_job_by_its_name(ruler: Path, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
 from backend.kinds.overlay import OVERLAY
+from tests.integration.conftest import read_film
 from tests.integration.films import Shape, beep_times, beeps, picture, write_film
-from tests.integration.test_render import planes_of
-from tests.integration.whole_films import made
+from tests.integration.test_render import deep_film, planes_of
+from tests.integration.whole_films import ffmpeg, made
 
 WIDTH, HEIGHT, FRAMES = 160, 96, 50
 QUICK = {"preset": "ultrafast", "crf": 0}  # no sample is lost
@@ -130,6 +131,34 @@ def test_opacity_says_how_much_shows(noise: Path, tmp_path: Path) -> None:
     before, after = planes_of(noise)[3][0], planes_of(film.path)[3][0]
     outside = ~ellipse(60, 48, 30, 20)
     assert np.abs(after[outside] - (16 + 0.5 * (before[outside] - 16.0))).max() <= 0.51
+
+
+def test_a_turned_source_is_marked_in_its_upright_picture(noise: Path, tmp_path: Path) -> None:
+    """As a phone held upright writes it."""
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", 90, "-i", noise, "-c", "copy", turned)
+    upright = {"x": 30, "y": 110, "radius_x": 15, "radius_y": 40}
+    look = {"effect_type": "spotlight", "darken_strength": 0, "feather": 0}
+    film = made(
+        OVERLAY, turned, tmp_path / "film", highlight_regions=[region(start_frame=0) | upright], **look, **QUICK
+    )
+    before, after = np.rot90(planes_of(noise)[5][0]), planes_of(film.path)[5][0]
+    assert film.facts.rotation == 90 and after.shape == (WIDTH, HEIGHT)
+    rows, columns = np.mgrid[:WIDTH, :HEIGHT] + 0.5
+    inside = ((columns - 30) / 15) ** 2 + ((rows - 110) / 40) ** 2 <= 1
+    assert (after[inside] == before[inside]).all() and (after[~inside] == 16).all()
+
+
+def test_kept_hdr_is_marked_in_ten_bits(tmp_path: Path) -> None:
+    chroma = np.full((HEIGHT // 2, WIDTH // 2), 512, np.uint16)
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    source = deep_film(tmp_path / "hdr.mkv", [np.full((HEIGHT, WIDTH), 600, np.uint16), chroma, chroma], **tags)
+    look = {"effect_type": "spotlight", "feather": 0, "hdr": "keep", "preset": "ultrafast", "crf": 4}
+    film = made(OVERLAY, source, tmp_path / "film", highlight_regions=[region(start_frame=0)], **look)
+    assert read_film(film.path).pix_fmt == "yuv420p10le"
+    luma = planes_of(film.path)[0][0]
+    assert luma[44:52, 50:70].mean() == pytest.approx(600, abs=3)
+    assert luma[:, 110:].mean() == pytest.approx(64 + 0.3 * (600 - 64), abs=3)
 
 
 def test_a_region_behind_the_end_is_said(noise: Path, tmp_path: Path) -> None:

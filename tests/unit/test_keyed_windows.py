@@ -103,7 +103,8 @@ def test_a_key_behind_the_end_still_gives_the_direction() -> None:
         ({"keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 0, "height": 9}]}, "keyframes.0.width"),
         ({"keyframes": [{"frame": -1, "x": 0, "y": 0, "width": 9, "height": 9}]}, "keyframes.0.frame"),
         ({"keyframes": [{"frame": 0, "x": float("nan"), "y": 0, "width": 9, "height": 9}]}, "keyframes.0.x"),
-        ({"keyframes": [], "output_width": 7}, "output_width|keyframes"),
+        ({"crop_keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 9}]}, "crop_keyframes.0.height: Field required"),
+        ({"keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 9, "height": 9}], "output_width": 7}, "output_width"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(given: dict[str, Any], complaint: str) -> None:

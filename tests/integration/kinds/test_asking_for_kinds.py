@@ -90,8 +90,15 @@ def test_what_is_wrong_is_named(client: FlaskClient, body: dict[str, Any], field
     assert field in answer.get_json()["title"] and "secret" not in answer.get_data(as_text=True)
 
 
-def test_a_signed_link_is_shown_to_nobody(client: FlaskClient) -> None:
-    made = client.post(JOBS, json={"kind": "stage", "input": "http://127.0.0.1:9/a.mp4", "output_put_url": SIGNED})
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"kind": "stage", "output_put_url": SIGNED},
+        {"kind": "encode", "params": {"audio_uri": SIGNED, "font_uris": [SIGNED]}},
+    ],
+)
+def test_a_signed_link_is_shown_to_nobody(client: FlaskClient, asked: dict[str, Any]) -> None:
+    made = client.post(JOBS, json={"input": "http://127.0.0.1:9/a.mp4", **asked})
     assert made.status_code == 202
     shown = [client.get(f"{JOBS}/{made.get_json()['id']}").get_json(), client.get(JOBS).get_json(), made.get_json()]
     assert "secret" not in json.dumps(shown)

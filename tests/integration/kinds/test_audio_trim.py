@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
+from backend.jobs.resource import job_resources
+from backend.media.trim import TrimOrder, trim
 from tests.integration.kinds.shop import Shop
 from tests.integration.whole_films import ffmpeg
 
@@ -32,47 +36,76 @@ def sound(folder: Path, name: str, *codec: str) -> Path:
     return path
 
 
+def trimmed(source: Path, target: Path, start_sec: str, duration_sec: str | None) -> dict[str, Any]:
+    """In this process, as the media process does it."""
+    exact = [None if each is None else Fraction(each).as_integer_ratio() for each in (start_sec, duration_sec)]
+    order = {"start_sec": exact[0], "duration_sec": exact[1], "ending": target.suffix, "output_file": str(target)}
+    with source.open("rb") as file:
+        return trim(file, TrimOrder.model_validate(order), lambda seconds: None)
+
+
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
-        ("tone.wav", ["-c:a", "pcm_s16le"]),
         ("deep.wav", ["-c:a", "pcm_s24le"]),
         ("tone.flac", ["-c:a", "flac"]),
         ("tone.mp3", ["-c:a", "libmp3lame"]),
         ("tone.m4a", ["-c:a", "aac"]),
+        ("lossless.m4a", ["-c:a", "alac"]),
         ("tone.mkv", ["-c:a", "aac"]),
+        ("tone.ogg", ["-c:a", "flac"]),
         ("tone.ts", ["-c:a", "mp2"]),
     ],
 )
-def test_a_piece_as_wav_holds_the_sources_own_samples(shop: Shop, tmp_path: Path, name: str, codec: list[str]) -> None:
+@pytest.mark.parametrize(("start_sec", "duration_sec"), [("0", "1"), ("2.1", "1.337"), ("4.00001", None)])
+def test_a_piece_as_wav_holds_the_sources_own_samples(
+    tmp_path: Path, name: str, codec: list[str], start_sec: str, duration_sec: str | None
+) -> None:
     source = sound(tmp_path, name, *codec)
+    counts = trimmed(source, tmp_path / "part.wav", start_sec, duration_sec)
+    whole, start = pcm(source), round(Fraction(start_sec) * RATE)
+    stop = len(whole) if duration_sec is None else start + round(Fraction(duration_sec) * RATE)
+    piece = pcm(tmp_path / "part.wav")
+    assert len(piece) == stop - start == counts["samples"]
+    np.testing.assert_array_equal(piece, whole[start:stop])
+
+
+def test_a_job_makes_a_piece_exact_to_the_sample(shop: Shop, tmp_path: Path) -> None:
+    source = sound(tmp_path, "tone.wav")
     job = shop.made("audio_trim", str(source), {"start_sec": 2.1, "duration_sec": 1.337})
-    piece = pcm(shop.result(job, tmp_path))
     start, length = round(2.1 * RATE), round(1.337 * RATE)
-    assert len(piece) == length
+    piece = pcm(shop.result(job, tmp_path))
     np.testing.assert_array_equal(piece, pcm(source)[start : start + length])
     assert (job.output_key or "").endswith("_trimmed.wav")
     assert job.warnings == []
     assert job.output_size == (tmp_path / Path(job.output_key or "").name).stat().st_size
+    (resource,) = job_resources(shop.service.database, [job])
+    assert resource["video"] is None
+    assert resource["sound"] == {"duration_seconds": 6.0, "sample_rate": RATE, "channels": 2, "codec": "pcm_s16le"}
 
 
-@pytest.mark.parametrize("ending", ["flac", "m4a", "mp3", "ogg", "opus"])
-def test_the_outputs_name_chooses_container_and_codec(shop: Shop, tmp_path: Path, ending: str) -> None:
-    source = sound(tmp_path, "tone.wav")
-    asked = {"start_sec": 1.0, "duration_sec": 2.0}
-    job = shop.made("audio_trim", str(source), asked, output_name=f"part.{ending}")
+def test_the_name_of_the_output_chooses_its_container(shop: Shop, tmp_path: Path) -> None:
+    job = shop.made("audio_trim", str(sound(tmp_path, "tone.wav")), {"duration_sec": 1}, output_name="part.FLAC")
     made = shop.result(job, tmp_path)
-    assert made.suffix == f".{ending}"
+    assert made.suffix == ".flac" and made.read_bytes()[:4] == b"fLaC"
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec"), [("flac", "flac"), ("m4a", "aac"), ("mp3", "mp3"), ("ogg", "opus"), ("opus", "opus")]
+)
+def test_each_ending_has_its_codec_and_the_right_sound(tmp_path: Path, ending: str, codec: str) -> None:
+    source, made = sound(tmp_path, "tone.wav"), tmp_path / f"part.{ending}"
+    trimmed(source, made, "1", "2")
     probed = subprocess.run([get_ffmpeg_exe(), "-i", str(made)], capture_output=True, text=True, check=False).stderr
-    codec = {"flac": "flac", "m4a": "aac", "mp3": "mp3", "ogg": "opus", "opus": "opus"}[ending]
     assert f"Audio: {codec}" in probed
-    piece, expected = pcm(made).astype(np.float64), pcm(source)[RATE : 3 * RATE].astype(np.float64)
-    rate = 48_000 if codec == "opus" else RATE
-    assert abs(len(piece) / rate - 2.0) < 0.03  # what players cannot cut off of a lossy file's end
+    command = ["-ar", str(RATE), "-f", "s16le", "-"]
+    heard = subprocess.run([get_ffmpeg_exe(), "-v", "error", "-i", made, *command], capture_output=True, check=True)
+    piece = np.frombuffer(heard.stdout, np.int16).reshape(-1, 2).astype(np.float64)
+    expected = pcm(source)[RATE : 3 * RATE].astype(np.float64)
+    assert abs(len(piece) / RATE - 2.0) < 0.03  # what players cannot cut off of a lossy file's end
     if ending == "flac":
         np.testing.assert_array_equal(piece, expected)
-    if rate == RATE:
-        assert np.corrcoef(piece[:RATE, 0], expected[:RATE, 0])[0, 1] > 0.99
+    assert np.corrcoef(piece[:RATE, 0], expected[:RATE, 0])[0, 1] > 0.99
 
 
 def test_the_sound_of_a_video_counts_from_the_films_zero(shop: Shop, tmp_path: Path) -> None:
