@@ -62,6 +62,24 @@ class OutputUnwritable(FramefleetError):
     code = "output_unwritable"
 
 
+class CallerRefused(FramefleetError):
+    """Who calls has no token, or not the right one, for a route that is not everybody's."""
+
+    code = "caller_refused"
+
+
+class KeysUnavailable(FramefleetError):
+    """The keys that bearer tokens are checked with cannot be had now."""
+
+    code = "keys_unavailable"
+    retryable = True
+
+
+class Busy(FramefleetError):
+    code = "busy"
+    retryable = True
+
+
 class JobNotFound(FramefleetError):
     code = "job_not_found"
 
@@ -142,6 +160,12 @@ class SourceExpired(SourceForbidden):
     """The signed link, or the token, that the source is read with has run out."""
 
     code = "source_expired"
+
+
+class NoPresignMethod(SourceForbidden):
+    """No credentials to read or sign with, and no public address either. The words are what a predecessor said."""
+
+    code = "no_presign_method_available"
 
 
 class SourceUnreachable(FramefleetError):

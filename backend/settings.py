@@ -14,6 +14,10 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[float, Field(gt=0)]
+# Settings that are parameters of jobs too, where the request does not name them.
+PARAM_SETTINGS = (
+    "sample_fps", "conf", "iou", "padding_ratio", "min_crop_ratio", "smooth_alpha", "keep_aspect", "draw_timestamp",
+)  # fmt: skip
 
 
 def _named(*names: str) -> AliasChoices:
@@ -31,7 +35,20 @@ class Settings(BaseSettings):
     # The most that one answer of the database may take; well below LEASE_SECONDS, so that a heartbeat has a second try.
     database_timeout_seconds: Positive = Field(15.0, validation_alias="DATABASE_TIMEOUT_SECONDS")
     storage_url: str | None = Field(None, validation_alias="STORAGE_URL")
+    storage_bucket: str | None = Field(None, validation_alias="S3_COACH_VIDEOS_BUCKET")  # where STORAGE_URL is unset
     output_bucket: str | None = Field(None, validation_alias="OUTPUT_BUCKET")
+
+    # The bucket that keys without one are in (the RunPod handler's `input_video_key`).
+    default_bucket: str | None = Field(None, validation_alias="R2_BUCKET_NAME")
+    # Where pipelines lie (/api/pipeline), and where anybody may read what is in that bucket.
+    videos_bucket: str = Field("videos", validation_alias="VIDEOS_BUCKET")
+    videos_public_base_url: str | None = Field(None, pattern="^https?://", validation_alias="VIDEOS_PUBLIC_BASE_URL")
+    videos_public_bucket: str | None = Field(None, validation_alias="VIDEOS_PUBLIC_BUCKET")
+    # Jobs of pipelines get signed URLs, so that their workers need no credentials.
+    fully_presigned: bool = Field(False, validation_alias="FULLY_PRESIGNED")
+    # Without credentials s3://bucket/key is read from here: of every bucket, or of the one named.
+    public_base_url: str | None = Field(None, pattern="^https?://", validation_alias="R2_PUBLIC_BASE_URL")
+    public_bucket: str | None = Field(None, validation_alias="R2_PUBLIC_BUCKET")
 
     # S3 and whatever speaks its API (R2, MinIO, GCS with HMAC keys).
     s3_endpoint_url: str | None = Field(None, validation_alias=_named("S3_ENDPOINT_URL", "R2_ENDPOINT"))
@@ -72,11 +89,23 @@ class Settings(BaseSettings):
     retry_cap_seconds: float = Field(300.0, ge=0, validation_alias="RETRY_CAP_SECONDS")
     # Work without progress for so long is given up; some steps may take a multiple of it (backend/queue/stall.py).
     stall_seconds: Positive = Field(300.0, validation_alias="STALL_SECONDS")
+    # The same in minutes, where STALL_SECONDS is unset.
+    stalled_minutes: Positive | None = Field(None, validation_alias="STALLED_MINUTES")
     # Work that lost its claim and does not notice within so long ends with its process.
     stall_grace_seconds: Positive = Field(30.0, validation_alias="STALL_GRACE_SECONDS")
     worker_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
         validation_alias="WORKER_ID",
+    )
+
+    # Who may call /process and /cleanup. All that is set must hold; with nothing set, only this machine may.
+    process_token: SecretStr | None = Field(None, min_length=8, validation_alias="PROCESS_TOKEN")
+    cleanup_token: SecretStr | None = Field(None, min_length=8, validation_alias="CLEANUP_TOKEN")
+    oidc_audience: str | None = Field(None, validation_alias="OIDC_AUDIENCE")
+    oidc_issuer: str = Field("https://accounts.google.com", validation_alias="OIDC_ISSUER")
+    oidc_service_account: str | None = Field(None, validation_alias="OIDC_SERVICE_ACCOUNT")
+    oidc_jwks_url: str = Field(
+        "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
 
     # Detection.
@@ -90,6 +119,12 @@ class Settings(BaseSettings):
     conf: float = Field(0.25, gt=0, lt=1, validation_alias="CONF")
     iou: float = Field(0.5, gt=0, lt=1, validation_alias="IOU")
     sample_fps: Positive = Field(10.0, le=240, validation_alias="SAMPLE_FPS")
+    # Of jobs of kinds that have such a parameter.
+    padding_ratio: float | None = Field(None, ge=0, le=5, validation_alias="PADDING_RATIO")
+    min_crop_ratio: float | None = Field(None, gt=0, le=1, validation_alias="MIN_CROP_RATIO")
+    smooth_alpha: float | None = Field(None, ge=0, lt=1, validation_alias="SMOOTH_ALPHA")
+    keep_aspect: bool | None = Field(None, validation_alias="KEEP_ASPECT")
+    draw_timestamp: bool | None = Field(None, validation_alias="DRAW_TIMESTAMP")
     max_width: int = Field(640, ge=64, le=4096, validation_alias="MAX_WIDTH")
     detect_batch_size: int | None = Field(None, ge=1, le=512, validation_alias="DETECT_BATCH_SIZE")
     overlap_samples: int = Field(20, ge=1, validation_alias="OVERLAP_SAMPLES")
@@ -140,6 +175,14 @@ class Settings(BaseSettings):
         return url
 
     @model_validator(mode="after")
+    def _other_names(self) -> Self:
+        if self.stalled_minutes is not None and "stall_seconds" not in self.model_fields_set:
+            self.stall_seconds = 60 * self.stalled_minutes
+        if self.storage_bucket is not None and self.storage_url is None:
+            self.storage_url = f"s3://{self.storage_bucket}"
+        return self
+
+    @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.metrics == "cloudwatch" and self.metrics_region is None:
             raise ValueError("METRICS=cloudwatch needs AWS_REGION or METRICS_REGION")
@@ -163,8 +206,8 @@ class Settings(BaseSettings):
 
     @property
     def param_defaults(self) -> dict[str, Any]:
-        """Parameters of jobs that the environment sets: SAMPLE_FPS, CONF and IOU."""
-        return {name: getattr(self, name) for name in ("sample_fps", "conf", "iou") if name in self.model_fields_set}
+        """Parameters of jobs that the environment sets: SAMPLE_FPS, CONF, IOU, PADDING_RATIO, …"""
+        return {name: getattr(self, name) for name in PARAM_SETTINGS if name in self.model_fields_set}
 
     @property
     def adapts_chunks(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Response, request
@@ -10,12 +11,16 @@ from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
-from backend.api import create_body, errors, fleet, jobs, pages, system
+from backend.api import create_body, errors, fleet, jobs, pages, pipeline, push, system
 from backend.api.context import EXTENSION, Context
+from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
+
+if TYPE_CHECKING:
+    from backend.api.oidc import Bearer
 
 PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
@@ -53,10 +58,14 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         database,
         open_store(settings),
         ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+        _bearer(settings),
+        OwnWorker(settings),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
     app.register_api(fleet.blueprint)
+    app.register_api(push.blueprint)
+    app.register_api(pipeline.blueprint)
     app.register_api(system.blueprint)
     app.register_blueprint(pages.blueprint)
     app.before_request(_refuse_other_sites)
@@ -64,6 +73,14 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
     return app
+
+
+def _bearer(settings: Settings) -> Bearer | None:
+    if settings.oidc_audience is None:
+        return None
+    from backend.api.oidc import Bearer  # its cryptography takes a while to load
+
+    return Bearer(settings)
 
 
 def _refuse_other_sites() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from flask import current_app
 
+from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
@@ -17,6 +18,9 @@ from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage.base import ObjectStore
 from backend.telemetry import poll_failed
+
+if TYPE_CHECKING:
+    from backend.api.oidc import Bearer
 
 EXTENSION = "framefleet"
 
@@ -27,6 +31,8 @@ class Context:
     database: Database
     store: ObjectStore
     planners: ThreadPoolExecutor
+    bearer: Bearer | None  # checks OIDC tokens, where they are asked for
+    own_worker: OwnWorker
 
     @property
     def jobs(self) -> JobService:

@@ -23,6 +23,7 @@ _FORM: dict[str, Any] = {
         "params": {"type": "string", "description": "a JSON object", "default": "{}"},
         "deep_mode": {"type": "string", "enum": ["gpu", "cpu"], "default": "gpu"},
         "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
+        "callback_url": {"type": "string"},
     },
 }
 

@@ -14,6 +14,10 @@ from backend.events import Event, error, warn
 STATUS: dict[type[errors.FramefleetError], int] = {
     errors.InvalidRequest: 400,
     errors.UploadTooLarge: 413,
+    errors.CallerRefused: 401,
+    errors.Busy: 429,
+    errors.KeysUnavailable: 503,
+    errors.NoPresignMethod: 409,
     errors.JobNotFound: 404,
     errors.ObjectNotFound: 404,
     errors.InvalidState: 409,

@@ -19,7 +19,8 @@ from backend.api.files import send_object
 from backend.api.new_job import asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
-from backend.jobs.layout import result_key, source_key
+from backend.jobs import manifest
+from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.progress import progress_of
 from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
@@ -31,6 +32,7 @@ TRACK_FILES = {
     "json": ("tracks.json", "application/json"),
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
     "mot": ("tracks.mot.txt", "text/plain; charset=utf-8"),
+    "csv": ("tracks.csv", "text/csv; charset=utf-8"),
 }
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 
@@ -144,6 +146,17 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     return send_object(app.store, job.output_key, content_type, attachment=attachment)
 
 
+@blueprint.get("/jobs/<uuid:job_id>/files/<string:name>", summary="A file beside the film")
+def get_file(path: schemas.FilePath) -> Response:
+    """One of the files that jobs of this kind leave, by its name, with ranges."""
+    app = context()
+    files = kind_named(app.jobs.get(path.job_id).kind).files.values()
+    asked = next((each for each in files if each.name == path.name), None)
+    if asked is None:
+        raise ObjectNotFound(f"There is no such file; there are: {', '.join(each.name for each in files)}.")
+    return send_object(app.store, result_key(path.job_id, asked.name), asked.content_type)
+
+
 @blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")
 def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
     name, content_type = TRACK_FILES[query.format]
@@ -177,6 +190,13 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, "manifest.json", "application/json")
+
+
+@blueprint.get("/jobs/<uuid:job_id>/segments", summary="The manifest, as a predecessor's clients read it")
+def get_segments(path: schemas.JobPath) -> Response:
+    app = context()
+    app.jobs.get(path.job_id)
+    return jsonify(manifest.as_split(manifest.load(app.store.get(manifest_key(path.job_id)))))
 
 
 def _shown(job: Job, status: int = 200) -> Response:

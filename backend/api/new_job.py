@@ -18,6 +18,7 @@ from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.storage.names import name_in
+from backend.storage.post import check_callback_url
 
 MAX_NAME_CHARACTERS = 255
 MAX_JSON_BYTES = 1024 * 1024
@@ -45,7 +46,12 @@ def _from_json(idempotency_key: str | None) -> NewJob:
     body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
         raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
-    asked = _parsed(schemas.JobRequest, body)
+    return job_of(body, idempotency_key)
+
+
+def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
+    """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
+    asked = parsed(schemas.JobRequest, body)
     check_input(asked.input, "input")
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
@@ -61,6 +67,7 @@ def _from_json(idempotency_key: str | None) -> NewJob:
         priority=asked.priority,
         output_uri=asked.output_uri,
         output_put_url=asked.output_put_url,
+        callback_url=asked.callback_url,
         idempotency_key=idempotency_key,
     )
 
@@ -70,13 +77,15 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     fields: dict[str, Any] = dict(request.form.items())
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
-    form = _parsed(schemas.UploadForm, fields)
-    kind = kind_named(form.kind)
-    check_inputs(kind.parse_params(form.params))
+    form = parsed(schemas.UploadForm, fields)
+    app, kind = context(), kind_named(form.kind)
+    params = kind.with_defaults(form.params, app.settings)
+    check_inputs(kind.parse_params(params))
+    if form.callback_url is not None:
+        check_callback_url(form.callback_url)
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
         raise InvalidRequest("The form has no file: send it in a field named `file`.")
-    app = context()
     job_id = uuid4()
     key = source_key(job_id)
     app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
@@ -84,9 +93,10 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         kind=form.kind,
         input_uri=app.store.uri(key),
         input_name=file.filename[:MAX_NAME_CHARACTERS],
-        params=kind.with_defaults(form.params, app.settings),
+        params=params,
         deep_mode=form.deep_mode,
         priority=form.priority,
+        callback_url=form.callback_url,
         idempotency_key=idempotency_key,
         job_id=job_id,
     )
@@ -99,7 +109,7 @@ def _json_text(text: str) -> Any:
         raise InvalidRequest('params: must be a JSON object, as in {"aspect": "9:16"}') from error
 
 
-def _parsed(model: type[Model], values: dict[str, Any]) -> Model:
+def parsed(model: type[Model], values: dict[str, Any]) -> Model:
     """Raises InvalidRequest that names the field."""
     try:
         return model.model_validate(values)

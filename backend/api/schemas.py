@@ -16,6 +16,10 @@ class JobPath(BaseModel):
     job_id: UUID
 
 
+class FilePath(JobPath):
+    name: str = Field(max_length=100, description="as the job's `links` have it")
+
+
 class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +33,7 @@ class OutputQuery(BaseModel):
 
 
 class TracksQuery(BaseModel):
-    format: Literal["json", "parquet", "mot"] = "json"
+    format: Literal["json", "parquet", "mot", "csv"] = "json"
 
 
 class JobRequest(BaseModel):
@@ -48,6 +52,11 @@ class JobRequest(BaseModel):
         max_length=MAX_URI_CHARACTERS,
         description="in its place, a presigned URL that takes the result in one PUT",
     )
+    callback_url: str | None = Field(
+        None,
+        max_length=MAX_URI_CHARACTERS,
+        description="POST {callback_url}/progress, /complete, /error tell of it",
+    )
 
 
 class UploadForm(BaseModel):
@@ -59,6 +68,7 @@ class UploadForm(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = Field(0, ge=-100, le=100)
+    callback_url: str | None = Field(None, max_length=MAX_URI_CHARACTERS)
 
 
 class Video(BaseModel):

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from backend.db.provided import database_of
 from backend.errors import FramefleetError, InvalidParams
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService
-from backend.local.parts import database_of
 from backend.settings import Settings, get_settings
 from backend.states import JobStatus
 from backend.workers.command import settings_complaint

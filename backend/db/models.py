@@ -118,6 +118,9 @@ class Job(Base):
     idempotency_key: Mapped[str | None]
     trace_context: Mapped[str | None]  # W3C traceparent of the request
     callback_url: Mapped[str | None]
+    callback_due_at: Mapped[datetime | None]  # when it is told next; null: nothing more to tell
+    callback_told: Mapped[str | None]  # what was told last, so that nothing is told twice (jobs/callbacks.py)
+    callback_failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # in a row
     detector: Mapped[dict[str, Any] | None]  # what found the people, and why when it was a fallback
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))  # seconds by stage
     warnings: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
@@ -145,6 +148,7 @@ class Job(Base):
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
         Index("ix_jobs_source", "source_etag", "tenant", postgresql_where=text("source_etag IS NOT NULL")),
         Index("ix_jobs_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        Index("ix_jobs_callback_due", "callback_due_at", postgresql_where=text("callback_due_at IS NOT NULL")),
         # The tenant's jobs in work: what a new plan interleaves with, and what the fan-in sweep looks through.
         Index("ix_jobs_live", "tenant", "deep_mode", postgresql_where=text("status IN ('queued', 'processing')")),
         Index("ix_jobs_over", "completed_at", postgresql_where=text("status IN ('done', 'failed', 'cancelled')")),

@@ -69,3 +69,21 @@ def load(data: bytes) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise ArtifactCorrupt("The job's manifest.json is not a manifest.")
     return manifest
+
+
+def as_split(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest as a predecessor wrote it after splitting a video. Times are numbers, in seconds of the source."""
+    return {
+        "segment_count": manifest["segment_count"],
+        "segments": [
+            {
+                "request_id": manifest["job_id"],
+                "segment_file": each["artifact_key"],
+                "segment_number": each["segment_number"],
+                "start_time": each["start_sec"],
+                "duration": round(each["end_sec"] - each["start_sec"], 6),
+                "original_video": manifest["original_video"],
+            }
+            for each in manifest["segments"]
+        ],
+    }

@@ -66,6 +66,8 @@ class Planner:
         reader = RangeReader(source)
         hold.watch.follow(lambda: reader.bytes_fetched)
         probed = look(kind.source, reader, self._settings, hold.check)
+        if isinstance(probed, VideoFacts):
+            emit(Event.VIDEO_INFO, **claim.ids, **_shown(probed))
         check_inputs(kind.parse_params(claim.params), self._settings)
         first = kind.phases[0]
         chunks = UNDIVIDED
@@ -94,6 +96,11 @@ class Planner:
                 assert phase.chunks is not None, "a phase without chunks is not divided"
                 needs = phase.chunks.special_need
                 write_chunks(connection, claim, phase.name, segments, on_hold=plan_row.is_paused, needs=needs)
+
+
+def _shown(facts: VideoFacts) -> dict[str, Any]:
+    shown = {"width", "height", "rotation", "fps", "frame_count", "duration_seconds", "has_audio"}
+    return facts.model_dump(mode="json", include=shown)
 
 
 def _plan_columns(claim: JobClaim, info: ObjectInfo, probed: Probed) -> dict[str, Any]:

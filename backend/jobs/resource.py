@@ -53,6 +53,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "links": {
             "self": base,
             **{name: f"{base}/{name}" for name in LINKS},
+            **{name: f"{base}/files/{name}" for name in _file_names(job)},
         },
     }
 
@@ -86,6 +87,11 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
         "started_at": _iso(chunk.started_at),
         "completed_at": _iso(chunk.completed_at),
     }
+
+
+def _file_names(job: Job) -> list[str]:
+    """What its kind leaves beside the main result; nothing for a kind of another version."""
+    return [each.name for each in KINDS[job.kind].files.values()] if job.kind in KINDS else []
 
 
 def _video(job: Job) -> dict[str, Any] | None:

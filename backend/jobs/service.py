@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.db.engine import PATIENT_SEC, Database
@@ -20,6 +20,7 @@ from backend.kinds import kind_named
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue import lanes
 from backend.states import DeepMode, JobStatus, Stage
+from backend.storage.post import check_callback_url
 from backend.versions import SCHEMA_VERSION
 
 MAX_LIST = 200
@@ -41,6 +42,7 @@ class NewJob:
     idempotency_key: str | None = None
     tenant: str = "default"
     trace_context: str | None = None
+    callback_url: str | None = None
     job_id: UUID = field(default_factory=uuid4)
 
 
@@ -72,6 +74,8 @@ class JobService:
         kind = kind_named(request.kind)
         params = kind.parse_params(request.params)
         check_output(request, kind.output)
+        if request.callback_url is not None:
+            check_callback_url(request.callback_url)
         values = {
             "id": request.job_id,
             "tenant": request.tenant,
@@ -88,6 +92,8 @@ class JobService:
             "output_ending": kind.output.ending(request.input_name, _named_output(request)),
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,
+            "callback_url": request.callback_url,
+            "callback_due_at": None if request.callback_url is None else func.now(),
             "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:

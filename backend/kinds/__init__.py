@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.errors import InvalidParams
+from backend.kinds.annotate import ANNOTATE
 from backend.kinds.audio_trim import AUDIO_TRIM
 from backend.kinds.base import Kind
 from backend.kinds.crop import CROP
@@ -15,7 +16,7 @@ from backend.kinds.overlay import OVERLAY
 from backend.kinds.pose import POSE
 from backend.kinds.stage import STAGE
 
-_ALL: tuple[Kind[Any], ...] = (CROP, FRAMING, OVERLAY, POSE, DOWNSAMPLE, ENCODE, AUDIO_TRIM, STAGE)
+_ALL: tuple[Kind[Any], ...] = (CROP, ANNOTATE, FRAMING, OVERLAY, POSE, DOWNSAMPLE, ENCODE, AUDIO_TRIM, STAGE)
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
 

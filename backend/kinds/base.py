@@ -42,6 +42,9 @@ class Params(BaseModel):
     def check(self) -> None:
         """Raises InvalidParams for values that contradict one another."""
 
+    def check_here(self, settings: Settings) -> None:
+        """Raises InvalidParams for what an installation with these settings cannot do."""
+
     def inputs(self) -> list[tuple[str, str]]:
         """(parameter, URI) of every further input."""
         found: list[tuple[str, str]] = []
@@ -344,9 +347,14 @@ class Kind(Generic[P]):
         return replace(self, phases=self.choose(self.parse_params(params)), choose=None)
 
     def with_defaults(self, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-        """What the environment says, where this kind has such a parameter and the request does not name it."""
+        """What the environment says, where this kind has such a parameter and the request does not name it.
+
+        Raises InvalidParams.
+        """
         known = {name: value for name, value in settings.param_defaults.items() if name in self.params.model_fields}
-        return known | dict(given)
+        asked = known | dict(given)
+        self.parse_params(asked).check_here(settings)
+        return asked
 
     def phase(self, name: str) -> Phase[P]:
         return next(phase for phase in self.phases if phase.name == name)

@@ -1,7 +1,9 @@
-"""What a chunk computes: people detected on sampled frames and followed through the chunk and over its seam."""
+"""What a chunk computes: people, or things of other classes, detected on sampled frames and followed through the chunk
+and over its seam."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from pydantic import Field
 
 from backend import telemetry
 from backend.errors import SandboxCrashed
+from backend.events import Event, emit
 from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Need, Params
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
@@ -26,6 +29,7 @@ from backend.vision.artifacts import (
     load_artifact,
     to_json_bytes,
 )
+from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Described, Detections
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
@@ -41,9 +45,14 @@ class DetectionParams(Params):
     conf: float = Field(0.25, gt=0, lt=1, description="confidence from which a detection starts a track")
     iou: float = Field(0.5, gt=0, lt=1)
 
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The classes that are detected."""
+        return PEOPLE
+
 
 class DetectPeople(Chunks[DetectionParams]):
-    """Any kind that follows people begins with this step."""
+    """Any kind that follows people, or things, begins with this step."""
 
     weight = 68.0
     stage = Stage.PROCESSING
@@ -54,7 +63,10 @@ class DetectPeople(Chunks[DetectionParams]):
     is_shared = True
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
-        return to_json_bytes(analyse_chunk(context))
+        artifact = analyse_chunk(context)
+        ids = {"job_id": context.job_id, "chunk_index": context.chunk_index}
+        emit(Event.PROCESSED_FRAMES, **ids, frames=len(artifact.frame_pts), sampled_frames=len(artifact.sampled_pts))
+        return to_json_bytes(artifact)
 
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_artifact(data, expected_sha256=None)
@@ -74,8 +86,14 @@ def chunk_identity(params: DetectionParams, detector: Described, settings: Setti
         "overlap_samples": settings.overlap_samples,
         "detector": detector.describe(),
         "tracker": TRACKER,
+        **_classes_of(params),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _classes_of(params: DetectionParams) -> dict[str, Any]:
+    """Nothing for people alone: their chunks are what they were before there were other classes."""
+    return {} if params.followed == PEOPLE else {"classes": params.followed}
 
 
 def _identity_of(work: ChunkContext[DetectionParams]) -> str:
@@ -101,7 +119,9 @@ class ChunkAnalysis:
         self._detector = detector
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
         self._scale = work.facts.width / self._size[0], work.facts.height / self._size[1]
-        self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps)
+        self._classes = params.followed
+        self._check_classes()
+        self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps, classes=self._classes)
         self._frame_pts: list[int] = []
         self._sampled_pts: list[int] = []
         self._detections: list[DetectionRecord] = []
@@ -147,7 +167,13 @@ class ChunkAnalysis:
             sampled_pts=self._sampled_pts,
             cuts_pts=self._cuts_pts,
             tracks=[
-                TrackRecord(id=track_id, pts=pts, boxes=boxes.tolist(), confidence=confidence.tolist())
+                TrackRecord(
+                    id=track_id,
+                    class_name=self._tracker.class_of(track_id),
+                    pts=pts,
+                    boxes=boxes.tolist(),
+                    confidence=confidence.tolist(),
+                )
                 for track_id, pts, boxes, confidence in self._tracker.tracks()
             ],
             detections=self._detections,
@@ -200,9 +226,15 @@ class ChunkAnalysis:
             for (_, pts), detections in zip(batch, found, strict=True):
                 self._take(pts, detections.placed(self._scale, size))
 
+    def _check_classes(self) -> None:
+        """Before anything is decoded. Raises InvalidParams for a class that the detector lacks."""
+        if self._classes != PEOPLE:
+            class_numbers(self._classes, self._work.tools.detector.names)
+
     def _found(self, pictures: Sequence[NDArray[np.uint8]], weakest: float) -> Sequence[Detections]:
         """In their pixels, from that confidence on."""
-        return self._work.tools.detector.detect(pictures, conf=weakest, iou=self._params.iou)
+        detect = functools.partial(self._work.tools.detector.detect, pictures, conf=weakest, iou=self._params.iou)
+        return detect() if self._classes == PEOPLE else detect(classes=self._classes)
 
     def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
         width, height = self._size
@@ -213,8 +245,14 @@ class ChunkAnalysis:
         self._sampled_pts.append(pts)
         self._tracker.update(pts, detections)
         if len(detections.boxes):
+            places = detections.classes
             self._detections.append(
-                DetectionRecord(pts=pts, boxes=detections.boxes.tolist(), confidence=detections.confidence.tolist())
+                DetectionRecord(
+                    pts=pts,
+                    boxes=detections.boxes.tolist(),
+                    confidence=detections.confidence.tolist(),
+                    classes=None if places is None else [self._classes[place] for place in places],
+                )
             )
 
     def _share_done(self) -> float:

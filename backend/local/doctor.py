@@ -11,8 +11,8 @@ from typing import Any
 
 from backend.db.engine import Database
 from backend.db.migrate import check_schema
+from backend.db.provided import database_of
 from backend.errors import FramefleetError
-from backend.local.parts import database_of
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.vision.weights import find_model, find_pose_model, packaged_weights

@@ -1,4 +1,4 @@
-"""The embedded parts of one machine: the database, and worker processes that end with their parent."""
+"""Worker processes of one machine, which end with their parent."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from pydantic import SecretStr
-from sqlalchemy import text
-
-from backend.db.embedded import EmbeddedPostgres
-from backend.db.engine import Database
-from backend.db.migrate import upgrade
 from backend.errors import DatabaseUnavailable
 from backend.settings import Settings
 
@@ -29,46 +21,6 @@ LOG_TAIL_BYTES = 2000
 # One encoder keeps about so many cores busy. With fewer than twice as many, pieces of a film would only wait for one
 # another, and each has frames of its neighbours to decode and to encode besides (docs/performance.md).
 CORES_OF_ENCODER = 4
-
-
-@contextmanager
-def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
-    """The database of DATABASE_URL, or the embedded one, ready for use; and the settings that name it.
-
-    An empty database gets its tables; one with tables is left to `alembic upgrade head`.
-    Raises DatabaseUnavailable.
-    """
-    if settings.database_url is not None:
-        database = Database.of(settings, "cli")
-        try:
-            with database.transaction() as connection:
-                empty = connection.execute(text("SELECT to_regclass('video_analysis_jobs') IS NULL")).scalar_one()
-            if empty:
-                upgrade(database)
-            yield database, settings
-        finally:
-            database.close()
-        return
-    with EmbeddedPostgres(_folder(settings)):
-        settings = located(settings)
-        database = Database.of(settings, "cli")
-        try:
-            upgrade(database)
-            yield database, settings
-        finally:
-            database.close()
-
-
-def located(settings: Settings) -> Settings:
-    """The settings that name the database which `database_of` brings up. The embedded one's URL is known before."""
-    if settings.database_url is not None:
-        return settings
-    url = EmbeddedPostgres(_folder(settings)).url
-    return settings.model_copy(update={"database_url": SecretStr(url)})
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.data_dir / "postgres"
 
 
 @dataclass

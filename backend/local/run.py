@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from backend.db.engine import Database
 from backend.db.models import Job
+from backend.db.provided import database_of, located
 from backend.errors import FramefleetError, InvalidState, ObjectNotFound
 from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
@@ -23,7 +24,7 @@ from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE, FileType, Kind, Need
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
-from backend.local.parts import Fleet, Worker, database_of, located
+from backend.local.parts import Fleet, Worker
 from backend.queue.figures import troubles
 from backend.queue.queue import Queue
 from backend.settings import Settings

@@ -15,9 +15,10 @@ from typing import Self
 
 from rich.console import Console
 
+from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.local.gunicorn_hooks import PARENT_VARIABLE
-from backend.local.parts import Fleet, database_of
+from backend.local.parts import Fleet
 from backend.settings import Settings
 from backend.workers.command import EXIT_BAD_SETUP
 from backend.workers.leftovers import remove_leftovers

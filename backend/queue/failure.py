@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from backend.db.sql import statement
-from backend.events import Event, emit
+from backend.errors import Unexpected
+from backend.events import Event, emit, warn
 
 
 def fail_job_of_chunk(
@@ -25,3 +26,12 @@ def fail_job_of_chunk(
     )
     if failed.rowcount == 1:  # else it was cancelled, or another chunk was first
         emit(Event.JOB_FAILED, job_id=str(job_id), chunk_index=chunk_index, error_code=code)
+        tell_why(code, message, job_id=str(job_id))
+
+
+def tell_why(code: str, message: str, **ids: object) -> None:
+    """Of a job that failed for good: whether over its input or over a fault of ours, under the names that a
+    predecessor's alarms wait for."""
+    is_ours = code == Unexpected.code
+    event = Event.JOB_FAILED_UNEXPECTED if is_ours else Event.JOB_FAILED_PROCESSING_ERROR
+    warn(event, **ids, error_code=code, message=message)

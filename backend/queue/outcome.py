@@ -12,8 +12,10 @@ from typing import Any
 from backend.errors import ClaimLost, Fault, FramefleetError, LeaseLapsed, unexpected
 from backend.events import Event, emit, error, warn
 from backend.queue.claims import ChunkClaim, JobClaim
+from backend.queue.failure import tell_why
 from backend.queue.queue import Queue
 from backend.queue.surroundings import Surroundings, full_folder
+from backend.states import JobStatus
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
@@ -128,6 +130,8 @@ def _write(
         return
     said = {"error_code": failure.code, "message": failure.message, "retryable": failure.retryable}
     warn(event, **ids, **said, status=status)
+    if event is Event.JOB_FAILED and status == JobStatus.FAILED:
+        tell_why(failure.code, failure.message, **ids)
 
 
 def _of_machine(failure: Exception, surroundings: Surroundings) -> FramefleetError | None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from backend.errors import MediaTooLarge, SourceChanged, UnsupportedInput
+from urllib.parse import quote
+
+from backend.errors import MediaTooLarge, NoPresignMethod, SourceChanged, UnsupportedInput
 from backend.settings import Settings
 from backend.storage.base import Destination, ObjectStore, Source
 from backend.storage.local import FileSource, LocalStore
 from backend.storage.names import path_from_uri, scheme_of, split_object_uri
 
+WHERE_PUBLIC = "Or set R2_PUBLIC_BASE_URL to where the bucket can be read by anybody."
+
 
 def open_store(settings: Settings) -> ObjectStore:
     """The store at `storage_root_url`. Raises StorageError, or UnsupportedInput for a malformed URL."""
-    url = settings.storage_root_url
+    return open_folder(settings.storage_root_url, settings)
+
+
+def open_folder(url: str, settings: Settings) -> ObjectStore:
+    """The objects below a file, s3 or gs URL, as a store. Raises as `open_store` does."""
     scheme = scheme_of(url)
     if scheme == "file":
         return LocalStore(path_from_uri(url))
@@ -54,12 +62,24 @@ def open_destination(uri: str, settings: Settings) -> Destination:
     return S3Object(bucket, key, make_client(settings, scheme), scheme=scheme)
 
 
+def public_url(bucket: str, key: str, settings: Settings) -> str | None:
+    """Where anybody may read the object: below R2_PUBLIC_BASE_URL or VIDEOS_PUBLIC_BASE_URL; None where nobody may."""
+    videos = settings.videos_public_bucket or settings.videos_bucket
+    if settings.videos_public_base_url is not None and bucket == videos:
+        base = settings.videos_public_base_url
+    elif settings.public_base_url is not None and settings.public_bucket in (None, bucket):
+        base = settings.public_base_url
+    else:
+        return None
+    return f"{base.rstrip('/')}/{quote(key)}"
+
+
 def _open(uri: str, settings: Settings, etag: str | None) -> Source:
     match scheme := scheme_of(uri):
         case "file":
             return FileSource(path_from_uri(uri))
         case "s3" | "gs":
-            return _open_object(uri, scheme, settings)
+            return _open_object(uri, scheme, settings, etag)
         case "http" | "https":
             from backend.storage.http import HttpSource
 
@@ -74,7 +94,7 @@ def _open(uri: str, settings: Settings, etag: str | None) -> Source:
             raise UnsupportedInput("The input's scheme is not read here: use file, s3, gs, http or https.")
 
 
-def _open_object(uri: str, scheme: str, settings: Settings) -> Source:
+def _open_object(uri: str, scheme: str, settings: Settings, etag: str | None) -> Source:
     from backend.storage.s3 import make_client
     from backend.storage.s3_source import S3Source
 
@@ -82,4 +102,10 @@ def _open_object(uri: str, scheme: str, settings: Settings) -> Source:
     if not key:
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of a video.")
     client = make_client(settings, scheme, for_source=True)
-    return S3Source(client, bucket, key, scheme=scheme, stall_sec=settings.source_stall_seconds)
+    try:
+        return S3Source(client, bucket, key, scheme=scheme, stall_sec=settings.source_stall_seconds)
+    except NoPresignMethod as failure:
+        url = public_url(bucket, key, settings)
+        if url is None:
+            raise NoPresignMethod(f"NO_PRESIGN_METHOD_AVAILABLE: {failure.message} {WHERE_PUBLIC}") from failure
+    return _open(url, settings, etag)

@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from backend.errors import (
     FramefleetError,
+    NoPresignMethod,
     ObjectExists,
     ObjectNotFound,
     SourceChanged,
@@ -143,6 +144,8 @@ def source_errors(uri: str) -> Iterator[None]:
     """Raises SourceNotFound, SourceForbidden, SourceChanged, or SourceUnreachable for all else."""
     try:
         yield
+    except NoCredentialsError as error:
+        raise NoPresignMethod(_SENTENCES[Trouble.NO_CREDENTIALS].format(uri=uri)) from error
     except S3_ERRORS as error:
         raise _told(error, uri, _SOURCE_ERRORS, SourceUnreachable) from error
 

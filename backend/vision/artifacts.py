@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backend.errors import ArtifactCorrupt, NewerVersion
+from backend.vision.classes import PERSON
 
 CHUNK_SCHEMA: Literal["framefleet.chunk/1"] = "framefleet.chunk/1"
 
@@ -45,9 +46,10 @@ class SourceId(_Record):
 
 
 class TrackRecord(_Record):
-    """One person within one chunk: a box and a confidence for each of `pts`."""
+    """One person, or a thing of another class, within one chunk: a box and a confidence for each of `pts`."""
 
     id: Annotated[int, Field(ge=0, le=2**62)]
+    class_name: Annotated[str, Field(max_length=1024)] = Field(default=PERSON, alias="class")
     pts: Annotated[list[Pts], Field(min_length=1, max_length=MAX_ROWS)]
     boxes: Annotated[list[Box], Field(max_length=MAX_ROWS)]
     confidence: Annotated[list[Confidence], Field(max_length=MAX_ROWS)]
@@ -72,11 +74,14 @@ class DetectionRecord(_Record):
     pts: Pts
     boxes: Annotated[list[Box], Field(max_length=100_000)]
     confidence: Annotated[list[Confidence], Field(max_length=100_000)]
+    classes: Annotated[list[Name], Field(max_length=100_000)] | None = None  # of each one; None: people
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.boxes) != len(self.confidence):
             raise ValueError("boxes and confidence differ in length")
+        if self.classes is not None and len(self.classes) != len(self.boxes):
+            raise ValueError("boxes and classes differ in length")
         _require_upright(self.boxes)
         return self
 
@@ -132,12 +137,24 @@ class ChunkArtifact(_Record):
 
 
 def to_json_bytes(artifact: ChunkArtifact) -> bytes:
-    """Compact, deterministic JSON; coordinates to 0.01 px and confidences to 0.0001."""
+    """Compact, deterministic JSON; coordinates to 0.01 px and confidences to 0.0001.
+
+    A class is named where it is another than people's, so that older versions read artifacts of people.
+    """
     fields: dict[str, Any] = artifact.model_dump(by_alias=True, exclude={"tracks", "detections"})
     fields["detector"] = dict(sorted(artifact.detector.items()))
-    fields["tracks"] = [{"id": t.id, "pts": t.pts, **rounded_boxes(t.boxes, t.confidence)} for t in artifact.tracks]
-    fields["detections"] = [{"pts": d.pts, **rounded_boxes(d.boxes, d.confidence)} for d in artifact.detections]
+    fields["tracks"] = [
+        {"id": t.id, **_class_of(t), "pts": t.pts, **rounded_boxes(t.boxes, t.confidence)} for t in artifact.tracks
+    ]
+    fields["detections"] = [
+        {"pts": d.pts, **rounded_boxes(d.boxes, d.confidence), **({"classes": d.classes} if d.classes else {})}
+        for d in artifact.detections
+    ]
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _class_of(track: TrackRecord) -> dict[str, str]:
+    return {} if track.class_name == PERSON else {"class": track.class_name}
 
 
 def rounded_boxes(

@@ -1,11 +1,11 @@
-"""Finds people in pictures: what a detector is, and which one the settings ask for.
+"""Finds people, and what else its network knows, in pictures: what a detector is, and which one the settings ask for.
 
 Each detector is a module of its own in `detectors/`, imported when it is opened: most processes need none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from backend.errors import ModelMissing
 from backend.events import Event, warn
 from backend.settings import Settings
+from backend.vision.classes import PEOPLE, class_name
 from backend.vision.weights import downloaded, find_model, packaged_weights
 
 EXPORTED_SUFFIX = ".onnx"
@@ -23,14 +24,23 @@ EXPORTED_SUFFIX = ".onnx"
 
 @dataclass(frozen=True)
 class Detections:
-    """People in one picture: boxes (n, 4) as x1, y1, x2, y2 in its pixels, confidence (n,)."""
+    """What is in one picture: boxes (n, 4) as x1, y1, x2, y2 in its pixels, confidence (n,), and each one's class (n,)
+    by its place among those that were asked for; None: all are of the first."""
 
     boxes: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    classes: NDArray[np.int64] | None = None
+
+    def rows_of(self, place: int) -> NDArray[np.intp]:
+        """The rows of the class at this place."""
+        if self.classes is None:
+            return np.arange(len(self.boxes) if place == 0 else 0)
+        return np.flatnonzero(self.classes == place)
 
     def rows(self, keep: NDArray[np.bool_]) -> Self:
         """Those where `keep` (n,) is true."""
-        return replace(self, boxes=self.boxes[keep], confidence=self.confidence[keep])
+        classes = None if self.classes is None else self.classes[keep]
+        return replace(self, boxes=self.boxes[keep], confidence=self.confidence[keep], classes=classes)
 
     def placed(self, scale: tuple[float, float], size: tuple[int, int]) -> Self:
         """The same in a picture of this width and height, that many times as large: cut off at its sides, and without
@@ -51,8 +61,15 @@ class Described(Protocol):
 
 
 class Detector(Described, Protocol):
-    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
-        """One result a picture. Pictures are BGR, (height, width, 3)."""
+    @property
+    def names(self) -> Mapping[int, str]:
+        """What it can tell apart, by the numbers of its network."""
+        ...
+
+    def detect(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        """One result a picture. Pictures are BGR, (height, width, 3). Raises InvalidParams for a class it lacks."""
         ...
 
 
@@ -69,6 +86,24 @@ def open_detector(settings: Settings) -> Detector:
         if settings.detector != "auto":
             raise
         return _stand_in(settings, error)
+
+
+def known_classes(settings: Settings) -> list[str] | None:
+    """What the detector that the settings ask for can tell apart; None where only whoever opens it knows that: weights
+    that are not here, or that only Ultralytics reads."""
+    if settings.detector == "hog":
+        return list(PEOPLE)
+    try:
+        model = find_model(settings)
+        if model is None and settings.detector == "auto" and "model_name" not in settings.model_fields_set:
+            model = None if _downloads(settings) else packaged_weights()
+    except ModelMissing:
+        return None
+    if model is None or not _is_exported(model):
+        return None
+    from backend.vision.detectors.openvino import names_of
+
+    return [class_name(name) for name in names_of(model).values()]
 
 
 def _model_of(settings: Settings) -> Path:
@@ -101,13 +136,17 @@ def _stand_in(settings: Settings, error: ModelMissing) -> Detector:
 
 def _yolo(model: Path, settings: Settings, fallback: str | None = None) -> Detector:
     """An exported model runs on OpenVINO; weights and engines, which only Ultralytics reads, there."""
-    if model.is_dir() or model.suffix == EXPORTED_SUFFIX:
+    if _is_exported(model):
         from backend.vision.detectors.openvino import OpenVinoDetector
 
         return OpenVinoDetector(model, settings, fallback)
     from backend.vision.detectors.ultralytics import UltralyticsDetector
 
     return UltralyticsDetector(model, settings)
+
+
+def _is_exported(model: Path) -> bool:
+    return model.is_dir() or model.suffix == EXPORTED_SUFFIX
 
 
 def _hog(fallback: str | None) -> Detector:

@@ -8,7 +8,7 @@ the other's beginning and back, and the set of joins with the least total cost i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -82,10 +82,12 @@ def link(
     scene = _Scene(np.unique(np.asarray(cuts_pts, dtype=np.int64)), float(timeline.time_base), timeline.frame_size[0])
     sure = min(rules.start_per_conf * conf, (1.0 + conf) / 2.0)
     pieces = [piece for piece in map(_Starter(sure), split_at_cuts(tracks, cuts_pts)) if len(piece.pts)]
-    people = _joined(pieces, scene, rules)
+    people: list[Track] = []
+    for class_name in dict.fromkeys(piece.class_name for piece in pieces):
+        people += _joined([piece for piece in pieces if piece.class_name == class_name], scene, rules)
     kept = _without_flickers(people, timeline.frame_pts, scene, rules)
     kept.sort(key=lambda track: (int(track.pts[0]), track.id))
-    return [Track(number, track.pts, track.boxes, track.confidence) for number, track in enumerate(kept, start=1)]
+    return [replace(track, id=number) for number, track in enumerate(kept, start=1)]
 
 
 def split_at_cuts(tracks: Iterable[Track], cuts_pts: Sequence[int]) -> list[Track]:
@@ -96,12 +98,8 @@ def split_at_cuts(tracks: Iterable[Track], cuts_pts: Sequence[int]) -> list[Trac
         edges = [0, *np.searchsorted(track.pts, cuts).tolist(), len(track.pts)]
         for start, stop in pairwise(edges):
             if start < stop:
-                pieces.append(_slice(track, start, stop))
+                pieces.append(track.between(start, stop))
     return pieces
-
-
-def _slice(track: Track, start: int, stop: int) -> Track:
-    return Track(track.id, track.pts[start:stop], track.boxes[start:stop], track.confidence[start:stop])
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class _Starter:
 
     def __call__(self, track: Track) -> Track:
         surely = np.flatnonzero(track.confidence >= self.sure)
-        return _slice(track, int(surely[0]) if len(surely) else len(track.pts), len(track.pts))
+        return track.between(int(surely[0]) if len(surely) else len(track.pts), len(track.pts))
 
 
 def _joined(pieces: list[Track], scene: _Scene, rules: LinkRules) -> list[Track]:
@@ -215,13 +213,8 @@ def _chained(pieces: list[Track], start: int, following: dict[int, int]) -> Trac
     chain = [start]
     while chain[-1] in following:
         chain.append(following[chain[-1]])
-    parts = [pieces[index] for index in chain]
-    return Track(
-        parts[0].id,
-        np.concatenate([part.pts for part in parts]),
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.confidence for part in parts]),
-    )
+    first, *others = [pieces[index] for index in chain]
+    return first.then(*others)
 
 
 def _without_flickers(

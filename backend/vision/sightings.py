@@ -71,9 +71,9 @@ class Sightings:
             return
         for index in np.flatnonzero((self._spans[:, 0] <= pts[-1]) & (self._spans[:, 1] >= pts[0])).tolist():
             track = self._tracks[index]
-            inside = slice(*np.searchsorted(track.pts, pts[[0, -1]] + [0, 1]))
-            if len(track.pts[inside]):
-                yield Track(track.id, track.pts[inside], track.boxes[inside], track.confidence[inside])
+            inside = track.between(*np.searchsorted(track.pts, pts[[0, -1]] + [0, 1]).tolist())
+            if len(inside.pts):
+                yield inside
 
     def _sighting(self, track: Track, frame_pts: NDArray[np.int64], times_sec: NDArray[np.float64]) -> Sighting:
         on_frames = interpolate(track, frame_pts)

@@ -7,6 +7,7 @@ as StrongSORT's Gaussian-smoothed interpolation does: nothing lags.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def _smoothed(track: Track, tick_sec: float, frame_size: tuple[int, int]) -> Tra
     sampled_for_sec = (np.append(steps_sec, steps_sec[-1]) + np.append(steps_sec[0], steps_sec)) / 2.0
     weights = np.clip(track.confidence, _WEAKEST, 1.0) * sampled_for_sec
     boxes = make_smoothing_spline(times_sec, track.boxes, w=weights, lam=penalty)(times_sec)  # all four sides at once
-    return Track(track.id, track.pts, _inside(boxes, frame_size), track.confidence)
+    return replace(track, boxes=_inside(boxes, frame_size))
 
 
 def _inside(boxes: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[np.float64]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import ArtifactCorrupt
 from backend.vision.artifacts import ChunkArtifact
+from backend.vision.classes import PERSON
 
 # Boxes of the same frames are one person above this mean IoU; at 20 shared frames it gives a single pass's IDF1.
 SAME_PERSON_IOU = 0.5
@@ -18,12 +19,14 @@ MIN_SHARED_FRAMES = 2
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One person: `pts` (n,) strictly increasing, `boxes` (n, 4) as x1, y1, x2, y2 in pixels, `confidence` (n,)."""
+    """One person, or a thing of another class: `pts` (n,) strictly increasing, `boxes` (n, 4) as x1, y1, x2, y2 in
+    pixels, `confidence` (n,)."""
 
     id: int
     pts: NDArray[np.int64]
     boxes: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    class_name: str = PERSON
 
     def __post_init__(self) -> None:
         if self.boxes.shape != (len(self.pts), 4) or self.confidence.shape != self.pts.shape:
@@ -33,7 +36,22 @@ class Track:
 
     def rows(self, keep: NDArray[np.bool_]) -> Track:
         """The samples where `keep` (n,) is true."""
-        return Track(self.id, self.pts[keep], self.boxes[keep], self.confidence[keep])
+        return replace(self, pts=self.pts[keep], boxes=self.boxes[keep], confidence=self.confidence[keep])
+
+    def between(self, start: int, stop: int) -> Track:
+        """The samples from number `start` up to `stop`."""
+        part = slice(start, stop)
+        return replace(self, pts=self.pts[part], boxes=self.boxes[part], confidence=self.confidence[part])
+
+    def then(self, *later: Track) -> Track:
+        """With the samples of others, which come after its own."""
+        parts = [self, *later]
+        return replace(
+            self,
+            pts=np.concatenate([part.pts for part in parts]),
+            boxes=np.concatenate([part.boxes for part in parts]),
+            confidence=np.concatenate([part.confidence for part in parts]),
+        )
 
 
 @dataclass
@@ -49,13 +67,8 @@ class _Person:
         self.open = self.open.rows(~before)
 
     def whole(self, track_id: int) -> Track:
-        parts = [*self.closed, self.open]
-        return Track(
-            track_id,
-            np.concatenate([part.pts for part in parts]),
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.confidence for part in parts]),
-        )
+        first, *others = [*self.closed, self.open]
+        return replace(first.then(*others), id=track_id)
 
 
 def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
@@ -71,7 +84,7 @@ def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     people: list[_Person] = []
     present: list[_Person] = []  # who can still be joined: a film has thousands of people, few of them together
     for index, artifact in enumerate(ordered):
-        arriving = [Track(record.id, *record.arrays()) for record in artifact.tracks]
+        arriving = [Track(record.id, *record.arrays(), record.class_name) for record in artifact.tracks]
         if index == 0:
             present = [_Person(track) for track in arriving]
             people.extend(present)
@@ -92,7 +105,7 @@ def interpolate(track: Track, frame_pts: NDArray[np.int64]) -> Track:
     # Ticks from the track's start: a float holds whole numbers only up to 2**53.
     at, known = (pts - track.pts[0]).astype(np.float64), (track.pts - track.pts[0]).astype(np.float64)
     boxes = np.stack([np.interp(at, known, track.boxes[:, side]) for side in range(4)], axis=1)
-    return Track(track.id, pts, boxes, np.interp(at, known, track.confidence))
+    return replace(track, pts=pts, boxes=boxes, confidence=np.interp(at, known, track.confidence))
 
 
 def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -130,14 +143,19 @@ def _shared_pts(earlier: ChunkArtifact, later: ChunkArtifact) -> NDArray[np.int6
 
 def _join(present: list[_Person], arriving: list[Track], shared_pts: NDArray[np.int64]) -> list[_Person]:
     """Extends `present` by what the arriving tracks add after the overlap; returns the people who are new."""
-    earlier = _on_frames([person.open for person in present], shared_pts)
+    earlier = _on_frames(_open(present), shared_pts)
     later = _on_frames(arriving, shared_pts)
-    matches = _match(earlier, later)
+    classes = [np.array([track.class_name for track in side], dtype=object) for side in (_open(present), arriving)]
+    matches = _match(earlier, later, np.asarray(classes[0][:, None] == classes[1][None, :], dtype=np.bool_))
     fresh = [_after(track, shared_pts) for track in arriving]
     for row, column in matches.items():
         present[row].open = _continued(present[row].open, fresh[column])
     taken = set(matches.values())
     return [_Person(track) for column, track in enumerate(fresh) if column not in taken and len(track.pts)]
+
+
+def _open(people: list[_Person]) -> list[Track]:
+    return [person.open for person in people]
 
 
 def _after(track: Track, shared_pts: NDArray[np.int64]) -> Track:
@@ -153,8 +171,8 @@ def _on_frames(tracks: list[Track], frames: NDArray[np.int64]) -> NDArray[np.flo
     return boxes
 
 
-def _match(earlier: NDArray[np.float64], later: NDArray[np.float64]) -> dict[int, int]:
-    """Earlier track -> later track, from their boxes on the shared frames (tracks, frames, 4)."""
+def _match(earlier: NDArray[np.float64], later: NDArray[np.float64], alike: NDArray[np.bool_]) -> dict[int, int]:
+    """Earlier track -> later track, from their boxes on shared frames (tracks, frames, 4). `alike`: who can be whom."""
     iou = pairwise_iou(earlier[:, None], later[None, :])
     from scipy.optimize import linear_sum_assignment  # slow to import, and only aggregators stitch
 
@@ -164,7 +182,7 @@ def _match(earlier: NDArray[np.float64], later: NDArray[np.float64]) -> dict[int
     # Someone who leaves just after the seam is in the overlap for a single frame.
     seen = [np.isfinite(boxes[:, :, 0]).sum(axis=1) for boxes in (earlier, later)]
     enough = count >= np.clip(np.minimum(seen[0][:, None], seen[1][None, :]), 1, MIN_SHARED_FRAMES)
-    same = enough & (total > SAME_PERSON_IOU * count)
+    same = alike & enough & (total > SAME_PERSON_IOU * count)
     # The sum, not the mean, is maximised: of two pairs that agree, the one seen on more frames continues the person.
     gain = np.where(same, total, 0.0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
@@ -173,16 +191,10 @@ def _match(earlier: NDArray[np.float64], later: NDArray[np.float64]) -> dict[int
 
 def _continued(warm: Track, later: Track) -> Track:
     """The warm track, and of the later one what comes after it."""
-    after = later.rows(later.pts > warm.pts[-1])
-    return Track(
-        warm.id,
-        np.concatenate([warm.pts, after.pts]),
-        np.concatenate([warm.boxes, after.boxes]),
-        np.concatenate([warm.confidence, after.confidence]),
-    )
+    return warm.then(later.rows(later.pts > warm.pts[-1]))
 
 
 def _numbered(people: list[_Person]) -> list[Track]:
     whole = [person.whole(0) for person in people]
     seen = sorted((track for track in whole if len(track.pts)), key=lambda track: int(track.pts[0]))
-    return [Track(number, track.pts, track.boxes, track.confidence) for number, track in enumerate(seen, start=1)]
+    return [replace(track, id=number) for number, track in enumerate(seen, start=1)]

@@ -1,11 +1,14 @@
-"""Follows people from one sampled frame to the next, and collects their tracks."""
+"""Follows people, and things, from one sampled frame to the next, and collects their tracks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.byte_track import ByteTrack, Rules
+from backend.vision.classes import PEOPLE
 from backend.vision.detector import Detections
 
 # ByteTrack carries on a track with detections too weak to start one.
@@ -25,25 +28,33 @@ TRACKER = {
 
 
 class Tracker:
-    """Feed it the detections of each sampled frame in order, empty ones too; take the tracks at the end."""
+    """Feed it the detections of each sampled frame in order, empty ones too; take the tracks at the end. Each class is
+    followed for itself: a person who gets into a car does not become one."""
 
-    def __init__(self, *, conf: float, sample_fps: float) -> None:
-        self._byte_track = ByteTrack(
-            Rules(
-                strong=conf,
-                weak=min(WEAK_CONFIDENCE, conf),
-                match_cost=MATCH_COST,
-                # Two frames on top, as in Ultralytics' tracker, with which LOST_SECONDS was chosen.
-                patience=max(1, round(LOST_SECONDS * sample_fps)) + 2,
-            )
+    def __init__(self, *, conf: float, sample_fps: float, classes: Sequence[str] = PEOPLE) -> None:
+        rules = Rules(
+            strong=conf,
+            weak=min(WEAK_CONFIDENCE, conf),
+            match_cost=MATCH_COST,
+            # Two frames on top, as in Ultralytics' tracker, with which LOST_SECONDS was chosen.
+            patience=max(1, round(LOST_SECONDS * sample_fps)) + 2,
         )
+        self._classes = classes
+        self._of_class = [ByteTrack(rules) for _ in classes]
         self._tracks: dict[int, list[tuple[int, NDArray[np.float64], float]]] = {}
 
     def update(self, pts: int, detections: Detections) -> None:
-        for seen in self._byte_track.update(detections.boxes, detections.confidence):
-            # The detection itself, not the filter's estimate: the estimate lags behind whoever starts to run.
-            box, confidence = detections.boxes[seen.detection], detections.confidence[seen.detection]
-            self._tracks.setdefault(seen.track_id, []).append((pts, box, float(confidence)))
+        for place, byte_track in enumerate(self._of_class):
+            rows = detections.rows_of(place)
+            for seen in byte_track.update(detections.boxes[rows], detections.confidence[rows]):
+                # The detection itself, not the filter's estimate: the estimate lags behind whoever starts to run.
+                row = rows[seen.detection]
+                box, confidence = detections.boxes[row], detections.confidence[row]
+                track_id = (seen.track_id - 1) * len(self._of_class) + place + 1
+                self._tracks.setdefault(track_id, []).append((pts, box, float(confidence)))
+
+    def class_of(self, track_id: int) -> str:
+        return self._classes[(track_id - 1) % len(self._classes)]
 
     def tracks(self) -> list[tuple[int, list[int], NDArray[np.float64], NDArray[np.float64]]]:
         """(id, pts, boxes (n, 4), confidence (n,)) of each track, by id; ids count from 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,7 @@ PERSON_CLASS = 0  # COCO
 INPUT_PX = 640
 STRIDE_PX = 32
 GREY = 114
-MAX_PEOPLE = 300
+MAX_FOUND = 300
 END_TO_END_COLUMNS = 6
 
 
@@ -62,37 +63,53 @@ class Letterbox:
         return np.asarray((points - np.array([self.left, self.top])) / gain)
 
 
-def people(output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Detections:
-    """The people in one picture of the network's output, strongest first.
+def objects(
+    output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float, numbers: Sequence[int] = (PERSON_CLASS,)
+) -> Detections:
+    """What is in one picture of the network's output, strongest first; `numbers` are the classes that are wanted.
 
     `output`: (4 + classes, places) with centre, size and scores, or (n, 6) of a network that selects by itself.
     """
+    each = [_of_class(output, number, conf, iou) for number in numbers]
+    if len(each) == 1:
+        [(corners, confidence)] = each
+        return Detections(box.in_picture(corners), confidence)
+    corners, confidence = (np.concatenate(parts) for parts in zip(*each, strict=True))
+    places = np.repeat(np.arange(len(each)), [len(found) for _, found in each])
+    order = np.argsort(-confidence, kind="stable")[:MAX_FOUND]
+    return Detections(box.in_picture(corners[order]), confidence[order], places[order])
+
+
+def _of_class(
+    output: NDArray[np.float32], number: int, conf: float, iou: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners and confidence of one class, strongest first: things of other classes hide nothing."""
     if output.shape[-1] == END_TO_END_COLUMNS:
-        corners, confidence = _selected(output, conf)
-    else:
-        corners, confidence = _candidates(output, conf)
-        kept = strongest(corners, confidence, iou)
-        corners, confidence = corners[kept], confidence[kept]
-    return Detections(box.in_picture(corners), confidence)
+        return _selected(output, number, conf)
+    corners, confidence = _candidates(output, number, conf)
+    kept = strongest(corners, confidence, iou)
+    return corners[kept], confidence[kept]
 
 
-def _selected(output: NDArray[np.float32], conf: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    found = output[(output[:, 4] > conf) & (output[:, 5] == PERSON_CLASS)][:MAX_PEOPLE].astype(np.float64)
+def _selected(output: NDArray[np.float32], number: int, conf: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    found = output[(output[:, 4] > conf) & (output[:, 5] == number)][:MAX_FOUND].astype(np.float64)
     return found[:, :4], found[:, 4]
 
 
-def _candidates(output: NDArray[np.float32], conf: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Corners and confidence of every place that is a person rather than anything else."""
+def _candidates(
+    output: NDArray[np.float32], number: int, conf: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners and confidence of every place that is of this class rather than of any other."""
     scores = output[4:]
-    places = np.flatnonzero(scores[PERSON_CLASS] > conf)
-    places = places[scores[:, places].argmax(axis=0) == PERSON_CLASS]
+    places = np.flatnonzero(scores[number] > conf)
+    places = places[scores[:, places].argmax(axis=0) == number]
     x, y, width, height = output[:4, places].astype(np.float64)
     corners = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
-    return corners, scores[PERSON_CLASS, places].astype(np.float64)
+    return corners, scores[number, places].astype(np.float64)
 
 
 def strongest(corners: NDArray[np.float64], confidence: NDArray[np.float64], iou: float) -> NDArray[np.intp]:
     """Numbers of the boxes that no stronger one covers by more than `iou`."""
     sizes = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
     kept = cv2.dnn.NMSBoxes(sizes.tolist(), confidence.tolist(), 0.0, iou)
-    return np.asarray(kept, np.intp).reshape(-1)[:MAX_PEOPLE]
+    return np.asarray(kept, np.intp).reshape(-1)[:MAX_FOUND]

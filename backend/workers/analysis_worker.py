@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from backend.db.engine import Database
 from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
+from backend.jobs.callbacks import Callbacks
 from backend.jobs.film_place import settled
 from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
@@ -47,6 +49,7 @@ from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
 from backend.workers.needs import needs_ahead
+from backend.workers.telling import telling
 
 # One cpu job must not end a worker that plans and joins all the others.
 MODEL_RETRY_SEC = 60.0
@@ -308,11 +311,13 @@ def main(place: command.Workplace) -> int:
         duties=duties,
         surroundings=place.surroundings,
     )
-    try:
-        return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
-    except ModelMissing as missing:
-        command.complain(missing)
-        return command.EXIT_BAD_SETUP
+    # Whoever works for one job alone tells of none.
+    with telling(Callbacks(database, settings)) if options.job is None else nullcontext():
+        try:
+            return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
+        except ModelMissing as missing:
+            command.complain(missing)
+            return command.EXIT_BAD_SETUP
 
 
 if __name__ == "__main__":

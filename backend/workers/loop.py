@@ -30,7 +30,8 @@ class WorkerLoop:
     `tend` is called before every claim, and in a thread beside the work; it must be quick where nothing is due.
     `duties` run in that thread too. `has_work` looks without claiming; where tasks are protected from scale-in an idle
     worker asks it first. A worker that never claims needs no protection from scale-in. While its `surroundings` are not
-    ready a worker claims nothing.
+    ready a worker claims nothing. `is_over` ends it too. One that does not listen for signals can run in
+    any thread.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class WorkerLoop:
         claims: bool = True,
         duties: Sequence[Duty] = (),
         surroundings: Surroundings | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+        listens: bool = True,
     ) -> None:
         self._name = name
         self._work_once = work_once
@@ -54,6 +57,8 @@ class WorkerLoop:
         self._stopper = Stopper(name, settings.drain_seconds)
         self._protection = protection_of(settings) if claims else Unprotected()
         self._surroundings = surroundings
+        self._is_over = is_over
+        self._listens = listens
         self._once = False
         self._idle_since = time.monotonic()
 
@@ -97,7 +102,7 @@ class WorkerLoop:
         self._once = once
         with self._around():
             self._idle_since = time.monotonic()
-            while not self.is_stopping:
+            while not self.is_stopping and not self._is_over():
                 worked = self._step()
                 if worked:
                     self._idle_since = time.monotonic()
@@ -113,7 +118,8 @@ class WorkerLoop:
     @contextmanager
     def _around(self) -> Iterator[None]:
         with ExitStack() as stack:
-            stack.enter_context(self._stopper.listening())
+            if self._listens:
+                stack.enter_context(self._stopper.listening())
             stack.enter_context(spot_watch(self._settings, self._stopper.ask))
             stack.enter_context(self._duties.in_background())
             stack.callback(self._protection.drop)

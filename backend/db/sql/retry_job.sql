@@ -16,6 +16,8 @@ SET status = CASE WHEN todo.completed = j.total_chunks THEN 'aggregating' ELSE '
     error_message = NULL,
     error_retryable = NULL,
     expires_at = NULL,
+    callback_due_at = CASE WHEN callback_url IS NOT NULL THEN now() END,
+    callback_failures = 0,
     updated_at = now()
 FROM (
     SELECT count(*) FILTER (WHERE status = 'completed') AS completed

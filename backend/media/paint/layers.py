@@ -10,11 +10,14 @@ from av.video.frame import VideoFrame
 from pydantic import Field
 
 from backend.media.paint.highlight import Blur, BlurOrder, Spotlight, SpotlightOrder
+from backend.media.paint.marks_order import MarksOrder
 from backend.media.paint.skeleton import Skeleton, SkeletonOrder
 from backend.media.paint.subtitles import Subtitles, SubtitlesOrder
 from backend.media.resample import Window
 
-LayerOrder = Annotated[BlurOrder | SpotlightOrder | SkeletonOrder | SubtitlesOrder, Field(discriminator="type")]
+LayerOrder = Annotated[
+    BlurOrder | MarksOrder | SpotlightOrder | SkeletonOrder | SubtitlesOrder, Field(discriminator="type")
+]
 
 
 class Painter(Protocol):
@@ -31,6 +34,10 @@ def painter_of(order: LayerOrder) -> Painter:
     match order:
         case BlurOrder():
             return Blur(order)
+        case MarksOrder():
+            from backend.media.paint.marks import Marks  # its library takes a second to load
+
+            return Marks(order)
         case SpotlightOrder():
             return Spotlight(order)
         case SkeletonOrder():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.classes import PEOPLE, PERSON, class_numbers
 from backend.vision.detector import Detections
 
 
 class HogDetector:
     batch_size = 4
+    names: Mapping[int, str] = {0: PERSON}
     _stride = (8, 8)
     _pyramid_step = 1.05
     _min_height_px = 128  # of the detector's own window
@@ -24,7 +26,10 @@ class HogDetector:
         self._hog = cv2.HOGDescriptor()
         self._hog.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector()))
 
-    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Detections]:
+    def detect(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        class_numbers(classes, self.names)
         return [self._detect(picture, conf, iou) for picture in pictures]
 
     def describe(self) -> dict[str, Any]:

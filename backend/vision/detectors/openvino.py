@@ -5,14 +5,16 @@ Not OpenVINO's own AsyncInferQueue, which can hang (Ultralytics' issue 25923): p
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+import ast
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
+import yaml
 from numpy.typing import NDArray
 from openvino import properties
 from openvino.preprocess import ColorFormat, PrePostProcessor
@@ -20,16 +22,17 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.settings import Settings
+from backend.vision.classes import PEOPLE, PERSON, class_numbers
 from backend.vision.detector import Detections
 from backend.vision.weights import digest
-from backend.vision.yolo import INPUT_PX, Letterbox, people
+from backend.vision.yolo import INPUT_PX, PERSON_CLASS, Letterbox, objects
 
 BATCH = 4
 Picture = NDArray[np.uint8]
 Found = TypeVar("Found")
 
 
-class OpenVinoNetwork(ABC, Generic[Found]):
+class OpenVinoNetwork:
     """A YOLO network, whatever it finds. A model of fixed shape gets its pictures one by one, several at a time;
     another one a whole batch at once."""
 
@@ -40,6 +43,7 @@ class OpenVinoNetwork(ABC, Generic[Found]):
         self._sha256 = digest(model)
         try:
             network = _read(model)
+            self.names: Mapping[int, str] = _names(model, network)
             shape = network.input(0).partial_shape
             self._tight = shape[2].is_dynamic
             self._limit = (INPUT_PX, INPUT_PX) if self._tight else (shape[2].get_length(), shape[3].get_length())
@@ -54,32 +58,25 @@ class OpenVinoNetwork(ABC, Generic[Found]):
         self._is_fixed = fixed_batch is not None
         self._group = fixed_batch or -(-self.batch_size // count)
 
-    def detect(self, pictures: Sequence[Picture], *, conf: float, iou: float) -> list[Found]:
+    def _run(self, pictures: Sequence[Picture], read: Callable[[NDArray[np.float32], Letterbox], Found]) -> list[Found]:
+        """What `read` reads in the network's output for each picture."""
         found: list[Found] = []
         running: list[tuple[ov.InferRequest, Letterbox, int]] = []
         for number, group in enumerate(self._groups(pictures)):
             if len(running) == len(self._requests):
-                found += self._finished(*running.pop(0), conf, iou)
+                found += _finished(*running.pop(0), read)
             request = self._requests[number % len(self._requests)]
             box = Letterbox.of(group[0].shape[:2], self._limit, tight=self._tight)
             request.start_async({0: self._input(group, box)})
             running.append((request, box, len(group)))
         for request, box, count in running:
-            found += self._finished(request, box, count, conf, iou)
+            found += _finished(request, box, count, read)
         return found
 
     def describe(self) -> dict[str, Any]:
         fallback = {"fallback": self._fallback} if self._fallback else {}
         what = {"type": "yolo", "runtime": "openvino", "model": self._name, "sha256": self._sha256}
         return {**what, "input_px": max(self._limit), **fallback}
-
-    @abstractmethod
-    def _found(self, output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Found:
-        """What the network's output says of one picture."""
-
-    def _finished(self, request: ov.InferRequest, box: Letterbox, count: int, conf: float, iou: float) -> list[Found]:
-        request.wait()
-        return [self._found(output, box, conf=conf, iou=iou) for output in request.get_output_tensor(0).data[:count]]
 
     def _groups(self, pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
         """Pictures that go into the network together: of one size, in their order."""
@@ -95,9 +92,40 @@ class OpenVinoNetwork(ABC, Generic[Found]):
         return batch
 
 
-class OpenVinoDetector(OpenVinoNetwork[Detections]):
-    def _found(self, output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Detections:
-        return people(output, box, conf=conf, iou=iou)
+class OpenVinoDetector(OpenVinoNetwork):
+    def detect(
+        self, pictures: Sequence[Picture], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        numbers = class_numbers(classes, self.names)
+        return self._run(pictures, functools.partial(objects, conf=conf, iou=iou, numbers=numbers))
+
+
+def names_of(model: Path) -> Mapping[int, str]:
+    """What an exported model can tell apart, by its own account. Raises ModelMissing for what is no model."""
+    try:
+        return _names(model, _read(model))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}: {error}).") from error
+
+
+def _names(model: Path, network: ov.Model) -> Mapping[int, str]:
+    """Ultralytics' exports say it in metadata.yaml (a folder) or in the ONNX file's own metadata."""
+    described = model / "metadata.yaml"
+    names: Any = None
+    if described.exists():
+        names = yaml.safe_load(described.read_text(encoding="utf-8")).get("names")
+    elif network.has_rt_info(["framework", "names"]):
+        names = ast.literal_eval(network.get_rt_info(["framework", "names"]).astype(str))
+    if not isinstance(names, dict):  # by somebody else: what every detector of people has
+        return {PERSON_CLASS: PERSON}
+    return {int(number): str(name) for number, name in names.items()}
+
+
+def _finished(
+    request: ov.InferRequest, box: Letterbox, count: int, read: Callable[[NDArray[np.float32], Letterbox], Found]
+) -> list[Found]:
+    request.wait()
+    return [read(output, box) for output in request.get_output_tensor(0).data[:count]]
 
 
 def _read(model: Path) -> ov.Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from backend.vision.pose.yolo import is_of_poses, poses
 from backend.vision.yolo import INPUT_PX, Letterbox
 
 
-class OpenVinoPoseDetector(OpenVinoNetwork[Poses]):
+class OpenVinoPoseDetector(OpenVinoNetwork):
     def __init__(self, model: Path, settings: Settings) -> None:
         """Raises ModelMissing for a model that finds no landmarks: its first output shows it."""
         super().__init__(model, settings)
@@ -25,7 +27,10 @@ class OpenVinoPoseDetector(OpenVinoNetwork[Poses]):
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"type": "yolo-pose"}
 
-    def _found(self, output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Poses:
+    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Poses]:
+        return self._run(pictures, functools.partial(self._poses, conf=conf, iou=iou))
+
+    def _poses(self, output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float) -> Poses:
         if not is_of_poses(output):
             raise ModelMissing(
                 f"The model {self._name} finds no landmarks: set POSE_MODEL_NAME to one for poses, as yolo11n-pose is."

@@ -6,11 +6,10 @@ They come with `framefleet[gpu]`; loading them takes seconds and hundreds of meg
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pynvml
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.settings import Settings
+from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Detections
 from backend.vision.weights import PACKAGED_NAME, digest
 from backend.vision.yolo import INPUT_PX, PERSON_CLASS
@@ -26,10 +26,7 @@ from backend.vision.yolo import INPUT_PX, PERSON_CLASS
 GPU_BATCH, CPU_BATCH = 32, 4
 
 
-Found = TypeVar("Found")
-
-
-class UltralyticsNetwork(ABC, Generic[Found]):
+class UltralyticsNetwork:
     """fp16 on CUDA."""
 
     task: ClassVar[str]
@@ -50,46 +47,58 @@ class UltralyticsNetwork(ABC, Generic[Found]):
             self._yolo = YOLO(str(model), task=self.task)
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}).") from error
+        self.names: Mapping[int, str] = dict(self._yolo.names)
         self._half = on_gpu
         self._name = model.name
         self._sha256 = digest(model)
         # The first call compiles and allocates; a claim's lease is no place for it.
-        self.detect([np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5)
+        self._results([np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5, numbers=[PERSON_CLASS])
 
-    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Found]:
+    def _results(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, numbers: Sequence[int]
+    ) -> Any:
+        """Ultralytics' own, one a picture."""
         if not pictures:
             return []
         results: Any = self._yolo.predict(
             list(pictures),
             conf=conf,
             iou=iou,
-            classes=[PERSON_CLASS],
+            classes=numbers,
             imgsz=INPUT_PX,
             half=self._half,
             device=self._device,
             verbose=False,
         )
-        return [self._found(result) for result in results]
-
-    @abstractmethod
-    def _found(self, result: Any) -> Found:
-        """What Ultralytics' Results says of one picture."""
+        return results
 
     def describe(self) -> dict[str, Any]:
         return {"type": "yolo", "model": self._name, "sha256": self._sha256, "input_px": INPUT_PX}
 
 
-class UltralyticsDetector(UltralyticsNetwork[Detections]):
+class UltralyticsDetector(UltralyticsNetwork):
     task = "detect"
 
-    def _found(self, result: Any) -> Detections:
-        return Detections(numbers(result.boxes.xyxy), numbers(result.boxes.conf))
+    def detect(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        wanted = class_numbers(classes, self.names)
+        results = self._results(pictures, conf=conf, iou=iou, numbers=wanted)
+        return [_detections(result.boxes, wanted) for result in results]
 
 
 def numbers(tensor: Any) -> NDArray[np.float64]:
     """A tensor of torch's as an array."""
     array: NDArray[np.float64] = tensor.cpu().numpy().astype(np.float64)
     return array
+
+
+def _detections(boxes: Any, wanted: list[int]) -> Detections:
+    corners, confidence = numbers(boxes.xyxy), numbers(boxes.conf)
+    if len(wanted) == 1:
+        return Detections(corners, confidence)
+    found = boxes.cls.cpu().numpy().astype(np.int64)
+    return Detections(corners, confidence, np.array([wanted.index(number) for number in found], np.int64))
 
 
 def has_gpu() -> bool:

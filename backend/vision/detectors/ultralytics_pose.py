@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.errors import ModelMissing
 from backend.vision.detectors.ultralytics import UltralyticsNetwork, numbers
 from backend.vision.pose.detector import Poses
 from backend.vision.pose.skeleton import LANDMARKS
+from backend.vision.yolo import PERSON_CLASS
 
 
-class UltralyticsPoseDetector(UltralyticsNetwork[Poses]):
+class UltralyticsPoseDetector(UltralyticsNetwork):
     task = "pose"
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"type": "yolo-pose"}
 
-    def _found(self, result: Any) -> Poses:
+    def detect(self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float) -> list[Poses]:
+        results = self._results(pictures, conf=conf, iou=iou, numbers=[PERSON_CLASS])
+        return [self._poses(result) for result in results]
+
+    def _poses(self, result: Any) -> Poses:
         """Raises ModelMissing for a model that finds no landmarks."""
         if result.keypoints is None:
             raise ModelMissing(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from backend.vision.pose.detector import Poses
 from backend.vision.pose.skeleton import LANDMARKS
-from backend.vision.yolo import MAX_PEOPLE, Letterbox, strongest
+from backend.vision.yolo import MAX_FOUND, Letterbox, strongest
 
 _NUMBERS = 3 * len(LANDMARKS)
 # Centre, size and confidence; of a network that selects by itself: corners, confidence and class.
@@ -26,7 +26,7 @@ def poses(output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: floa
     `output`: (56, places) with centre, size, confidence and landmarks, or (n, 57) of a network that selects by itself.
     """
     if output.shape[1] == END_TO_END_COLUMNS:
-        rows = output[output[:, 4] > conf][:MAX_PEOPLE].astype(np.float64)
+        rows = output[output[:, 4] > conf][:MAX_FOUND].astype(np.float64)
         corners, confidence, numbers = rows[:, :4], rows[:, 4], rows[:, 6:]
     else:
         rows = output[:, output[4] > conf].astype(np.float64).T

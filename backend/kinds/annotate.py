@@ -1,0 +1,135 @@
+"""Job kind `annotate`: the whole picture with boxes, names and trails of what was tracked, and the tracks as data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from backend.kinds import accounts, film, output_type
+from backend.kinds.annotate_params import AnnotateParams
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
+from backend.kinds.film_plan import Film, Layer, source_order
+from backend.kinds.people import DetectPeople
+from backend.kinds.sheet import no_sheet
+from backend.kinds.stitched import Stitched, stitched
+from backend.media.paint.rows import LayerRows
+from backend.states import Stage
+from backend.vision import track_files
+from backend.vision.artifacts import load_artifact
+from backend.vision.object_summary import objects_json
+from backend.vision.stitch import interpolate
+
+# Stitching takes seconds where rendering takes minutes.
+STITCHED_SHARE = 0.05
+
+
+class Annotate(Whole[AnnotateParams]):
+    """Stitches and writes the tracks down; then renders a short film, or hands a long one on in pieces."""
+
+    weight = STITCHED_SHARE * 30.0
+    stage = Stage.RENDERING
+    words = "joining the chunks and rendering"
+    patience = 6.0  # joining a long film's tracks is one computation that says nothing until it is done
+
+    def work(self, context: WholeContext[AnnotateParams]) -> Done | Onward:
+        """Raises MediaTruncated, ArtifactCorrupt, FrameMismatch, EncodeFailed."""
+        params, facts = context.params, context.facts
+        artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
+        began = time.monotonic()
+        found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), params.conf)
+        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *_nothing_found(found, params)]
+        files = _files(found, params)
+        context.report(STITCHED_SHARE)
+        seconds = {"stitch": time.monotonic() - began}
+
+        def report(share: float) -> None:
+            context.report(STITCHED_SHARE + (1 - STITCHED_SHARE) * share)
+
+        # Chunks begin at keyframes where there are any.
+        made = film.make(context, _film(context, found, [artifact.start_pts for artifact in artifacts]), report)
+        return replace(
+            made,
+            files={**files, **made.files},
+            warnings=[*warnings, *made.warnings],
+            seconds={**seconds, **made.seconds},
+        )
+
+
+def marks(found: Stitched, params: AnnotateParams) -> Layer:
+    """What is drawn: a row for each track on every frame between its first and last sample."""
+    dense = [interpolate(track, found.timeline.frame_pts) for track in found.tracks]
+    classes = sorted({track.class_name for track in dense})
+    numbers = {name: number for number, name in enumerate(classes)}
+    boxes = np.concatenate([np.zeros((0, 4)), *(track.boxes for track in dense)])
+    counts = [len(track.pts) for track in dense]
+    columns = {
+        "pts": np.concatenate([np.zeros(0, np.int64), *(track.pts for track in dense)]),
+        "id": np.repeat(np.array([track.id for track in dense], np.int64), counts),
+        "class": np.repeat(np.array([numbers[track.class_name] for track in dense], np.int64), counts),
+        "confidence": np.concatenate([np.zeros(0), *(track.confidence for track in dense)]),
+        **{name: boxes[:, side] for side, name in enumerate(("x1", "y1", "x2", "y2"))},
+    }
+    order = np.argsort(columns["pts"], kind="stable")
+    trail_pts = round(params.trail_seconds / found.timeline.time_base)
+    return Layer(
+        order={"type": "marks", "draw": list(params.draw), "classes": classes, "trail_pts": trail_pts},
+        rows=LayerRows({name: column[order] for name, column in columns.items()}),
+        back_pts=trail_pts,
+    )
+
+
+def _film(context: WholeContext[AnnotateParams], found: Stitched, keyframe_pts: list[int]) -> Film:
+    """All of the picture; of an odd size the last row or column goes, since 4:2:0 has none."""
+    params, frame_pts = context.params, found.timeline.frame_pts
+    width, height = (max(2, side // 2 * 2) for side in found.timeline.frame_size)
+    ticks = (frame_pts - int(frame_pts[0])).astype(np.float64)
+    whole = np.tile([0.0, 0.0, width, height], (len(frame_pts), 1))
+    look = params.model_dump(include={"crf", "preset", "hdr"}) | {"draw_timestamp": False}
+    source = source_order(context.facts, context.settings, int(frame_pts[0]))
+    return Film(
+        order=source | look | {"output_width": width, "output_height": height},
+        path=np.column_stack([ticks, whole]),
+        frame_pts=frame_pts,
+        shots=found.shots,
+        keyframe_pts=keyframe_pts,
+        sheet=no_sheet(found.timeline.frame_size),
+        layers=[marks(found, params)] if params.draw and found.tracks else [],
+    )
+
+
+def _files(found: Stitched, params: AnnotateParams) -> dict[str, bytes]:
+    tracks, timeline = found.tracks, found.timeline
+    zones = [zone.zone(timeline.frame_size) for zone in params.zones]
+    return {
+        "tracks.json": track_files.tracks_json(tracks, timeline),
+        "tracks.parquet": track_files.tracks_parquet(tracks, timeline),
+        "tracks.mot.txt": track_files.tracks_mot(tracks, timeline),
+        "tracks.csv": track_files.tracks_csv(tracks, timeline),
+        "objects.json": objects_json(tracks, timeline, zones),
+    }
+
+
+def _nothing_found(found: Stitched, params: AnnotateParams) -> list[str]:
+    if found.tracks:
+        return []
+    return [f"Nothing was found of: {', '.join(params.classes)}. Nothing is drawn; a lower conf finds more."]
+
+
+ANNOTATE = Kind[AnnotateParams](
+    name="annotate",
+    output=output_type.film("_annotated"),
+    params=AnnotateParams,
+    phases=(
+        Phase[AnnotateParams]("detect", DetectPeople(), Annotate()),
+        Phase[AnnotateParams]("render", film.RenderPieces(), film.JoinFilm()),
+    ),
+    files={
+        "tracks": FileType("tracks.json", JSON_TYPE, is_fetched=True),
+        "tracks.parquet": FileType("tracks.parquet", "application/vnd.apache.parquet", is_fetched=True),
+        "mot": FileType("tracks.mot.txt", "text/plain", is_fetched=True),
+        "csv": FileType("tracks.csv", "text/csv", is_fetched=True),
+        "objects": FileType("objects.json", JSON_TYPE, is_fetched=True),
+    },
+)
