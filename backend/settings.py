@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     detector: Literal["auto", "yolo", "hog"] = Field("yolo", validation_alias="DETECTOR")
     model_name: str = Field("yolo11n.pt", validation_alias="MODEL_NAME")
     model_sha256: str | None = Field(None, validation_alias="MODEL_SHA256")
+    # Finds people and their landmarks, for jobs of kind `pose`. Unset: this worker leaves those jobs to others.
+    pose_model_name: str | None = Field(None, validation_alias="POSE_MODEL_NAME")
+    pose_model_sha256: str | None = Field(None, validation_alias="POSE_MODEL_SHA256")
     use_gpu: bool = Field(True, validation_alias="USE_GPU")
     conf: float = Field(0.25, gt=0, lt=1, validation_alias="CONF")
     iou: float = Field(0.5, gt=0, lt=1, validation_alias="IOU")

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 # The machine's own settings must not leak into tests, nor telemetry out of them.
-OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
+OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "POSE_MODEL_NAME", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
 WATCHERS = (
     "METRICS",
     "METRICS_PORT",
@@ -30,10 +30,12 @@ from backend.db.engine import Database  # noqa: E402
 from backend.db.migrate import upgrade  # noqa: E402
 from backend.events import Event, listen  # noqa: E402
 from backend.settings import Settings, get_settings  # noqa: E402
+from backend.vision.pose.detector import PoseDetector, open_pose_detector  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAMPLE_PHOTO = Path(__file__).resolve().parents[1] / "backend" / "local" / "street.jpg"
 MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"
+POSE_MODEL = SHARED / "models" / "yolo11n_pose_openvino_model"
 
 
 # Files that take longest, first of all: what is begun last would keep one process busy while the others are through.
@@ -123,6 +125,20 @@ def model() -> Path:
     if not MODEL.exists():
         pytest.skip(f"{MODEL} is not on this machine")
     return MODEL
+
+
+@pytest.fixture(scope="session")
+def pose_model() -> Path:
+    if not POSE_MODEL.exists():
+        pytest.skip(f"{POSE_MODEL} is not on this machine")
+    return POSE_MODEL
+
+
+@pytest.fixture(scope="session")
+def pose_detector(pose_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PoseDetector:
+    """Loaded once: that takes a second."""
+    given = {"pose_model_name": str(pose_model), "data_dir": tmp_path_factory.mktemp("data")}
+    return open_pose_detector(Settings.model_validate(given))
 
 
 def _create(server_url: str, name: str, template: str = "template0") -> None:

@@ -12,6 +12,8 @@ from backend.storage.base import ObjectStore, Source
 from backend.storage.names import content_disposition
 
 BLOCK_BYTES = 512 * 1024
+# A page that a job made may show itself and its own pictures, and do nothing.
+PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 
 
 def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: str | None = None) -> Response:
@@ -33,6 +35,8 @@ def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: 
     response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     response.set_etag(source.info.etag.strip('"'))
+    if content_type.startswith("text/html"):
+        response.headers["Content-Security-Policy"] = PAGE_POLICY
     if attachment is not None:
         response.headers["Content-Disposition"] = content_disposition(attachment)
     return response

@@ -113,6 +113,7 @@ class JobResource(BaseModel):
     paused: bool = Field(description="nothing of it is claimed until it is resumed; what is in work goes on")
     deep_mode: DeepMode
     progress_pct: int = Field(ge=0, le=100)
+    chunks_pct: int = Field(ge=0, le=100, description="min(99, 100 · completed chunks / chunks); 100 with `done`")
     total_chunks: int | None
     completed_chunks: int
     failed_chunks: int

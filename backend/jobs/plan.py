@@ -93,7 +93,9 @@ class Planner:
             if plan_row is None:
                 raise ClaimLost("The job was planned by someone else, or cancelled.")
             if segments:
-                write_chunks(connection, claim, phase.name, segments, on_hold=plan_row.is_paused)
+                assert phase.chunks is not None, "a phase without chunks is not divided"
+                needs = phase.chunks.special_need
+                write_chunks(connection, claim, phase.name, segments, on_hold=plan_row.is_paused, needs=needs)
 
 
 def _shown(facts: VideoFacts) -> dict[str, Any]:

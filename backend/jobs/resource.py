@@ -34,6 +34,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "paused": job.paused_at is not None,
         "deep_mode": job.deep_mode,
         "progress_pct": progress.pct,
+        "chunks_pct": _chunks_pct(job, progress),
         "total_chunks": job.total_chunks,
         "completed_chunks": progress.completed_chunks,
         "failed_chunks": progress.failed_chunks,
@@ -55,6 +56,13 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
             **{name: f"{base}/files/{name}" for name in _file_names(job)},
         },
     }
+
+
+def _chunks_pct(job: Job, progress: Progress) -> int:
+    """What a coach's page showed: the share of the chunks that are completed, 99 at most until the job is done."""
+    if job.status == JobStatus.DONE:
+        return 100
+    return min(99, 100 * progress.completed_chunks // job.total_chunks) if job.total_chunks else 0
 
 
 def chunk_resource(chunk: Chunk) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from backend.kinds.downsample import DOWNSAMPLE
 from backend.kinds.encode import ENCODE
 from backend.kinds.keyed_framing import FRAMING
 from backend.kinds.overlay import OVERLAY
+from backend.kinds.pose import POSE
 from backend.kinds.stage import STAGE
 
-_ALL: tuple[Kind[Any], ...] = (CROP, ANNOTATE, FRAMING, OVERLAY, DOWNSAMPLE, ENCODE, AUDIO_TRIM, STAGE)
+_ALL: tuple[Kind[Any], ...] = (CROP, ANNOTATE, FRAMING, OVERLAY, POSE, DOWNSAMPLE, ENCODE, AUDIO_TRIM, STAGE)
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
 

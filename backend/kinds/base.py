@@ -26,6 +26,7 @@ from backend.media.sound_facts import Probed, SoundFacts
 from backend.settings import Settings
 from backend.states import Stage
 from backend.vision.detector import Detector
+from backend.vision.pose.detector import PoseDetector, open_pose_detector
 
 JSON_TYPE = "application/json"
 
@@ -64,6 +65,7 @@ class Need(StrEnum):
     """What a worker must load or have before it can do a step."""
 
     DETECTOR = "detector"
+    POSE = "pose"
 
 
 class SourceType(StrEnum):
@@ -76,20 +78,39 @@ class SourceType(StrEnum):
 
 @dataclass(frozen=True)
 class Tools:
-    """What a worker has. The detector is opened by the step that first asks for it."""
+    """What a worker has. A detector is opened by the step that first asks for it."""
 
     settings: Settings
     open_detector: Callable[[], Detector]
+    open_pose_detector: Callable[[Settings], PoseDetector] = open_pose_detector
 
     @cached_property
     def detector(self) -> Detector:
         """Raises ModelMissing."""
         return self.open_detector()
 
+    @cached_property
+    def pose_detector(self) -> PoseDetector:
+        """Raises ModelMissing."""
+        return self.open_pose_detector(self.settings)
+
     def load(self, needs: frozenset[Need]) -> None:
         """Before anything is claimed, so that nothing fails for what this worker lacks. Raises ModelMissing."""
         if Need.DETECTOR in needs:
             self.detector.describe()
+        if Need.POSE in needs:
+            self.pose_detector.describe()
+
+    def described(self, needs: frozenset[Need]) -> dict[str, Any] | None:
+        """The detector that such a step works with, for the job's row."""
+        if Need.POSE in needs:
+            return self.pose_detector.describe()
+        return self.detector.describe() if Need.DETECTOR in needs else None
+
+    @property
+    def special(self) -> frozenset[Need]:
+        """What not every worker has, and this one does: chunks that need such a thing are claimed by nobody else."""
+        return frozenset({Need.POSE} if self.settings.pose_model_name else ())
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,7 @@ class FileType:
     name: str
     content_type: str
     is_fetched: bool = False  # by `framefleet run`, beside the film
+    is_optional: bool = False  # made only where the parameters ask for it
 
 
 class OfSource:
@@ -198,13 +220,13 @@ class WholeContext(OfSource, Generic[P_co]):
 
 @dataclass(frozen=True)
 class Done:
-    """The job's result: the film, small files by name, what to tell, seconds by stage.
+    """The job's result: the film, other files by name (large ones as paths), what to tell, seconds by stage.
 
     `sha256`: of the output, to be read again where it was put and compared.
     """
 
     output: Path
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
@@ -221,7 +243,7 @@ class Onward:
     plan: Mapping[str, Any]
     objects: Mapping[str, bytes]
     needs: str | None = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -237,6 +259,11 @@ class Chunks(ABC, Generic[P_contra]):
     content_type: ClassVar[str]
     is_shared: ClassVar[bool] = False  # whether what an earlier job left can be adopted
     is_kept: ClassVar[bool] = True  # False: of no use once the job is done, and deleted then
+
+    @property
+    def special_need(self) -> Need | None:
+        """What its rows say that their worker must have. Every chunk worker has a detector of people."""
+        return next(iter(self.needs - {Need.DETECTOR}), None)
 
     @abstractmethod
     def work(self, context: ChunkContext[P_contra]) -> bytes: ...

@@ -30,7 +30,7 @@ from backend.vision.artifacts import (
     to_json_bytes,
 )
 from backend.vision.classes import PEOPLE, class_numbers
-from backend.vision.detector import Detections, Detector
+from backend.vision.detector import Described, Detections
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
 DECODE_THREADS = 2
@@ -77,7 +77,7 @@ class DetectPeople(Chunks[DetectionParams]):
         return to_json_bytes(found.model_copy(update=ids))
 
 
-def chunk_identity(params: DetectionParams, detector: Detector, settings: Settings) -> str:
+def chunk_identity(params: DetectionParams, detector: Described, settings: Settings) -> str:
     what = {
         "sample_fps": params.sample_fps,
         "conf": params.conf,
@@ -105,21 +105,22 @@ def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
 
     Raises a MediaError for undecodable bytes, ClaimLost from `work.report`.
     """
-    analysis = _ChunkAnalysis(work)
+    analysis = ChunkAnalysis(work, work.tools.detector)
     analysis.run()
     return analysis.artifact()
 
 
-class _ChunkAnalysis:
-    def __init__(self, work: ChunkContext[DetectionParams]) -> None:
+class ChunkAnalysis:
+    """One chunk, with that detector; whoever finds more than people overrides how that is found and taken."""
+
+    def __init__(self, work: ChunkContext[DetectionParams], detector: Described) -> None:
         self._work = work
         self._params = params = work.params
-        self._detector = work.tools.detector
+        self._detector = detector
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
-        self._scale = np.array([work.facts.width / self._size[0], work.facts.height / self._size[1]] * 2)
+        self._scale = work.facts.width / self._size[0], work.facts.height / self._size[1]
         self._classes = params.followed
-        if self._classes != PEOPLE:
-            class_numbers(self._classes, self._detector.names)  # before anything is decoded
+        self._check_classes()
         self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps, classes=self._classes)
         self._frame_pts: list[int] = []
         self._sampled_pts: list[int] = []
@@ -155,7 +156,7 @@ class _ChunkAnalysis:
             job_id=work.job_id,
             chunk_index=work.chunk_index,
             source=SourceId(etag=work.source["etag"], size=work.source["size"]),
-            params_sha256=_identity_of(work),
+            params_sha256=chunk_identity(work.params, self._detector, work.settings),
             time_base=list(work.facts.time_base),
             # The first and last chunk hold what lies outside the promised interval too.
             start_pts=min([start_pts, *self._frame_pts[:1]]),
@@ -220,25 +221,25 @@ class _ChunkAnalysis:
         weakest = min(WEAK_CONFIDENCE, self._params.conf)
         with telemetry.part("detect"):
             found = self._found(pictures, weakest)
+        size = (self._work.facts.width, self._work.facts.height)
         with telemetry.part("track"):
             for (_, pts), detections in zip(batch, found, strict=True):
-                self._take(pts, self._in_source_pixels(detections))
+                self._take(pts, detections.placed(self._scale, size))
 
-    def _found(self, pictures: Sequence[NDArray[np.uint8]], weakest: float) -> list[Detections]:
-        detect = functools.partial(self._detector.detect, pictures, conf=weakest, iou=self._params.iou)
+    def _check_classes(self) -> None:
+        """Before anything is decoded. Raises InvalidParams for a class that the detector lacks."""
+        if self._classes != PEOPLE:
+            class_numbers(self._classes, self._work.tools.detector.names)
+
+    def _found(self, pictures: Sequence[NDArray[np.uint8]], weakest: float) -> Sequence[Detections]:
+        """In their pixels, from that confidence on."""
+        detect = functools.partial(self._work.tools.detector.detect, pictures, conf=weakest, iou=self._params.iou)
         return detect() if self._classes == PEOPLE else detect(classes=self._classes)
 
     def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
         width, height = self._size
         # A copy: Ultralytics keeps the last batch, and a mapping that is still looked at cannot be closed.
         return np.frombuffer(ring.slot(slot), np.uint8).reshape(height, width, 3).copy()
-
-    def _in_source_pixels(self, detections: Detections) -> Detections:
-        limit = np.array([self._work.facts.width, self._work.facts.height] * 2, np.float64)
-        boxes = np.clip(detections.boxes * self._scale, 0, limit)
-        solid = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
-        classes = detections.classes
-        return Detections(boxes[solid], detections.confidence[solid], classes if classes is None else classes[solid])
 
     def _take(self, pts: int, detections: Detections) -> None:
         self._sampled_pts.append(pts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -30,11 +30,19 @@ def stitched(
     artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], conf: float
 ) -> Stitched:
     """Tracks joined over seams and gaps, smoothed, with ids from 1. Raises ArtifactCorrupt."""
+    whole = joined(artifacts, time_base, frame_size, conf)
+    return replace(whole, tracks=smoothed(whole.tracks, whole.timeline))
+
+
+def joined(
+    artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], conf: float
+) -> Stitched:
+    """The same without smoothing: every box is still the detection that it was. Raises ArtifactCorrupt."""
     frame_pts = np.concatenate([np.array(artifact.frame_pts, np.int64) for artifact in artifacts])
     timeline = Timeline(frame_pts, time_base, frame_size)
     cuts_pts = _cuts_pts(artifacts)
     linked = link(stitch(artifacts), timeline, conf=conf, cuts_pts=cuts_pts)
-    return Stitched(timeline, smoothed(linked, timeline), _shots(cuts_pts, frame_pts))
+    return Stitched(timeline, linked, _shots(cuts_pts, frame_pts))
 
 
 def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:

@@ -15,7 +15,7 @@ from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.settings import Settings
 from backend.storage import open_store
-from backend.vision.weights import find_model, packaged_weights
+from backend.vision.weights import find_model, find_pose_model, packaged_weights
 
 MIN_FREE_BYTES = 5 * 2**30
 PROBE_KEY = "doctor/probe"
@@ -42,6 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         "database": _database,
         "object store": _object_store,
         "detector": _detector,
+        "pose model": _pose_model,
         "GPU": _gpu,
     }
     return [_finding(name, check, settings) for name, check in checks.items()]
@@ -120,6 +121,13 @@ def _detector(settings: Settings) -> str:
             f"MODEL_NAME is not set: run, up and demo take {packaged_weights()}, workers download {settings.model_name}"
         )
     return f"{settings.model_name} will be downloaded from Ultralytics at the first run; that needs framefleet[gpu]"
+
+
+def _pose_model(settings: Settings) -> str:
+    if settings.pose_model_name is None:
+        return "none; jobs of kind pose need one: see POSE_MODEL_NAME"
+    model = find_pose_model(settings)
+    return str(model) if model.exists() else f"{model.name} will be downloaded from Ultralytics at the first run"
 
 
 def _gpu(settings: Settings) -> str:

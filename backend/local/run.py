@@ -15,13 +15,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.provided import database_of, located
-from backend.errors import FramefleetError, InvalidState
+from backend.errors import FramefleetError, InvalidState, ObjectNotFound
 from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
-from backend.kinds.base import Kind
+from backend.kinds.base import JSON_TYPE, FileType, Kind, Need
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker
@@ -31,6 +31,7 @@ from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, DeepMode, JobStatus
 from backend.storage import open_source, open_store
 from backend.storage.base import ObjectStore
+from backend.vision.weights import find_pose_model
 from backend.workers.leftovers import remove_leftovers
 
 POLL_SEC = 0.25
@@ -60,6 +61,8 @@ class Run:
         params = wanted.with_defaults(params, self._settings)
         for named, uri in wanted.parse_params(params).inputs():
             check_given(uri, named)
+        if Need.POSE in wanted.needs:
+            find_pose_model(self._settings)  # before anything is started
         source = check_given(given)
         if output is not None:
             check_output(output, source, wanted.output)
@@ -186,10 +189,15 @@ def _fetch(
     folder.mkdir(parents=True, exist_ok=True)
     files, job = {}, JobService(database).get(job_id)
     kind = kind_named(job.kind)
-    fetched = {name: each.name for name, each in kind.files.items() if each.is_fetched} | {"manifest": "manifest.json"}
-    for name, file_name in fetched.items():
-        store.get_file(result_key(job_id, file_name), folder / file_name)
-        files[name] = str(folder / file_name)
+    fetched = {name: each for name, each in kind.files.items() if each.is_fetched}
+    for name, each in (fetched | {"manifest": FileType("manifest.json", JSON_TYPE)}).items():
+        try:
+            store.get_file(result_key(job_id, each.name), folder / each.name)
+        except ObjectNotFound:
+            if not each.is_optional:
+                raise
+            continue
+        files[name] = str(folder / each.name)
     assert job.output_uri is not None  # a done job has one
     film = open_source(job.output_uri, settings) if job.output_key is None else store.source(job.output_key)
     named = output or folder / kind.output.file_name(job.input_name, job.output_ending)

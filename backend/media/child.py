@@ -57,6 +57,7 @@ def _run(
         render,
         render_piece,
         samples,
+        stills,
         subtitle_pictures,
         trim,
     )
@@ -102,6 +103,8 @@ def _run(
             case "render_piece":
                 piece = render_piece.PieceOrder(**params)
                 return render_piece.render_piece(container, stream, piece, report, head, order["size_bytes"])
+            case "stills":
+                return stills.take_stills(container, stream, stills.TakeOrder(**params), report, ring)
             case unknown:
                 raise FramefleetError(f"The media process knows no operation {unknown!r}.")
 

@@ -1,19 +1,23 @@
-"""Small upright pictures of chosen frames, taken while the film goes by: no reads, seeks or decoding of their own.
-Child process only.
-"""
+"""Small upright pictures of chosen frames, taken while the film goes by, or of a film that nobody renders. Child
+process only."""
 
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable, Iterator
 from typing import Annotated, TypeAlias
 
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.media.decode import FrameReader
 from backend.media.samples import Pictures
-from backend.media.shape import CodedShape
+from backend.media.shape import CodedShape, PictureOrder
+from backend.media.shown import shown
 
 MAX_STILLS = 64
 MAX_SIDE_PX = 1024
@@ -42,6 +46,12 @@ class StillOrder(BaseModel):
         return np.frombuffer(memory, np.uint8, int(np.prod(sides))).reshape(sides)
 
 
+class TakeOrder(PictureOrder):
+    """Stills of a film that is not rendered."""
+
+    stills: StillOrder
+
+
 class Stills:
     """Puts the picture of the n-th ordered frame, BGR, into the n-th place of `pictures`."""
 
@@ -56,3 +66,37 @@ class Stills:
         if place is not None and frame.pts is not None:
             self.pictures[place] = self._scaled.of(frame)
             self.taken_pts.append(frame.pts)
+
+
+def take_stills(
+    container: InputContainer,
+    stream: VideoStream,
+    order: TakeOrder,
+    report: Callable[[int], None],
+    memory: mmap.mmap | None,
+) -> dict[str, list[int]]:
+    """The ordered frames of the source, each after a seek where frames can be found by one. Returns which of them were
+    there; `report` gets their number as it grows."""
+    stills = Stills(order.stills, order.coded_shape, order.stills.pictures_in(memory))
+    reader = FrameReader(container, stream, clock=order.clock)
+    wanted = sorted(set(order.stills.pts))
+    for frame in _found(reader, wanted, reads_on=order.clock != "pts"):
+        stills.look_at(frame)
+        report(len(stills.taken_pts))
+    return {"taken_pts": stills.taken_pts}
+
+
+def _found(reader: FrameReader, wanted: list[int], *, reads_on: bool) -> Iterator[VideoFrame]:
+    if reads_on:
+        left = set(wanted)
+        for frame in shown(reader.frames()):
+            if frame.pts in left:
+                left.discard(frame.pts)
+                yield frame
+            if not left:
+                return
+        return
+    for pts in wanted:
+        first = next(shown(reader.frames_from(pts)), None)
+        if first is not None and first.pts == pts:
+            yield first

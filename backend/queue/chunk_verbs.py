@@ -31,7 +31,8 @@ OF_CHUNK = ("chunk_id", "job_id", "attempts", "phase", "chunk_index", "start_pts
 
 class ChunkVerbs(Verbs):
     def __init__(self, database: Database, settings: Settings, encoders: Iterable[str] = ()) -> None:
-        """`encoders`: those of this worker's hardware; it claims no chunk that needs another."""
+        """`encoders`: those of this worker's hardware, and what else not every worker has; it claims no chunk that
+        needs another."""
         super().__init__(database, settings)
         self._tenant_cap = settings.tenant_max_chunks_in_work
         self._stale_lanes: set[tuple[str, str]] = set()  # claims found their floors so; see Queue.tend

@@ -17,14 +17,14 @@ from backend.vision.classes import PERSON
 
 CHUNK_SCHEMA: Literal["framefleet.chunk/1"] = "framefleet.chunk/1"
 
-_MAX_ROWS = 10_000_000
-_MAX_COORD_PX = 1e6
+MAX_ROWS = 10_000_000
+MAX_COORD_PX = 1e6
 _COORD_DECIMALS = 2
 _CONFIDENCE_DECIMALS = 4
 
 Pts = Annotated[int, Field(ge=-(2**62), le=2**62)]
-PtsList = Annotated[list[Pts], Field(max_length=_MAX_ROWS)]
-Coord = Annotated[float, Field(ge=-_MAX_COORD_PX, le=_MAX_COORD_PX)]
+PtsList = Annotated[list[Pts], Field(max_length=MAX_ROWS)]
+Coord = Annotated[float, Field(ge=-MAX_COORD_PX, le=MAX_COORD_PX)]
 Box = Annotated[list[Coord], Field(min_length=4, max_length=4)]
 Confidence = Annotated[float, Field(ge=0, le=1)]
 Ticks = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -50,9 +50,9 @@ class TrackRecord(_Record):
 
     id: Annotated[int, Field(ge=0, le=2**62)]
     class_name: Annotated[str, Field(max_length=1024)] = Field(default=PERSON, alias="class")
-    pts: Annotated[list[Pts], Field(min_length=1, max_length=_MAX_ROWS)]
-    boxes: Annotated[list[Box], Field(max_length=_MAX_ROWS)]
-    confidence: Annotated[list[Confidence], Field(max_length=_MAX_ROWS)]
+    pts: Annotated[list[Pts], Field(min_length=1, max_length=MAX_ROWS)]
+    boxes: Annotated[list[Box], Field(max_length=MAX_ROWS)]
+    confidence: Annotated[list[Confidence], Field(max_length=MAX_ROWS)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -103,7 +103,7 @@ class ChunkArtifact(_Record):
     sampled_pts: PtsList
     cuts_pts: PtsList = Field(default_factory=list)  # first frames of new shots, past end_pts too
     tracks: Annotated[list[TrackRecord], Field(max_length=100_000)]
-    detections: Annotated[list[DetectionRecord], Field(max_length=_MAX_ROWS)]
+    detections: Annotated[list[DetectionRecord], Field(max_length=MAX_ROWS)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -182,10 +182,10 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
     try:
         return ChunkArtifact.model_validate_json(data)
     except ValidationError as error:
-        if expected_sha256 is not None and _is_of_newer_version(error):  # else anything may have damaged it
+        if expected_sha256 is not None and is_of_newer_version(error):  # else anything may have damaged it
             raise NewerVersion("A newer version wrote the chunk artifact: start workers of that version.") from None
         raise ArtifactCorrupt(
-            f"The chunk artifact is not valid ({_first_defect(error)}); submit the video again."
+            f"The chunk artifact is not valid ({first_defect(error)}); submit the video again."
         ) from None
     except (RecursionError, ValueError) as error:
         raise ArtifactCorrupt(
@@ -193,14 +193,16 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
         ) from None
 
 
-def _is_of_newer_version(error: ValidationError) -> bool:
+def is_of_newer_version(error: ValidationError) -> bool:
+    """Whether what is not valid is of another schema, or has fields that this version does not know."""
     return any(
-        defect["type"] == "extra_forbidden" or defect["loc"] == ("schema",)
+        defect["type"] == "extra_forbidden" or defect["loc"][-1:] == ("schema",)
         for defect in error.errors(include_url=False, include_context=False, include_input=False)
     )
 
 
-def _first_defect(error: ValidationError) -> str:
+def first_defect(error: ValidationError) -> str:
+    """Where and what, in words."""
     # The input is left out: it may be megabytes, and it is not ours.
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "artifact"

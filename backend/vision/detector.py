@@ -6,9 +6,9 @@ Each detector is a module of its own in `detectors/`, imported when it is opened
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +37,30 @@ class Detections:
             return np.arange(len(self.boxes) if place == 0 else 0)
         return np.flatnonzero(self.classes == place)
 
+    def rows(self, keep: NDArray[np.bool_]) -> Self:
+        """Those where `keep` (n,) is true."""
+        classes = None if self.classes is None else self.classes[keep]
+        return replace(self, boxes=self.boxes[keep], confidence=self.confidence[keep], classes=classes)
 
-class Detector(Protocol):
+    def placed(self, scale: tuple[float, float], size: tuple[int, int]) -> Self:
+        """The same in a picture of this width and height, that many times as large: cut off at its sides, and without
+        those that have no extent there."""
+        boxes = np.clip(self.boxes * np.array(scale * 2), 0, np.array(size * 2, np.float64))
+        solid = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
+        return replace(self, boxes=boxes).rows(solid)
+
+
+class Described(Protocol):
+    """What all detectors have in common, whatever they find."""
+
     batch_size: int
 
+    def describe(self) -> dict[str, Any]:
+        """What identifies this detector's results: goes into the artifact and its parameter hash."""
+        ...
+
+
+class Detector(Described, Protocol):
     @property
     def names(self) -> Mapping[int, str]:
         """What it can tell apart, by the numbers of its network."""
@@ -50,10 +70,6 @@ class Detector(Protocol):
         self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
     ) -> list[Detections]:
         """One result a picture. Pictures are BGR, (height, width, 3). Raises InvalidParams for a class it lacks."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What identifies this detector's results: goes into the artifact and its parameter hash."""
         ...
 
 

@@ -19,18 +19,48 @@ PACKAGED_SHA256 = "c130b90b1d81f2e6654566404840c8fe6b2e7cff26f94fea5e6bf0f505ec7
 
 def find_model(settings: Settings) -> Path | None:
     """The weights' path; None for weights of Ultralytics' own that are not here yet. Raises ModelMissing."""
-    path = Path(settings.model_name)
-    found = next((place for place in (path, settings.data_dir / "models" / path) if place.exists()), None)
-    if found is None and settings.model_name == PACKAGED_NAME:
+    name = settings.model_name
+    found = _found(name, settings)
+    if found is None and name == PACKAGED_NAME:
         found = packaged_weights()
     if found is None:
-        if len(path.parts) > 1 or path.suffix != DOWNLOADABLE_SUFFIX:
-            raise ModelMissing(missing_words(settings.model_name))
+        if not _is_downloadable(name):
+            raise ModelMissing(missing_words(name))
         return None
-    # .pt weights are pickles, and loading one runs what is in it.
-    if settings.model_sha256 and digest(found) != settings.model_sha256:
-        raise ModelMissing(f"The weights {found} are not the ones that MODEL_SHA256 names.")
+    _check_digest(found, settings.model_sha256, "MODEL_SHA256")
     return found
+
+
+def find_pose_model(settings: Settings) -> Path:
+    """The pose model's path; not there yet where Ultralytics can download it. Raises ModelMissing."""
+    name = settings.pose_model_name
+    if name is None:
+        raise ModelMissing(
+            "Landmarks need a pose model: set POSE_MODEL_NAME to the path of an exported one (OpenVINO folder, .onnx), "
+            "or to yolo11n-pose.pt where framefleet[gpu] is installed."
+        )
+    found = _found(name, settings)
+    if found is None:
+        if not _is_downloadable(name):
+            raise ModelMissing(pose_missing_words(name))
+        return settings.data_dir / "models" / name
+    _check_digest(found, settings.pose_model_sha256, "POSE_MODEL_SHA256")
+    return found
+
+
+def _found(name: str, settings: Settings) -> Path | None:
+    return next((place for place in (Path(name), settings.data_dir / "models" / name) if place.exists()), None)
+
+
+def _is_downloadable(name: str) -> bool:
+    path = Path(name)
+    return len(path.parts) == 1 and path.suffix == DOWNLOADABLE_SUFFIX
+
+
+def _check_digest(model: Path, sha256: str | None, setting: str) -> None:
+    """.pt weights are pickles, and loading one runs what is in it. Raises ModelMissing."""
+    if sha256 and digest(model) != sha256:
+        raise ModelMissing(f"The weights {model} are not the ones that {setting} names.")
 
 
 def packaged_weights() -> Path:
@@ -63,6 +93,13 @@ def missing_words(model_name: str) -> str:
     return (
         f"The detector's weights {model_name!r} are not there and cannot be downloaded. Put them on this machine and "
         f"set MODEL_NAME to their path, or set MODEL_NAME={PACKAGED_NAME} for those that are installed with framefleet."
+    )
+
+
+def pose_missing_words(model_name: str) -> str:
+    return (
+        f"The pose model {model_name!r} is not there and cannot be downloaded. Put it on this machine and set "
+        "POSE_MODEL_NAME to its path."
     )
 
 

@@ -57,6 +57,11 @@ class Letterbox:
         inside: NDArray[np.float64] = (boxes - np.array([self.left, self.top] * 2)) / gain
         return inside.clip(0, sides)
 
+    def points_in_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (..., 2) of the input in the picture's pixels, those beside the picture too."""
+        gain = np.array([self.scaled[1] / self.picture[1], self.scaled[0] / self.picture[0]])
+        return np.asarray((points - np.array([self.left, self.top])) / gain)
+
 
 def objects(
     output: NDArray[np.float32], box: Letterbox, *, conf: float, iou: float, numbers: Sequence[int] = (PERSON_CLASS,)
@@ -82,7 +87,7 @@ def _of_class(
     if output.shape[-1] == END_TO_END_COLUMNS:
         return _selected(output, number, conf)
     corners, confidence = _candidates(output, number, conf)
-    kept = _strongest(corners, confidence, iou)
+    kept = strongest(corners, confidence, iou)
     return corners[kept], confidence[kept]
 
 
@@ -103,7 +108,7 @@ def _candidates(
     return corners, scores[number, places].astype(np.float64)
 
 
-def _strongest(corners: NDArray[np.float64], confidence: NDArray[np.float64], iou: float) -> NDArray[np.intp]:
+def strongest(corners: NDArray[np.float64], confidence: NDArray[np.float64], iou: float) -> NDArray[np.intp]:
     """Numbers of the boxes that no stronger one covers by more than `iou`."""
     sizes = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
     kept = cv2.dnn.NMSBoxes(sizes.tolist(), confidence.tolist(), 0.0, iou)

@@ -29,7 +29,7 @@ from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
-from backend.kinds.base import JSON_TYPE, Done, Kind, Need, Onward, Tools, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, Kind, Onward, Tools, WholeContext
 from backend.queue.claims import JobClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.figures import encoders_of_fleet
@@ -48,6 +48,7 @@ from backend.workers.janitor import Janitor
 from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
+from backend.workers.needs import needs_ahead
 from backend.workers.telling import telling
 
 # One cpu job must not end a worker that plans and joins all the others.
@@ -168,11 +169,15 @@ class Aggregator:
             timings=_rounded(seconds),
         )
 
-    def _store_files(self, claim: JobClaim, kind: Kind[Any], files: Mapping[str, bytes], hold: Hold) -> None:
+    def _store_files(self, claim: JobClaim, kind: Kind[Any], files: Mapping[str, bytes | Path], hold: Hold) -> None:
         types = {each.name: each.content_type for each in kind.files.values()}
         for name, data in files.items():
             hold.begin(Step.UPLOAD)
-            self._store.put(result_key(claim.job_id, name), data, content_type=types[name])
+            key = result_key(claim.job_id, name)
+            if isinstance(data, Path):
+                self._store.put_file(key, data, content_type=types[name], moved=lambda _: hold.watch.moved())
+            else:
+                self._store.put(key, data, content_type=types[name])
 
     def _publish(self, claim: JobClaim, kind: Kind[Any], result: Done, hold: Hold) -> None:
         """Uploads first, then one guarded statement makes the job done: until then nobody looks at the objects."""
@@ -255,10 +260,10 @@ def _upload(place: OutputPlace, film: Path, content_type: str, hold: Hold) -> No
 def main(place: command.Workplace) -> int:
     """Joins the chunks of a job into its film; plans, rescues and does the cpu-mode chunks besides."""
     settings, database, store, options = place.settings, place.database, place.store, place.options
-    queue = Queue(database, settings)
+    tools = Tools(settings, lambda: open_detector(settings))
+    queue = Queue(database, settings, tools.special)
     planner = Planner(database, queue, store, settings, place.surroundings)
     aggregator = Aggregator(database, queue, store, settings, place.surroundings)
-    tools = Tools(settings, lambda: open_detector(settings))
     cpu_worker = ChunkWorker(
         queue,
         store,
@@ -282,7 +287,7 @@ def main(place: command.Workplace) -> int:
             return False
         try:
             # Only when needed: most aggregators never detect anything.
-            tools.load(frozenset({Need.DETECTOR}))
+            tools.load(needs_ahead(database, tools, options.job))
         except ModelMissing as missing:
             if options.job is not None:  # whoever started this worker waits for that job alone
                 raise

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from backend.errors import DatabaseUnavailable, JobNotFound, ModelMissing
+from backend.errors import ModelMissing
 from backend.events import Event, emit
-from backend.jobs.service import JobService
 from backend.jobs.sources import open_job_source
-from backend.kinds import KINDS, kind_named
-from backend.kinds.base import ChunkContext, Chunks, Kind, Need, Tools
+from backend.kinds import kind_named
+from backend.kinds.base import ChunkContext, Chunks, Kind, Tools
 from backend.queue.claims import ChunkClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.queue import Queue
@@ -30,6 +27,7 @@ from backend.workers.earlier import StoredEarlier
 from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
+from backend.workers.needs import needs_ahead
 
 
 class ChunkWorker:
@@ -103,7 +101,7 @@ class ChunkWorker:
         key, sha256, bytes_read = found
         goes_on = self._takes_next and loop.goes_on()
         hold.check_claim()
-        detector = self._tools.detector.describe() if Need.DETECTOR in step.needs else None
+        detector = self._tools.described(step.needs)
         finished = (claim, key, sha256, detector, bytes_read)
         following: ChunkClaim | None = None
         if goes_on:
@@ -149,11 +147,11 @@ def main(place: command.Workplace) -> int:
     settings, options = place.settings, place.options
     tools = Tools(settings, lambda: open_detector(settings))
     try:
-        tools.load(_needs_ahead(place))
+        tools.load(needs_ahead(place.database, tools, options.job))
     except ModelMissing as missing:
         command.complain(missing)
         return command.EXIT_BAD_SETUP
-    queue = Queue(place.database, settings, place.encoders)
+    queue = Queue(place.database, settings, [*place.encoders, *tools.special])
     worker = ChunkWorker(queue, place.store, tools, only_job=options.job, surroundings=place.surroundings)
     loop = WorkerLoop(
         "gpu_chunk_worker",
@@ -164,14 +162,6 @@ def main(place: command.Workplace) -> int:
         surroundings=place.surroundings,
     )
     return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
-
-
-def _needs_ahead(place: command.Workplace) -> frozenset[Need]:
-    """Of whatever this worker may meet. `framefleet run` starts it before the job's row is there, and the database."""
-    if place.options.job is not None:
-        with suppress(JobNotFound, DatabaseUnavailable):
-            return kind_named(JobService(place.database).get(place.options.job).kind).needs
-    return frozenset(chain.from_iterable(kind.needs for kind in KINDS.values()))
 
 
 if __name__ == "__main__":

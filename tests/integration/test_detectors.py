@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from backend.errors import ModelMissing
 from backend.settings import Settings
 from backend.vision.detector import Detections, Detector, open_detector
+from backend.vision.pose.detector import PoseDetector
 from backend.vision.weights import PACKAGE, PACKAGED_NAME, PACKAGED_SHA256, find_model, packaged_weights
 from tests.conftest import SAMPLE_PHOTO
+from tests.integration.test_pose_detector import assert_same as assert_same_poses
+from tests.integration.test_pose_detector import settings_for as pose_settings_for
 
 CONF, IOU = 0.25, 0.5
 Picture = NDArray[np.uint8]
@@ -136,3 +139,20 @@ def test_weights_in_the_data_folder_go_before_the_packaged_ones(tmp_path: Path) 
     own.parent.mkdir()
     own.write_bytes(b"my own")
     assert find_model(settings_for(PACKAGED_NAME, tmp_path)) == own
+
+
+def test_landmarks_are_those_that_ultralytics_finds(
+    pose_detector: PoseDetector, pose_model: Path, pictures: list[Picture], tmp_path: Path
+) -> None:
+    if find_spec("ultralytics") is None:
+        pytest.skip("Ultralytics is not installed: pip install -c constraints.txt '.[gpu]'")
+    from backend.vision.detectors.ultralytics_pose import UltralyticsPoseDetector
+
+    other = UltralyticsPoseDetector(pose_model, pose_settings_for(pose_model, tmp_path))
+    expected = [found for picture in pictures[:2] for found in other.detect([picture], conf=CONF, iou=IOU)]
+    assert sum(len(each.boxes) for each in expected) >= 7
+    # In half precision, which CPUs choose themselves, a last digit of the input moves an edge by a pixel or two, and
+    # where two places of the network see a person equally surely, either may win.
+    assert_same_poses(
+        pose_detector.detect(pictures[:2], conf=CONF, iou=IOU), expected, px=3, confidence=0.03, share=0.75
+    )

@@ -212,13 +212,15 @@ def _processes_in(folder: Path) -> list[str]:
 
 
 def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
-    done = framefleet("doctor", "--json", cwd=tmp_path, MODEL_NAME="/nowhere/best.pt")
+    done = framefleet("doctor", "--json", cwd=tmp_path, MODEL_NAME="/nowhere/best.pt", POSE_MODEL_NAME="/nowhere/pose")
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 1
     assert checks["database"]["ok"]
     assert "PostgreSQL 18" in checks["database"]["says"]
     assert not checks["detector"]["ok"]
     assert "MODEL_NAME" in checks["detector"]["says"]
+    assert not checks["pose model"]["ok"]
+    assert "set POSE_MODEL_NAME to its path" in checks["pose model"]["says"]
 
 
 def test_list_status_and_chunks_show_a_finished_job(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from pydantic import Field
 
 from backend.media.paint.highlight import Blur, BlurOrder, Spotlight, SpotlightOrder
 from backend.media.paint.marks_order import MarksOrder
+from backend.media.paint.skeleton import Skeleton, SkeletonOrder
 from backend.media.paint.subtitles import Subtitles, SubtitlesOrder
 from backend.media.resample import Window
 
-LayerOrder = Annotated[BlurOrder | MarksOrder | SpotlightOrder | SubtitlesOrder, Field(discriminator="type")]
+LayerOrder = Annotated[
+    BlurOrder | MarksOrder | SpotlightOrder | SkeletonOrder | SubtitlesOrder, Field(discriminator="type")
+]
 
 
 class Painter(Protocol):
@@ -37,6 +40,8 @@ def painter_of(order: LayerOrder) -> Painter:
             return Marks(order)
         case SpotlightOrder():
             return Spotlight(order)
+        case SkeletonOrder():
+            return Skeleton(order)
         case SubtitlesOrder():
             return Subtitles(order)
 

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -29,10 +29,12 @@ from backend.vision.yolo import INPUT_PX, PERSON_CLASS, Letterbox, objects
 
 BATCH = 4
 Picture = NDArray[np.uint8]
+Found = TypeVar("Found")
 
 
-class OpenVinoDetector:
-    """A model of fixed shape gets its pictures one by one, several at a time; another one a whole batch at once."""
+class OpenVinoNetwork:
+    """A YOLO network, whatever it finds. A model of fixed shape gets its pictures one by one, several at a time;
+    another one a whole batch at once."""
 
     def __init__(self, model: Path, settings: Settings, fallback: str | None = None) -> None:
         emit(Event.LOADING_MODEL, model=str(model), device="cpu", half=False)
@@ -56,22 +58,19 @@ class OpenVinoDetector:
         self._is_fixed = fixed_batch is not None
         self._group = fixed_batch or -(-self.batch_size // count)
 
-    def detect(
-        self, pictures: Sequence[Picture], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
-    ) -> list[Detections]:
-        numbers = class_numbers(classes, self.names)
-        wanted = functools.partial(objects, conf=conf, iou=iou, numbers=numbers)
-        found: list[Detections] = []
+    def _run(self, pictures: Sequence[Picture], read: Callable[[NDArray[np.float32], Letterbox], Found]) -> list[Found]:
+        """What `read` reads in the network's output for each picture."""
+        found: list[Found] = []
         running: list[tuple[ov.InferRequest, Letterbox, int]] = []
         for number, group in enumerate(self._groups(pictures)):
             if len(running) == len(self._requests):
-                found += _finished(*running.pop(0), wanted)
+                found += _finished(*running.pop(0), read)
             request = self._requests[number % len(self._requests)]
             box = Letterbox.of(group[0].shape[:2], self._limit, tight=self._tight)
             request.start_async({0: self._input(group, box)})
             running.append((request, box, len(group)))
         for request, box, count in running:
-            found += _finished(request, box, count, wanted)
+            found += _finished(request, box, count, read)
         return found
 
     def describe(self) -> dict[str, Any]:
@@ -91,6 +90,14 @@ class OpenVinoDetector:
         for target, picture in zip(batch, group, strict=False):
             box.fill(target, picture)
         return batch
+
+
+class OpenVinoDetector(OpenVinoNetwork):
+    def detect(
+        self, pictures: Sequence[Picture], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        numbers = class_numbers(classes, self.names)
+        return self._run(pictures, functools.partial(objects, conf=conf, iou=iou, numbers=numbers))
 
 
 def names_of(model: Path) -> Mapping[int, str]:
@@ -115,10 +122,10 @@ def _names(model: Path, network: ov.Model) -> Mapping[int, str]:
 
 
 def _finished(
-    request: ov.InferRequest, box: Letterbox, count: int, wanted: Callable[[NDArray[np.float32], Letterbox], Detections]
-) -> list[Detections]:
+    request: ov.InferRequest, box: Letterbox, count: int, read: Callable[[NDArray[np.float32], Letterbox], Found]
+) -> list[Found]:
     request.wait()
-    return [wanted(output, box) for output in request.get_output_tensor(0).data[:count]]
+    return [read(output, box) for output in request.get_output_tensor(0).data[:count]]
 
 
 def _read(model: Path) -> ov.Model:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pynvml
@@ -21,13 +21,15 @@ from backend.settings import Settings
 from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Detections
 from backend.vision.weights import PACKAGED_NAME, digest
-from backend.vision.yolo import INPUT_PX
+from backend.vision.yolo import INPUT_PX, PERSON_CLASS
 
 GPU_BATCH, CPU_BATCH = 32, 4
 
 
-class UltralyticsDetector:
+class UltralyticsNetwork:
     """fp16 on CUDA."""
+
+    task: ClassVar[str]
 
     def __init__(self, model: Path, settings: Settings) -> None:
         _check_installed(model.name)
@@ -40,9 +42,9 @@ class UltralyticsDetector:
         self._device: str | int = 0 if settings.use_gpu and torch.cuda.is_available() else "cpu"
         on_gpu = self._device != "cpu"
         self.batch_size = settings.detect_batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
-        emit(Event.LOADING_MODEL, model=settings.model_name, device=str(self._device), half=on_gpu)
+        emit(Event.LOADING_MODEL, model=str(model), device=str(self._device), half=on_gpu)
         try:
-            self._yolo = YOLO(str(model), task="detect")
+            self._yolo = YOLO(str(model), task=self.task)
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}).") from error
         self.names: Mapping[int, str] = dict(self._yolo.names)
@@ -50,12 +52,12 @@ class UltralyticsDetector:
         self._name = model.name
         self._sha256 = digest(model)
         # The first call compiles and allocates; a claim's lease is no place for it.
-        self.detect([np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5)
+        self._results([np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)], conf=0.5, iou=0.5, numbers=[PERSON_CLASS])
 
-    def detect(
-        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
-    ) -> list[Detections]:
-        numbers = class_numbers(classes, self.names)
+    def _results(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, numbers: Sequence[int]
+    ) -> Any:
+        """Ultralytics' own, one a picture."""
         if not pictures:
             return []
         results: Any = self._yolo.predict(
@@ -68,18 +70,35 @@ class UltralyticsDetector:
             device=self._device,
             verbose=False,
         )
-        return [_detections(result.boxes, numbers) for result in results]
+        return results
 
     def describe(self) -> dict[str, Any]:
         return {"type": "yolo", "model": self._name, "sha256": self._sha256, "input_px": INPUT_PX}
 
 
-def _detections(boxes: Any, numbers: list[int]) -> Detections:
-    corners, confidence = (each.cpu().numpy().astype(np.float64) for each in (boxes.xyxy, boxes.conf))
-    if len(numbers) == 1:
+class UltralyticsDetector(UltralyticsNetwork):
+    task = "detect"
+
+    def detect(
+        self, pictures: Sequence[NDArray[np.uint8]], *, conf: float, iou: float, classes: Sequence[str] = PEOPLE
+    ) -> list[Detections]:
+        wanted = class_numbers(classes, self.names)
+        results = self._results(pictures, conf=conf, iou=iou, numbers=wanted)
+        return [_detections(result.boxes, wanted) for result in results]
+
+
+def numbers(tensor: Any) -> NDArray[np.float64]:
+    """A tensor of torch's as an array."""
+    array: NDArray[np.float64] = tensor.cpu().numpy().astype(np.float64)
+    return array
+
+
+def _detections(boxes: Any, wanted: list[int]) -> Detections:
+    corners, confidence = numbers(boxes.xyxy), numbers(boxes.conf)
+    if len(wanted) == 1:
         return Detections(corners, confidence)
     found = boxes.cls.cpu().numpy().astype(np.int64)
-    return Detections(corners, confidence, np.array([numbers.index(number) for number in found], np.int64))
+    return Detections(corners, confidence, np.array([wanted.index(number) for number in found], np.int64))
 
 
 def has_gpu() -> bool:

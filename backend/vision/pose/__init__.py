@@ -1,0 +1,1 @@
+"""People's landmarks: found, followed, and what their motion says."""

@@ -1,0 +1,174 @@
+"""Pose jobs through the queue: who claims them, both deep modes, what is stored where, what is said without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backend.api.app import create_app
+from backend.db.engine import Database
+from backend.jobs.layout import result_key
+from backend.jobs.plan import Planner
+from backend.jobs.resource import job_resources
+from backend.jobs.service import JobService, NewJob
+from backend.kinds.base import Tools
+from backend.queue.queue import Queue
+from backend.settings import Settings
+from backend.states import DeepMode, JobStatus
+from backend.storage import open_store
+from backend.vision.detectors.hog import HogDetector
+from backend.vision.pose.detector import PoseDetector
+from backend.workers.analysis_worker import Aggregator
+from backend.workers.gpu_chunk_worker import ChunkWorker
+from backend.workers.loop import WorkerLoop
+from backend.workers.needs import needs_ahead
+from backend.workers.vitals import presence
+from tests.conftest import SAMPLE_PHOTO, Said
+from tests.integration.conftest import read_film, wait_until
+from tests.integration.rows import sql
+from tests.integration.whole_films import ffmpeg
+
+PARAMS = {"sample_fps": 2, "preset": "ultrafast"}
+
+
+class Studio:
+    """A planner and both workers of one installation, in this process; `shares`: its films are rendered in pieces."""
+
+    def __init__(
+        self, database: Database, settings: Settings, detector: PoseDetector, deep_mode: DeepMode = DeepMode.GPU
+    ) -> None:
+        self.database, self.settings, self.deep_mode = database, settings, deep_mode
+        self.service, self.store = JobService(database), open_store(settings)
+        self.tools = Tools(settings, HogDetector, lambda _: detector)
+        self.queue = Queue(database, settings, self.tools.special)
+        self.worker = ChunkWorker(self.queue, self.store, self.tools, deep_mode=deep_mode, takes_next=False)
+        self.joiner = Aggregator(database, self.queue, self.store, settings)
+        self.loop = WorkerLoop("test", lambda: False, self.queue.tend, settings)
+
+    def plan(self, uri: str, **params: Any) -> UUID:
+        job = NewJob("pose", uri, uri.rsplit("/", 1)[-1], PARAMS | params, deep_mode=self.deep_mode)
+        job_id = self.service.create(job).id
+        claim = self.queue.claim_job(JobStatus.QUEUED, job_id)
+        assert claim is not None
+        Planner(self.database, self.queue, self.store, self.settings).plan(claim)
+        return job_id
+
+    def step(self) -> bool:
+        return self.joiner.work_once(self.loop) or self.worker.work_once(self.loop)
+
+    def resource(self, job_id: UUID) -> dict[str, Any]:
+        return job_resources(self.database, [self.service.get(job_id)])[0]
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of a photo of people, with a tone."""
+    path = tmp_path_factory.mktemp("street") / "street <b>.mp4"
+    ffmpeg(
+        "-loop", "1", "-framerate", "10", "-i", SAMPLE_PHOTO, "-f", "lavfi", "-i", "sine=r=48000", "-t", "3", "-vf",
+        "scale=320:-2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p", path,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def posing(settings: Settings, pose_model: Path) -> Settings:
+    return settings.model_copy(
+        update={"pose_model_name": str(pose_model), "chunk_seconds": 1.5, "render_fanout_seconds": 2.0}
+    )
+
+
+@pytest.fixture
+def studio(database: Database, posing: Settings, pose_detector: PoseDetector) -> Iterator[Studio]:
+    """And a living chunk worker, so that there is somebody to share the rendering with."""
+    with presence("gpu_chunk_worker", posing, database):
+        wait_until(lambda: sql(database, "SELECT 1 AS is_there FROM workers"), 10, "the worker's row")
+        yield Studio(database, posing, pose_detector)
+
+
+def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_for(
+    studio: Studio, street: Path, said: list[Said]
+) -> None:
+    job_id = studio.plan(street.as_uri(), render=True)
+    shown, chunks = [], []
+    while studio.step():
+        shown.append(studio.resource(job_id)["progress_pct"])
+        chunks.append(studio.resource(job_id)["chunks_pct"])
+    done = studio.resource(job_id)
+    assert (done["status"], done["stage"], done["progress_pct"]) == ("done", "DONE", 100), done["error"]
+    assert shown == sorted(shown) and max(shown[:-1]) <= 99
+    assert (chunks[:2], chunks[-1]) == ([50, 99], 100)
+    assert {chunk.phase for chunk in studio.service.chunks(job_id)} == {"landmarks", "render"}
+    assert done["detector"]["type"] == "yolo-pose"
+    results = json.loads(studio.store.get(result_key(job_id, "final_results.json")))
+    assert results["schema"] == "framefleet.pose/1" and results["job_id"] == str(job_id)
+    assert len(results["people"]) >= 2
+    output_key = studio.service.get(job_id).output_key
+    assert output_key is not None and output_key.endswith("_pose.json")
+    assert json.loads(studio.store.get(output_key)) == results
+    film = studio.settings.data_dir / "skeleton.mp4"
+    film.parent.mkdir(exist_ok=True)
+    studio.store.get_file(result_key(job_id, "skeleton.mp4"), film)
+    assert read_film(film).seconds == pytest.approx(read_film(street).seconds, abs=1e-6)
+    assert read_film(film).audio_sec == pytest.approx(3, abs=0.1)
+    served = create_app(studio.settings).test_client().get(f"/api/v1/jobs/{job_id}/output")
+    assert (served.status_code, served.mimetype, served.get_json()) == (200, "application/json", results)
+    assert "chunks/chunk_0001.json" in " ".join(studio.store.list(f"jobs/{job_id}/"))
+    assert not [each for each in said if each.level == "error"]
+
+
+def test_deep_mode_cpu_is_one_chunk_with_the_same_landmarks_and_the_same_source_again_is_adopted(
+    studio: Studio, database: Database, posing: Settings, pose_detector: PoseDetector, street: Path, said: list[Said]
+) -> None:
+    first, second = studio.plan(street.as_uri()), studio.plan(street.as_uri())
+    while studio.step():
+        pass
+    assert [each.event for each in said].count("chunk_adopted") == 2
+    whole = Studio(database, posing.model_copy(update={"reuse_chunks": False}), pose_detector, DeepMode.CPU)
+    third = whole.plan(street.as_uri())
+    while whole.step():
+        pass
+    done = whole.resource(third)
+    assert (done["status"], done["deep_mode"], done["total_chunks"]) == ("done", "cpu", 1)
+    assert studio.resource(first)["total_chunks"] == 2
+    one, other, last = (
+        json.loads(studio.store.get(result_key(each, "final_results.json"))) for each in (first, second, third)
+    )
+    assert one["timeline"] == other["timeline"] == last["timeline"]
+
+
+def test_a_worker_without_a_pose_model_leaves_pose_jobs_to_others(
+    studio: Studio, database: Database, settings: Settings, pose_detector: PoseDetector, street: Path
+) -> None:
+    job_id = studio.plan(street.as_uri())
+    other = Studio(database, settings, pose_detector)
+    assert other.queue.claim_chunk(DeepMode.GPU) is None
+    assert not other.queue.has_queued(DeepMode.GPU)
+    assert needs_ahead(database, other.tools, None) == {"detector"}
+    assert needs_ahead(database, studio.tools, None) == {"detector", "pose"}
+    assert needs_ahead(database, other.tools, job_id) == {"pose"}
+    assert studio.queue.claim_chunk(DeepMode.GPU) is not None
+
+
+def test_run_without_a_pose_model_says_what_to_set_and_starts_nothing(street: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "POSE_MODEL_NAME"}
+    project = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "backend", "run", "pose", str(street)],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": project},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "set POSE_MODEL_NAME" in " ".join(done.stderr.split())
+    assert not (tmp_path / ".framefleet" / "postgres").exists()
