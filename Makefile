@@ -38,7 +38,7 @@ demo: $(VENV)/.lean
 
 # One more than two cores: many tests wait for leases and for servers that are away.
 test: setup
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: setup
 	@CHAOS_EXAMPLES=$$((20 * $(MINUTES))) $(BIN)/python -m pytest -q tests/integration/test_state_machine.py

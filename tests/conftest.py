@@ -38,31 +38,6 @@ MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"
 POSE_MODEL = SHARED / "models" / "yolo11n_pose_openvino_model"
 
 
-# Files that take longest, first of all: what is begun last would keep one process busy while the others are through.
-SLOW_FILES = (
-    "test_run.py",
-    "test_workers.py",
-    "test_bad_hour.py",
-    "test_planning.py",
-    "test_every_film.py",
-    "test_playback.py",
-    "test_strange_films.py",
-    "test_chaos.py",
-    "test_postgres_15.py",
-    "test_phases_of_a_film.py",
-    "test_stalls.py",
-    "test_tracking.py",
-    "test_frozen_database.py",
-    "test_chunk_reuse.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes that share the work take files in this order (with --no-loadscope-reorder)."""
-    rank = {name: number for number, name in enumerate(SLOW_FILES)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
-
-
 def shared_file(*parts: str) -> Path:
     """A file of the shared media folder; the test is skipped where there is none."""
     path = SHARED.joinpath(*parts)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from itertools import chain
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from backend.errors import ArtifactCorrupt, NewerVersion
 from backend.vision.classes import PERSON
+
+Artifact = TypeVar("Artifact", bound=BaseModel)
 
 CHUNK_SCHEMA: Literal["framefleet.chunk/1"] = "framefleet.chunk/1"
 
@@ -172,6 +174,11 @@ def sha256_hex(data: bytes) -> str:
 
 
 def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
+    """What chunks of people leave. Raises as `read_checked` does."""
+    return read_checked(ChunkArtifact, data, expected_sha256)
+
+
+def read_checked(schema: type[Artifact], data: bytes, expected_sha256: str | None) -> Artifact:
     """The artifact in `data`, checked against the checksum that its row keeps (None: not checked).
 
     Raises ArtifactCorrupt on another checksum, bytes that are no JSON, or content that breaks the schema; NewerVersion
@@ -180,7 +187,7 @@ def load_artifact(data: bytes, *, expected_sha256: str | None) -> ChunkArtifact:
     if expected_sha256 is not None and sha256_hex(data) != expected_sha256.lower():
         raise ArtifactCorrupt("The chunk artifact's bytes differ from the recorded SHA-256; submit the video again.")
     try:
-        return ChunkArtifact.model_validate_json(data)
+        return schema.model_validate_json(data)
     except ValidationError as error:
         if expected_sha256 is not None and is_of_newer_version(error):  # else anything may have damaged it
             raise NewerVersion("A newer version wrote the chunk artifact: start workers of that version.") from None

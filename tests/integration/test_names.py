@@ -35,24 +35,27 @@ FILMS = {
 }
 
 
+BUCKET = "films-beside"  # servers of one process share their buckets, and other tests have one named films
+
+
 def test_every_object_gets_its_own_film_beside_it(
     s3_server: str, workers: Workers, database: Database, settings: Settings, tmp_path: Path
 ) -> None:
     client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
-    client.create_bucket(Bucket="films")
+    client.create_bucket(Bucket=BUCKET)
     jobs = {}
     workers.start_chunk_worker()
     workers.start_analysis_worker()
     for number, key in enumerate(FILMS):
         clip = make_sample(tmp_path / "clip.mp4", seconds=1 + number)
-        client.upload_file(str(clip), "films", key)
-        jobs[key] = submit(database, settings, f"s3://films/{key}", aspect="1:1")
+        client.upload_file(str(clip), BUCKET, key)
+        jobs[key] = submit(database, settings, f"s3://{BUCKET}/{key}", aspect="1:1")
     for number, (key, film) in enumerate(FILMS.items()):
         job = workers.wait_for_end(jobs[key])
-        assert (job.status, job.output_uri) == ("done", f"s3://films/{film}"), job.error_message
-        client.download_file("films", film, str(tmp_path / "film.mp4"))
+        assert (job.status, job.output_uri) == ("done", f"s3://{BUCKET}/{film}"), job.error_message
+        client.download_file(BUCKET, film, str(tmp_path / "film.mp4"))
         assert len(read_film(tmp_path / "film.mp4").pts) == 25 * (1 + number)
-    stored = {item["Key"] for item in client.list_objects_v2(Bucket="films")["Contents"]}
+    stored = {item["Key"] for item in client.list_objects_v2(Bucket=BUCKET)["Contents"]}
     assert stored == {*FILMS, *FILMS.values()}
 
 

@@ -9,16 +9,14 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from backend.errors import ArtifactCorrupt, NewerVersion
+from backend.errors import ArtifactCorrupt
 from backend.vision.artifacts import (
     MAX_COORD_PX,
     MAX_ROWS,
     ChunkArtifact,
-    first_defect,
-    is_of_newer_version,
-    sha256_hex,
+    read_checked,
     to_json_bytes,
 )
 from backend.vision.pose.skeleton import LANDMARKS
@@ -92,21 +90,8 @@ def rounded_rows(rows: Any) -> list[list[float]]:
 
 
 def load_pose_artifact(data: bytes, *, expected_sha256: str | None) -> PoseArtifact:
-    """As load_artifact. Raises ArtifactCorrupt, NewerVersion."""
-    if expected_sha256 is not None and sha256_hex(data) != expected_sha256.lower():
-        raise ArtifactCorrupt("The chunk artifact's bytes differ from the recorded SHA-256; submit the video again.")
-    try:
-        return PoseArtifact.model_validate_json(data)
-    except ValidationError as error:
-        if expected_sha256 is not None and is_of_newer_version(error):  # else anything may have damaged it
-            raise NewerVersion("A newer version wrote the chunk artifact: start workers of that version.") from None
-        raise ArtifactCorrupt(
-            f"The chunk artifact is not valid ({first_defect(error)}); submit the video again."
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise ArtifactCorrupt(
-            f"The chunk artifact is not readable JSON ({type(error).__name__}); submit the video again."
-        ) from None
+    """What chunks of landmarks leave. Raises as `read_checked` does."""
+    return read_checked(PoseArtifact, data, expected_sha256)
 
 
 class LandmarkIndex:
