@@ -21,10 +21,11 @@ from rich.table import Table
 
 from backend.errors import FramefleetError
 from backend.jobs.looks import probe_source
-from backend.kinds.base import ChunkContext, Tools
+from backend.kinds.base import ChunkContext
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import analyse_chunk
+from backend.kinds.tools import Tools
 from backend.local.sample import make_sample
 from backend.media.facts import VideoFacts
 from backend.media.segments import divided

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -19,14 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backend.errors import InvalidParams
 from backend.kinds.output_type import OutputType
+from backend.kinds.tools import Need, Tools
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import ByteReader
 from backend.media.segments import Segment
 from backend.media.sound_facts import Probed, SoundFacts
 from backend.settings import Settings
 from backend.states import Stage
-from backend.vision.detector import Detector
-from backend.vision.pose.detector import PoseDetector, open_pose_detector
 
 JSON_TYPE = "application/json"
 
@@ -61,56 +59,12 @@ P_co = TypeVar("P_co", bound=Params, covariant=True)
 P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
 
 
-class Need(StrEnum):
-    """What a worker must load or have before it can do a step."""
-
-    DETECTOR = "detector"
-    POSE = "pose"
-
-
 class SourceType(StrEnum):
     """What a kind's input has to be, and how it is looked at before the job is planned."""
 
     VIDEO = "video"
     SOUND = "sound"  # a sound file, or a video that has sound
     BYTES = "bytes"  # nobody looks at it
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What a worker has. A detector is opened by the step that first asks for it."""
-
-    settings: Settings
-    open_detector: Callable[[], Detector]
-    open_pose_detector: Callable[[Settings], PoseDetector] = open_pose_detector
-
-    @cached_property
-    def detector(self) -> Detector:
-        """Raises ModelMissing."""
-        return self.open_detector()
-
-    @cached_property
-    def pose_detector(self) -> PoseDetector:
-        """Raises ModelMissing."""
-        return self.open_pose_detector(self.settings)
-
-    def load(self, needs: frozenset[Need]) -> None:
-        """Before anything is claimed, so that nothing fails for what this worker lacks. Raises ModelMissing."""
-        if Need.DETECTOR in needs:
-            self.detector.describe()
-        if Need.POSE in needs:
-            self.pose_detector.describe()
-
-    def described(self, needs: frozenset[Need]) -> dict[str, Any] | None:
-        """The detector that such a step works with, for the job's row."""
-        if Need.POSE in needs:
-            return self.pose_detector.describe()
-        return self.detector.describe() if Need.DETECTOR in needs else None
-
-    @property
-    def special(self) -> frozenset[Need]:
-        """What not every worker has, and this one does: chunks that need such a thing are claimed by nobody else."""
-        return frozenset({Need.POSE} if self.settings.pose_model_name else ())
 
 
 @dataclass(frozen=True)

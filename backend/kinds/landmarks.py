@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Need
+from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
 from backend.kinds.people import ChunkAnalysis, DetectionParams, chunk_identity
+from backend.kinds.tools import Need
 from backend.states import Stage
 from backend.vision.detector import Detections
 from backend.vision.pose.artifacts import Landmarks, PoseArtifact, load_pose_artifact, pose_artifact, to_bytes

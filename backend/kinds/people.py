@@ -16,7 +16,8 @@ from pydantic import Field
 from backend import telemetry
 from backend.errors import SandboxCrashed
 from backend.events import Event, emit
-from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Need, Params
+from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Params
+from backend.kinds.tools import Need
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
 from backend.settings import Settings

@@ -21,7 +21,8 @@ from backend.jobs.plan import Planner
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import kind_named
-from backend.kinds.base import JSON_TYPE, FileType, Kind, Need
+from backend.kinds.base import JSON_TYPE, FileType, Kind
+from backend.kinds.tools import Need
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker

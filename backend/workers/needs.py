@@ -10,7 +10,7 @@ from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable, JobNotFound
 from backend.jobs.service import JobService
 from backend.kinds import KINDS, kind_named
-from backend.kinds.base import Need, Tools
+from backend.kinds.tools import Need, Tools
 
 
 def needs_ahead(database: Database, tools: Tools, only_job: UUID | None) -> frozenset[Need]:

@@ -19,7 +19,7 @@ from backend.jobs.callbacks import Callbacks
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
 from backend.kinds import kind_named
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.queue.queue import Queue
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from backend.jobs.looks import probe_source
-from backend.kinds.base import ChunkContext, Done, Onward, Tools, WholeContext
+from backend.kinds.base import ChunkContext, Done, Onward, WholeContext
 from backend.kinds.landmarks import FindLandmarks
 from backend.kinds.pose import POSE
+from backend.kinds.tools import Tools
 from backend.media.facts import VideoFacts
 from backend.media.segments import divided
 from backend.storage import open_source

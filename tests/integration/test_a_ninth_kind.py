@@ -27,11 +27,11 @@ from backend.kinds.base import (
     Onward,
     Params,
     Phase,
-    Tools,
     Whole,
     WholeContext,
 )
 from backend.kinds.output_type import OutputType
+from backend.kinds.tools import Tools
 from backend.local.sample import make_sample
 from backend.media.segments import Segment
 from backend.queue.queue import Queue

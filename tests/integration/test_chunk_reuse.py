@@ -16,7 +16,7 @@ from backend.jobs import manifest
 from backend.jobs.layout import manifest_key
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings

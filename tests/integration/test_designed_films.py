@@ -18,7 +18,7 @@ from backend.db.models import Job
 from backend.jobs.plan import Planner
 from backend.jobs.progress import progress_of
 from backend.jobs.service import JobService, NewJob
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus

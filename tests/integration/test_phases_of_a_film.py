@@ -31,7 +31,7 @@ from uuid import UUID
 from backend import events
 from backend.db.engine import Database
 from backend.jobs.service import JobService
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.queue.queue import Queue
 from backend.settings import get_settings
 from backend.storage import open_store

@@ -17,7 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.errors import ArtifactCorrupt, NewerVersion
-from backend.kinds.base import Done, Tools
+from backend.kinds.base import Done
+from backend.kinds.tools import Tools
 from backend.media.skeleton import colour_of
 from backend.settings import Settings
 from backend.vision.detector import Detector

@@ -19,7 +19,7 @@ from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus

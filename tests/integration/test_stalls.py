@@ -29,7 +29,7 @@ import time
 from backend import events
 from backend.db.engine import Database
 from backend.queue.queue import Queue
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.settings import get_settings
 from backend.storage import open_store
 from backend.vision.detector import open_detector

@@ -19,7 +19,7 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import ClaimLost, StorageError
 from backend.jobs.service import JobService
-from backend.kinds.base import Tools
+from backend.kinds.tools import Tools
 from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings

@@ -14,8 +14,9 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import ChunkContext, Done, Kind, Onward, Tools, Whole, WholeContext
+from backend.kinds.base import ChunkContext, Done, Kind, Onward, Whole, WholeContext
 from backend.kinds.crop import CROP
+from backend.kinds.tools import Tools
 from backend.media.facts import VideoFacts
 from backend.media.probe import Prober
 from backend.settings import Settings
