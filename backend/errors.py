@@ -141,14 +141,10 @@ class SourceChanged(MediaError):
 
 # Stores and networks.
 class SourceNotFound(FramefleetError):
-    code = "source_not_found"
-    fault = Fault.PLACE
-
-
-class InputNotFound(SourceNotFound):
-    """A further input that a parameter names is not there."""
+    """The input is not there, or a further one that a parameter names."""
 
     code = "input_not_found"
+    fault = Fault.PLACE
 
 
 class SourceForbidden(FramefleetError):

@@ -13,6 +13,7 @@ from backend.events import Event, error, warn
 
 STATUS: dict[type[errors.FramefleetError], int] = {
     errors.InvalidRequest: 400,
+    errors.InvalidParams: 422,
     errors.UploadTooLarge: 413,
     errors.CallerRefused: 401,
     errors.Busy: 429,

@@ -150,7 +150,8 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
 def get_file(path: schemas.FilePath) -> Response:
     """One of the files that jobs of this kind leave, by its name, with ranges."""
     app = context()
-    files = kind_named(app.jobs.get(path.job_id).kind).files.values()
+    job = app.jobs.get(path.job_id)
+    files = kind_named(job.kind).files_of(job.params).values()
     asked = next((each for each in files if each.name == path.name), None)
     if asked is None:
         raise ObjectNotFound(f"There is no such file; there are: {', '.join(each.name for each in files)}.")

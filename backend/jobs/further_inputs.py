@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.errors import InputNotFound, SourceNotFound
+from backend.errors import SourceNotFound
 from backend.kinds.base import Params
 from backend.settings import Settings
 from backend.storage import open_source
@@ -10,13 +10,13 @@ from backend.storage.base import Source
 
 
 def open_input(params: Params, uri: str, settings: Settings) -> Source:
-    """Only what the parameters name, which was checked when the job was created. Raises InputNotFound with the
+    """Only what the parameters name, which was checked when the job was created. Raises SourceNotFound with the
     parameter's name, and else what `open_source` raises."""
     field = next(field for field, named in params.inputs() if named == uri)
     try:
         return open_source(uri, settings)
     except SourceNotFound as missing:
-        raise InputNotFound(f"{field}: {missing.message}") from missing
+        raise SourceNotFound(f"{field}: {missing.message}") from missing
 
 
 def check_inputs(params: Params, settings: Settings) -> None:

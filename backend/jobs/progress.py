@@ -17,6 +17,7 @@ from backend.db.sql import statement
 from backend.errors import InvalidParams
 from backend.kinds import KINDS
 from backend.kinds.base import Weights
+from backend.queue.verbs import as_array
 from backend.states import FINAL_JOB_STATUSES, JobStatus
 
 PLANNED_PCT = 2.0  # the rest is divided by the weights of the kind's steps
@@ -121,9 +122,9 @@ def _film_sec(job: Job, chunks: _Chunks, film_pace: float | None) -> float | Non
     return None
 
 
-def _film_pace_of(kind: str) -> dict[str, str]:
+def _film_pace_of(kind: str) -> dict[str, Any]:
     known = KINDS.get(kind)
-    return {"kind": kind, "first_phase": known.phases[0].name if known else ""}
+    return {"kind": kind, "first_phases": as_array(known.first_phases if known else ())}
 
 
 def _weights(job: Job) -> Weights:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
+from backend.errors import InvalidParams
 from backend.jobs.progress import Progress, progress_of
 from backend.kinds import KINDS
 from backend.media.sound_facts import SoundFacts, as_probed
@@ -90,8 +92,10 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
 
 
 def _file_names(job: Job) -> list[str]:
-    """What its kind leaves beside the main result; nothing for a kind of another version."""
-    return [each.name for each in KINDS[job.kind].files.values()] if job.kind in KINDS else []
+    """What it leaves beside the main result; nothing for a kind or parameters of another version."""
+    with suppress(KeyError, InvalidParams):
+        return [each.name for each in KINDS[job.kind].files_of(job.params).values()]
+    return []
 
 
 def _video(job: Job) -> dict[str, Any] | None:

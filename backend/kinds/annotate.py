@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.kinds import accounts, film, output_type
+from backend.kinds import accounts, film, output_type, with_poses
 from backend.kinds.annotate_params import AnnotateParams
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
@@ -55,6 +55,11 @@ class Annotate(Whole[AnnotateParams]):
             warnings=[*warnings, *made.warnings],
             seconds={**seconds, **made.seconds},
         )
+
+
+class AnnotateAndPoses(Annotate):
+    def work(self, context: WholeContext[AnnotateParams]) -> Done | Onward:
+        return with_poses.with_poses(super().work, context)
 
 
 def marks(found: Stitched, params: AnnotateParams) -> Layer:
@@ -117,19 +122,23 @@ def _nothing_found(found: Stitched, params: AnnotateParams) -> list[str]:
     return [f"Nothing was found of: {', '.join(params.classes)}. Nothing is drawn; a lower conf finds more."]
 
 
+_DETECT = Phase[AnnotateParams]("detect", DetectPeople(), Annotate())
+_DETECT_AND_POSE = Phase[AnnotateParams]("detect_and_pose", with_poses.PeopleAndPoses(), AnnotateAndPoses())
+_RENDER = Phase[AnnotateParams]("render", film.RenderPieces(), film.JoinFilm())
+
 ANNOTATE = Kind[AnnotateParams](
     name="annotate",
     output=output_type.film("_annotated"),
     params=AnnotateParams,
-    phases=(
-        Phase[AnnotateParams]("detect", DetectPeople(), Annotate()),
-        Phase[AnnotateParams]("render", film.RenderPieces(), film.JoinFilm()),
-    ),
+    phases=(_DETECT, _DETECT_AND_POSE, _RENDER),
+    beginnings=2,
+    choose=lambda params: (_DETECT_AND_POSE if params.pose else _DETECT, _RENDER),
     files={
         "tracks": FileType("tracks.json", JSON_TYPE, is_fetched=True),
         "tracks.parquet": FileType("tracks.parquet", "application/vnd.apache.parquet", is_fetched=True),
         "mot": FileType("tracks.mot.txt", "text/plain", is_fetched=True),
         "csv": FileType("tracks.csv", "text/csv", is_fetched=True),
         "objects": FileType("objects.json", JSON_TYPE, is_fetched=True),
+        **with_poses.FILES,
     },
 )

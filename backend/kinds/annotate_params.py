@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backend.errors import InvalidParams
-from backend.kinds.people import DetectionParams
+from backend.kinds.people import WithPosesParams
 from backend.media.paint.marks_order import Mark
 from backend.settings import Settings
 from backend.vision.classes import PEOPLE, class_name, require_known
@@ -34,7 +34,7 @@ class ZoneParams(BaseModel):
         return Zone(self.name, corners * frame_size if self.unit == "share" else corners)
 
 
-class AnnotateParams(DetectionParams):
+class AnnotateParams(WithPosesParams):
     classes: tuple[ClassName, ...] = Field(
         PEOPLE, min_length=1, max_length=MAX_CLASSES, description="what is followed, as in person,car"
     )

@@ -74,7 +74,7 @@ class FileType:
     name: str
     content_type: str
     is_fetched: bool = False  # by `framefleet run`, beside the film
-    is_optional: bool = False  # made only where the parameters ask for it
+    asked_by: str | None = None  # the parameter without which it is not made
 
 
 class OfSource:
@@ -271,7 +271,7 @@ class Weights:
 @dataclass(frozen=True)
 class Kind(Generic[P]):
     """`phases` are all that its jobs can have. Where not every job goes through all of them, `choose` says which ones,
-    by the job's parameters."""
+    by the job's parameters; it begins with one of the first `beginnings`."""
 
     name: str
     output: OutputType
@@ -280,6 +280,7 @@ class Kind(Generic[P]):
     files: Mapping[str, FileType]  # by the name of their API link
     source: SourceType = SourceType.VIDEO
     choose: Callable[[P], tuple[Phase[P], ...]] | None = None
+    beginnings: int = 1
 
     def __post_init__(self) -> None:
         # Chunks of the first phase are intervals of a video.
@@ -300,6 +301,13 @@ class Kind(Generic[P]):
             return self
         return replace(self, phases=self.choose(self.parse_params(params)), choose=None)
 
+    def files_of(self, params: Mapping[str, Any]) -> dict[str, FileType]:
+        """Those that a job of these parameters leaves. Raises InvalidParams."""
+        asked = self.parse_params(params)
+        return {
+            link: each for link, each in self.files.items() if each.asked_by is None or getattr(asked, each.asked_by)
+        }
+
     def with_defaults(self, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         """What the environment says, where this kind has such a parameter and the request does not name it.
 
@@ -309,6 +317,11 @@ class Kind(Generic[P]):
         asked = known | dict(given)
         self.parse_params(asked).check_here(settings)
         return asked
+
+    @property
+    def first_phases(self) -> list[str]:
+        """The names of those that a job may begin with."""
+        return [phase.name for phase in self.phases[: self.beginnings]]
 
     def phase(self, name: str) -> Phase[P]:
         return next(phase for phase in self.phases if phase.name == name)

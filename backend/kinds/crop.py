@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.kinds import accounts, film, output_type
+from backend.kinds import accounts, film, output_type, with_poses
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
 from backend.kinds.crop_params import CropParams
 from backend.kinds.film_plan import Film, source_order
@@ -56,6 +56,11 @@ class SolveCrop(Whole[CropParams]):
         )
 
 
+class SolveCropAndPoses(SolveCrop):
+    def work(self, context: WholeContext[CropParams]) -> Done | Onward:
+        return with_poses.with_poses(super().work, context)
+
+
 def _film(context: WholeContext[CropParams], framing: Framing, keyframe_pts: list[int]) -> Film:
     params, timeline, path = context.params, framing.timeline, framing.path
     width, height = path.output_size
@@ -72,19 +77,23 @@ def _film(context: WholeContext[CropParams], framing: Framing, keyframe_pts: lis
     )
 
 
+_DETECT = Phase[CropParams]("detect", DetectPeople(), SolveCrop())
+_DETECT_AND_POSE = Phase[CropParams]("detect_and_pose", with_poses.PeopleAndPoses(), SolveCropAndPoses())
+_RENDER = Phase[CropParams]("render", film.RenderPieces(), film.JoinFilm())
+
 CROP = Kind[CropParams](
     name="crop",
     output=output_type.film("_cropped"),
     params=CropParams,
-    phases=(
-        Phase[CropParams]("detect", DetectPeople(), SolveCrop()),
-        Phase[CropParams]("render", film.RenderPieces(), film.JoinFilm()),
-    ),
+    phases=(_DETECT, _DETECT_AND_POSE, _RENDER),
+    beginnings=2,
+    choose=lambda params: (_DETECT_AND_POSE if params.pose else _DETECT, _RENDER),
     files={
         "tracks": FileType("tracks.json", JSON_TYPE, is_fetched=True),
         "tracks.parquet": FileType("tracks.parquet", "application/vnd.apache.parquet"),
         "mot": FileType("tracks.mot.txt", "text/plain", is_fetched=True),
         "camera_path": FileType("camera_path.json", JSON_TYPE, is_fetched=True),
         "contact_sheet": FileType("contact_sheet.png", "image/png"),
+        **with_poses.FILES,
     },
 )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from backend.kinds.people import DetectionParams
+from backend.kinds.people import WithPosesParams
 from backend.vision.keyframes import Keyframe
 from backend.vision.window import CropSpec, Fill
 
@@ -27,7 +27,7 @@ class KeyframeParams(BaseModel):
     width: float | None = Field(None, gt=0, le=100_000, description="of the window, throughout the shot")
 
 
-class CropParams(DetectionParams):
+class CropParams(WithPosesParams):
     aspect: str = Field("source", description="`source`, or width:height as in 9:16, 1:1, 4:5")
     subject: SubjectMode = Field("main", description="main, all, track:<id>, or several as in track:1,track:4")
     shots: dict[Annotated[int, Field(ge=0, le=MAX_SHOTS)], SubjectMode] = Field(

@@ -49,7 +49,7 @@ class PlanEncode(Whole[EncodeParams]):
     patience = 4.0
 
     def work(self, context: WholeContext[EncodeParams]) -> Done | Onward:
-        """Raises SubtitlesUnreadable, InputNotFound, NotASound, and what rendering raises."""
+        """Raises SubtitlesUnreadable, SourceNotFound, NotASound, and what rendering raises."""
         # Drawn subtitles lie in a file of this worker: such a film is rendered here, in one go.
         rendering = replace(context, fleet=list) if context.params.subtitles_uri else context
         made = PlanFilm(_design).work(rendering)

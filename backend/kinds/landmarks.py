@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
-from backend.kinds.people import ChunkAnalysis, DetectionParams, chunk_identity
+from backend.kinds.people import DetectionParams, FindPeople, chunk_identity
+from backend.kinds.sampled import Picture, SampledChunk, sample_chunk
 from backend.kinds.tools import Need
 from backend.states import Stage
 from backend.vision.detector import Detections
@@ -30,32 +31,41 @@ class FindLandmarks(Chunks[DetectionParams]):
 
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_pose_artifact(data, expected_sha256=None)
-        source = found.chunk.source
-        identity = chunk_identity(context.params, context.tools.pose_detector, context.settings)
-        if (source.etag, source.size) != (context.source["etag"], context.source["size"]):
-            return None
-        if found.chunk.params_sha256 != identity:
-            return None
-        ids = {"job_id": context.job_id, "chunk_index": context.chunk_index}
-        return to_bytes(found.model_copy(update={"chunk": found.chunk.model_copy(update=ids)}))
+        return to_bytes(renamed(found, context)) if are_poses_of(context, found) else None
+
+
+def are_poses_of(context: ChunkContext[DetectionParams], found: PoseArtifact) -> bool:
+    """Whether this chunk's worker would find the same."""
+    source = found.chunk.source
+    same_source = (source.etag, source.size) == (context.source["etag"], context.source["size"])
+    identity = chunk_identity(context.params, context.tools.pose_detector, context.settings)
+    return same_source and found.chunk.params_sha256 == identity
+
+
+def renamed(found: PoseArtifact, context: ChunkContext[DetectionParams]) -> PoseArtifact:
+    """The same as this job's chunk."""
+    ids = {"job_id": context.job_id, "chunk_index": context.chunk_index}
+    return found.model_copy(update={"chunk": found.chunk.model_copy(update=ids)})
 
 
 def analyse_poses(work: ChunkContext[DetectionParams]) -> PoseArtifact:
     """As analyse_chunk, with landmarks. Raises a MediaError for undecodable bytes, ClaimLost from `work.report`."""
-    analysis = _PoseAnalysis(work)
-    analysis.run()
-    return pose_artifact(analysis.artifact(), analysis.found)
+    poses = FindPoses(work)
+    return poses.posed(sample_chunk(work, [poses]))
 
 
-class _PoseAnalysis(ChunkAnalysis):
+class FindPoses(FindPeople):
     def __init__(self, work: ChunkContext[DetectionParams]) -> None:
         super().__init__(work, work.tools.pose_detector)
-        self.found: dict[int, tuple[NDArray[np.float64], Landmarks]] = {}
+        self._poses: dict[int, tuple[NDArray[np.float64], Landmarks]] = {}
 
-    def _found(self, pictures: Sequence[NDArray[np.uint8]], weakest: float) -> Sequence[Detections]:
+    def posed(self, sampled: SampledChunk) -> PoseArtifact:
+        return pose_artifact(self.artifact(sampled), self._poses)
+
+    def _found(self, pictures: Sequence[Picture], weakest: float) -> Sequence[Detections]:
         return self._work.tools.pose_detector.detect(pictures, conf=weakest, iou=self._params.iou)
 
     def _take(self, pts: int, detections: Detections) -> None:
         super()._take(pts, detections)
         assert isinstance(detections, Poses)  # this detector finds nothing else
-        self.found[pts] = (detections.boxes, detections.landmarks)
+        self._poses[pts] = (detections.boxes, detections.landmarks)

@@ -6,20 +6,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from backend import telemetry
-from backend.errors import SandboxCrashed
 from backend.events import Event, emit
-from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Params
+from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
+from backend.kinds.sampled import Picture, SampledChunk, SampledParams, sample_chunk
 from backend.kinds.tools import Need
-from backend.media.facts import analysis_size
-from backend.media.sandbox import FrameRing, MediaProcess
 from backend.settings import Settings
 from backend.states import Stage
 from backend.vision.artifacts import (
@@ -34,12 +30,8 @@ from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Described, Detections
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
-DECODE_THREADS = 2
-# While one batch is detected the next is decoded; one picture more keeps the decoder from waiting at the seam.
-BATCHES_IN_RING = 2
 
-
-class DetectionParams(Params):
+class DetectionParams(SampledParams):
     """The parameters that change what a chunk computes."""
 
     sample_fps: float = Field(10.0, gt=0, le=240, description="frames a second on which people are detected")
@@ -50,6 +42,12 @@ class DetectionParams(Params):
     def followed(self) -> tuple[str, ...]:
         """The classes that are detected."""
         return PEOPLE
+
+
+class WithPosesParams(DetectionParams):
+    """Of kinds that can have a pose job's results beside theirs."""
+
+    pose: bool = Field(False, description="landmarks, angles and findings as a pose job has them, from the same decode")
 
 
 class DetectPeople(Chunks[DetectionParams]):
@@ -71,11 +69,19 @@ class DetectPeople(Chunks[DetectionParams]):
 
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_artifact(data, expected_sha256=None)
-        same_source = (found.source.etag, found.source.size) == (context.source["etag"], context.source["size"])
-        if not same_source or found.params_sha256 != _identity_of(context):
-            return None
-        ids = {"job_id": context.job_id, "chunk_index": context.chunk_index}
-        return to_json_bytes(found.model_copy(update=ids))
+        return to_json_bytes(renamed(found, context)) if are_people_of(context, found) else None
+
+
+def are_people_of(context: ChunkContext[DetectionParams], found: ChunkArtifact) -> bool:
+    """Whether this chunk's worker would find the same."""
+    same_source = (found.source.etag, found.source.size) == (context.source["etag"], context.source["size"])
+    identity = chunk_identity(context.params, context.tools.detector, context.settings)
+    return same_source and found.params_sha256 == identity
+
+
+def renamed(found: ChunkArtifact, context: ChunkContext[DetectionParams]) -> ChunkArtifact:
+    """The same as this job's chunk."""
+    return found.model_copy(update={"job_id": context.job_id, "chunk_index": context.chunk_index})
 
 
 def chunk_identity(params: DetectionParams, detector: Described, settings: Settings) -> str:
@@ -97,60 +103,38 @@ def _classes_of(params: DetectionParams) -> dict[str, Any]:
     return {} if params.followed == PEOPLE else {"classes": params.followed}
 
 
-def _identity_of(work: ChunkContext[DetectionParams]) -> str:
-    return chunk_identity(work.params, work.tools.detector, work.settings)
-
-
 def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
-    """Decoding runs in a child process while the batch before is detected here.
-
-    Raises a MediaError for undecodable bytes, ClaimLost from `work.report`.
-    """
-    analysis = ChunkAnalysis(work, work.tools.detector)
-    analysis.run()
-    return analysis.artifact()
+    """Raises a MediaError for undecodable bytes, ClaimLost from `work.report`."""
+    people = FindPeople(work, work.tools.detector)
+    return people.artifact(sample_chunk(work, [people]))
 
 
-class ChunkAnalysis:
-    """One chunk, with that detector; whoever finds more than people overrides how that is found and taken."""
+class FindPeople:
+    """Detects and follows on the pictures of one chunk; whoever finds more than people overrides how that is found and
+    taken."""
 
     def __init__(self, work: ChunkContext[DetectionParams], detector: Described) -> None:
+        """Raises InvalidParams for a class that the detector lacks."""
+        self.batch_size = detector.batch_size
         self._work = work
         self._params = params = work.params
         self._detector = detector
-        self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
-        self._scale = work.facts.width / self._size[0], work.facts.height / self._size[1]
         self._classes = params.followed
         self._check_classes()
         self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps, classes=self._classes)
-        self._frame_pts: list[int] = []
-        self._sampled_pts: list[int] = []
         self._detections: list[DetectionRecord] = []
-        self._cuts_pts: list[int] = []
 
-    def run(self) -> None:
-        work = self._work
-        width, height = self._size
-        ring = FrameRing(self._detector.batch_size * BATCHES_IN_RING + 1, width * height * 3)
-        try:
-            with MediaProcess(
-                "samples",
-                self._order(),
-                work.reader,
-                silence_sec=work.settings.sandbox_silence_seconds,
-                memory_bytes=work.settings.sandbox_memory_bytes,
-                ring=ring,
-                check=lambda: work.report(self._share_done()),
-            ) as process:
-                for batch in self._batches(process):
-                    self._detect(batch, ring)
-                    process.free_slots(len(batch))
-                    work.report(self._share_done())
-                self._cuts_pts = [int(pts) for pts in process.result["cuts_pts"]]
-        finally:
-            ring.close()
+    def take(self, pts: Sequence[int], pictures: Sequence[Picture]) -> None:
+        weakest = min(WEAK_CONFIDENCE, self._params.conf)
+        with telemetry.part("detect"):
+            found = self._found(pictures, weakest)
+        size = (self._work.facts.width, self._work.facts.height)
+        with telemetry.part("track"):
+            for at, picture, detections in zip(pts, pictures, found, strict=True):
+                scale = size[0] / picture.shape[1], size[1] / picture.shape[0]
+                self._take(at, detections.placed(scale, size))
 
-    def artifact(self) -> ChunkArtifact:
+    def artifact(self, sampled: SampledChunk) -> ChunkArtifact:
         work = self._work
         start_pts, end_pts = work.interval
         return ChunkArtifact(
@@ -160,13 +144,13 @@ class ChunkAnalysis:
             params_sha256=chunk_identity(work.params, self._detector, work.settings),
             time_base=list(work.facts.time_base),
             # The first and last chunk hold what lies outside the promised interval too.
-            start_pts=min([start_pts, *self._frame_pts[:1]]),
-            end_pts=max([end_pts, *(pts + 1 for pts in self._frame_pts[-1:])]),
+            start_pts=min([start_pts, *sampled.frame_pts[:1]]),
+            end_pts=max([end_pts, *(pts + 1 for pts in sampled.frame_pts[-1:])]),
             frame_size=[work.facts.width, work.facts.height],
             detector=self._detector.describe(),
-            frame_pts=self._frame_pts,
-            sampled_pts=self._sampled_pts,
-            cuts_pts=self._cuts_pts,
+            frame_pts=sampled.frame_pts,
+            sampled_pts=sampled.sampled_pts,
+            cuts_pts=sampled.cuts_pts,
             tracks=[
                 TrackRecord(
                     id=track_id,
@@ -180,70 +164,16 @@ class ChunkAnalysis:
             detections=self._detections,
         )
 
-    def _order(self) -> dict[str, Any]:
-        work, facts = self._work, self._work.facts
-        return {
-            "start_pts": work.start_pts,
-            "end_pts": work.end_pts,
-            "overlap_samples": work.settings.overlap_samples if work.end_pts is not None else 0,
-            "sample_fps": self._params.sample_fps,
-            "origin_pts": facts.start_pts,
-            "width": self._size[0],
-            "height": self._size[1],
-            "clock": facts.clock,
-            **facts.coded_shape(),
-            "max_pixels": work.settings.max_pixels,
-            "threads": work.settings.threads or DECODE_THREADS,
-        }
-
-    def _batches(self, process: MediaProcess) -> Iterator[list[tuple[int, int]]]:
-        """Lists of (slot, pts)."""
-        batch: list[tuple[int, int]] = []
-        for message in telemetry.waiting("decode", process.messages()):
-            self._take_frames(message["frame_pts"])
-            self._work.report(self._share_done())
-            if "slot" in message:
-                batch.append((int(message["slot"]), int(message["pts"])))
-            if len(batch) == self._detector.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _take_frames(self, frame_pts: list[int]) -> None:
-        """Raises SandboxCrashed for what no decoder says: times that do not rise."""
-        for pts in frame_pts:
-            if not isinstance(pts, int) or not (self._frame_pts[-1] if self._frame_pts else -(2**63)) < pts < 2**63:
-                raise SandboxCrashed("The media process named frames out of order.")
-            self._frame_pts.append(pts)
-
-    def _detect(self, batch: list[tuple[int, int]], ring: FrameRing) -> None:
-        pictures = [self._picture(ring, slot) for slot, _ in batch]
-        weakest = min(WEAK_CONFIDENCE, self._params.conf)
-        with telemetry.part("detect"):
-            found = self._found(pictures, weakest)
-        size = (self._work.facts.width, self._work.facts.height)
-        with telemetry.part("track"):
-            for (_, pts), detections in zip(batch, found, strict=True):
-                self._take(pts, detections.placed(self._scale, size))
-
     def _check_classes(self) -> None:
-        """Before anything is decoded. Raises InvalidParams for a class that the detector lacks."""
         if self._classes != PEOPLE:
             class_numbers(self._classes, self._work.tools.detector.names)
 
-    def _found(self, pictures: Sequence[NDArray[np.uint8]], weakest: float) -> Sequence[Detections]:
+    def _found(self, pictures: Sequence[Picture], weakest: float) -> Sequence[Detections]:
         """In their pixels, from that confidence on."""
         detect = functools.partial(self._work.tools.detector.detect, pictures, conf=weakest, iou=self._params.iou)
         return detect() if self._classes == PEOPLE else detect(classes=self._classes)
 
-    def _picture(self, ring: FrameRing, slot: int) -> NDArray[np.uint8]:
-        width, height = self._size
-        # A copy: Ultralytics keeps the last batch, and a mapping that is still looked at cannot be closed.
-        return np.frombuffer(ring.slot(slot), np.uint8).reshape(height, width, 3).copy()
-
     def _take(self, pts: int, detections: Detections) -> None:
-        self._sampled_pts.append(pts)
         self._tracker.update(pts, detections)
         if len(detections.boxes):
             places = detections.classes
@@ -255,9 +185,3 @@ class ChunkAnalysis:
                     classes=None if places is None else [self._classes[place] for place in places],
                 )
             )
-
-    def _share_done(self) -> float:
-        start_pts, end_pts = self._work.interval
-        if not self._sampled_pts:
-            return 0.0
-        return min(1.0, max(0.0, (self._sampled_pts[-1] - start_pts) / (end_pts - start_pts)))

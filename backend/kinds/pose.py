@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -25,7 +25,10 @@ from backend.vision.pose.findings import Finding, findings
 from backend.vision.pose.results import write_results
 from backend.vision.timeline import seconds_from_start
 
-RESULTS, REPORT, FILM = "final_results.json", "report.html", "skeleton.mp4"
+RESULTS: Final = "final_results.json"
+REPORT: Final = "report.html"
+FILM: Final = "skeleton.mp4"
+REPORT_TYPE: Final = "text/html; charset=utf-8"
 # Analysing takes seconds where rendering takes minutes.
 ANALYSED_SHARE = 0.1
 
@@ -163,8 +166,8 @@ POSE = Kind[PoseParams](
     phases=(_LANDMARKS, _RENDER),
     files={
         "results": FileType(RESULTS, JSON_TYPE),
-        "report": FileType(REPORT, "text/html; charset=utf-8", is_fetched=True),
-        "film": FileType(FILM, "video/mp4", is_fetched=True, is_optional=True),
+        "report": FileType(REPORT, REPORT_TYPE, is_fetched=True),
+        "film": FileType(FILM, "video/mp4", is_fetched=True, asked_by="render"),
     },
     choose=lambda params: (_LANDMARKS, _RENDER) if params.render else (_LANDMARKS,),
 )

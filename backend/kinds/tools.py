@@ -47,9 +47,11 @@ class Tools:
 
     def described(self, needs: frozenset[Need]) -> dict[str, Any] | None:
         """The detector that such a step works with, for the job's row."""
-        if Need.POSE in needs:
-            return self.pose_detector.describe()
-        return self.detector.describe() if Need.DETECTOR in needs else None
+        people = self.detector.describe() if Need.DETECTOR in needs else None
+        poses = self.pose_detector.describe() if Need.POSE in needs else None
+        if people and poses:
+            return people | {f"pose_{name}": value for name, value in poses.items()}
+        return people or poses
 
     @property
     def special(self) -> frozenset[Need]:

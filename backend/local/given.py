@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend.errors import InputNotFound, SourceNotFound, UnsupportedInput
+from backend.errors import SourceNotFound, UnsupportedInput
 from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
@@ -18,15 +18,15 @@ URI_SCHEMES = ("http", "https", "s3", "gs", "file")
 
 
 def check_given(given: str, parameter: str | None = None) -> Path | None:
-    """The file on this machine, or None for what lies elsewhere. Raises SourceNotFound, UnsupportedInput; InputNotFound
-    for one that a parameter names."""
+    """The file on this machine, or None for what lies elsewhere. Raises SourceNotFound, with the parameter that
+    names it, UnsupportedInput."""
     scheme = scheme_of(given)
     if scheme and scheme not in URI_SCHEMES:
         raise UnsupportedInput(f"{scheme:.20}:// is not read here: give a path or a file, s3, gs, http or https URI.")
     path = local_path(given)
     if path is not None and not _is_file(path):
         missing = f"There is no file {given:.300}: check the path."
-        raise InputNotFound(f"{parameter}: {missing}") if parameter else SourceNotFound(missing)
+        raise SourceNotFound(f"{parameter}: {missing}" if parameter else missing)
     return path
 
 
@@ -39,7 +39,7 @@ def place_input(given: str, request: NewJob, settings: Settings, store: ObjectSt
 
 
 def _place_further(request: NewJob, settings: Settings, store: ObjectStore) -> dict[str, Any]:
-    """The parameters, with URIs in place of the paths of further inputs. Raises InputNotFound."""
+    """The parameters, with URIs in place of the paths of further inputs. Raises SourceNotFound."""
     kind = kind_named(request.kind)
     uris: dict[str, str] = {}
     for field, given in kind.parse_params(request.params).inputs():

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.provided import database_of, located
-from backend.errors import FramefleetError, InvalidState, ObjectNotFound
+from backend.errors import FramefleetError, InvalidState
 from backend.jobs.layout import result_key
 from backend.jobs.plan import Planner
 from backend.jobs.resource import job_resources
@@ -60,6 +60,7 @@ class Run:
         """
         wanted = kind_named(kind)
         params = wanted.with_defaults(params, self._settings)
+        wanted = wanted.for_job(params)
         for named, uri in wanted.parse_params(params).inputs():
             check_given(uri, named)
         if Need.POSE in wanted.needs:
@@ -190,14 +191,9 @@ def _fetch(
     folder.mkdir(parents=True, exist_ok=True)
     files, job = {}, JobService(database).get(job_id)
     kind = kind_named(job.kind)
-    fetched = {name: each for name, each in kind.files.items() if each.is_fetched}
+    fetched = {name: each for name, each in kind.files_of(job.params).items() if each.is_fetched}
     for name, each in (fetched | {"manifest": FileType("manifest.json", JSON_TYPE)}).items():
-        try:
-            store.get_file(result_key(job_id, each.name), folder / each.name)
-        except ObjectNotFound:
-            if not each.is_optional:
-                raise
-            continue
+        store.get_file(result_key(job_id, each.name), folder / each.name)
         files[name] = str(folder / each.name)
     assert job.output_uri is not None  # a done job has one
     film = open_source(job.output_uri, settings) if job.output_key is None else store.source(job.output_key)

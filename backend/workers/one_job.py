@@ -69,7 +69,7 @@ class OneJob:
         Raises ModelMissing before anything is claimed.
         """
         job = self._jobs.get(self.job_id)
-        self._tools.load(kind_named(job.kind).needs)
+        self._tools.load(kind_named(job.kind).for_job(job.params).needs)
         emit(Event.RUN_START, job_id=str(self.job_id), kind=job.kind)
         self._loop = WorkerLoop(
             "one_job",

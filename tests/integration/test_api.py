@@ -84,9 +84,9 @@ def test_an_upload_becomes_a_planned_job(client: FlaskClient, clip: bytes, datab
         (b'{"input": 7}', 400, "invalid_request"),
         (b'{"input": "https://h/a.mp4", "priority": true}', 400, "invalid_request"),
         (b'{"input": "https://h/a.mp4", "callback": "x"}', 400, "invalid_request"),
-        (b'{"input": "https://h/a.mp4", "kind": "knit"}', 400, "invalid_params"),
-        (b'{"input": "https://h/a.mp4", "params": {"aspect": "0:1"}}', 400, "invalid_params"),
-        (b'{"input": "https://h/a.mp4", "params": {"crf": 1e999}}', 400, "invalid_params"),
+        (b'{"input": "https://h/a.mp4", "kind": "knit"}', 422, "invalid_params"),
+        (b'{"input": "https://h/a.mp4", "params": {"aspect": "0:1"}}', 422, "invalid_params"),
+        (b'{"input": "https://h/a.mp4", "params": {"crf": 1e999}}', 422, "invalid_params"),
         (b'{"input": "file:///etc/passwd"}', 400, "unsupported_input"),
         (b'{"input": "gopher://h/a"}', 400, "unsupported_input"),
         (b'{"input": "https://h/a.mp4", "output_uri": "file:///tmp/x"}', 400, "unsupported_input"),
@@ -106,8 +106,8 @@ def test_a_bad_request_is_a_problem_with_a_code(client: FlaskClient, body: bytes
 
 
 def test_an_upload_with_bad_params_stores_nothing(client: FlaskClient, clip: bytes, settings: Settings) -> None:
-    for params in ('{"aspect": "wide"}', "not json", "[]"):
-        assert upload(client, clip, params=params).status_code == 400
+    for params, status in (('{"aspect": "wide"}', 422), ("not json", 400), ("[]", 400)):
+        assert upload(client, clip, params=params).status_code == status
     assert list(open_store(settings).list("jobs/")) == []
 
 
@@ -212,7 +212,7 @@ def test_a_url_that_answers_404_fails_the_job_typed(client: FlaskClient, tmp_pat
         uri = f"http://127.0.0.1:{server.server_port}/missing.mp4?signature=secret"
         job = planned(client, client.post(JOBS, json={"input": uri}).get_json()["id"])
         server.shutdown()
-    assert job["error"]["code"] == "source_not_found"
+    assert job["error"]["code"] == "input_not_found"
     assert "secret" not in json.dumps(job)
 
 

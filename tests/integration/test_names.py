@@ -137,7 +137,7 @@ def test_a_file_that_is_gone_fails_typed_whatever_its_name(
     assert claim is not None
     Planner(database, queue, open_store(settings), settings).plan(claim)
     failed = JobService(database).get(job.id)
-    assert (failed.status, failed.error_code) == ("failed", "source_not_found")
+    assert (failed.status, failed.error_code) == ("failed", "input_not_found")
     assert "caf\ufffd.mp4" in (failed.error_message or "")
 
 

@@ -255,12 +255,12 @@ def test_a_file_with_sound_alone_has_no_video_stream(planning: Planning, tmp_pat
 
 def test_a_missing_file_is_not_found(planning: Planning, tmp_path: Path) -> None:
     job, _ = planning.plan(tmp_path / "nowhere.mp4")
-    assert (job.status, job.error_code) == (JobStatus.FAILED, "source_not_found")
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "input_not_found")
 
 
 def test_a_folder_is_not_found_as_a_file(planning: Planning, tmp_path: Path) -> None:
     job, _ = planning.plan(tmp_path)
-    assert (job.status, job.error_code) == (JobStatus.FAILED, "source_not_found")
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "input_not_found")
 
 
 def test_a_file_above_the_limit_is_refused(database: Database, settings: Settings, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from backend.api.app import create_app
 from backend.db.engine import Database
@@ -43,18 +45,23 @@ class Studio:
     """A planner and both workers of one installation, in this process; `shares`: its films are rendered in pieces."""
 
     def __init__(
-        self, database: Database, settings: Settings, detector: PoseDetector, deep_mode: DeepMode = DeepMode.GPU
+        self,
+        database: Database,
+        settings: Settings,
+        detector: PoseDetector,
+        deep_mode: DeepMode = DeepMode.GPU,
+        people: Callable[[], Any] = HogDetector,
     ) -> None:
         self.database, self.settings, self.deep_mode = database, settings, deep_mode
         self.service, self.store = JobService(database), open_store(settings)
-        self.tools = Tools(settings, HogDetector, lambda _: detector)
+        self.tools = Tools(settings, people, lambda _: detector)
         self.queue = Queue(database, settings, self.tools.special)
         self.worker = ChunkWorker(self.queue, self.store, self.tools, deep_mode=deep_mode, takes_next=False)
         self.joiner = Aggregator(database, self.queue, self.store, settings)
         self.loop = WorkerLoop("test", lambda: False, self.queue.tend, settings)
 
-    def plan(self, uri: str, **params: Any) -> UUID:
-        job = NewJob("pose", uri, uri.rsplit("/", 1)[-1], PARAMS | params, deep_mode=self.deep_mode)
+    def plan(self, uri: str, kind: str = "pose", **params: Any) -> UUID:
+        job = NewJob(kind, uri, uri.rsplit("/", 1)[-1], PARAMS | params, deep_mode=self.deep_mode)
         job_id = self.service.create(job).id
         claim = self.queue.claim_job(JobStatus.QUEUED, job_id)
         assert claim is not None
@@ -119,8 +126,12 @@ def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_fo
     studio.store.get_file(result_key(job_id, "skeleton.mp4"), film)
     assert read_film(film).seconds == pytest.approx(read_film(street).seconds, abs=1e-6)
     assert read_film(film).audio_sec == pytest.approx(3, abs=0.1)
-    served = create_app(studio.settings).test_client().get(f"/api/v1/jobs/{job_id}/output")
+    client = create_app(studio.settings).test_client()
+    served = client.get(f"/api/v1/jobs/{job_id}/output")
     assert (served.status_code, served.mimetype, served.get_json()) == (200, "application/json", results)
+    report = client.get(done["links"]["report.html"])
+    assert (report.status_code, report.mimetype) == (200, "text/html")
+    assert report.text == studio.store.get(result_key(job_id, "report.html")).decode()
     assert "chunks/chunk_0001.json" in " ".join(studio.store.list(f"jobs/{job_id}/"))
     assert not [each for each in said if each.level == "error"]
 
@@ -143,6 +154,64 @@ def test_deep_mode_cpu_is_one_chunk_with_the_same_landmarks_and_the_same_source_
         json.loads(studio.store.get(result_key(each, "final_results.json"))) for each in (first, second, third)
     )
     assert one["timeline"] == other["timeline"] == last["timeline"]
+
+
+class Shown:
+    """A detector that keeps the pictures which it is shown."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.pictures: list[NDArray[np.uint8]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def detect(self, pictures: Sequence[NDArray[np.uint8]], **options: Any) -> Any:
+        self.pictures += pictures
+        return self._inner.detect(pictures, **options)
+
+
+@pytest.mark.parametrize("kind", ["crop", "annotate"])
+def test_poses_beside_another_result_are_those_of_a_pose_job_and_cost_no_second_decode(
+    studio: Studio, database: Database, posing: Settings, pose_detector: PoseDetector, street: Path, kind: str
+) -> None:
+    people, poses = Shown(pose_detector), Shown(pose_detector)
+    settings = posing.model_copy(update={"reuse_chunks": False})
+    both = Studio(database, settings, poses, people=lambda: people)
+    asked = both.plan(street.as_uri(), kind, pose=True)
+    while both.step():
+        continue
+    assert len(poses.pictures) >= 6
+    assert all(one is other for one, other in zip(people.pictures, poses.pictures, strict=True))
+    alone, plain = both.plan(street.as_uri()), both.plan(street.as_uri(), kind)
+    while both.step():
+        continue
+
+    def left(job_id: UUID, name: str) -> dict[str, Any]:
+        found = json.loads(studio.store.get(result_key(job_id, name)))
+        return {field: value for field, value in found.items() if field != "job_id"}
+
+    assert [both.resource(each)["status"] for each in (asked, alone, plain)] == ["done"] * 3, both.resource(asked)
+    assert left(asked, "tracks.json") == left(plain, "tracks.json") and left(plain, "tracks.json")["tracks"]
+    assert left(asked, "final_results.json") == left(alone, "final_results.json")
+    films = [studio.settings.data_dir / f"{each}.mp4" for each in (asked, plain)]
+    for film, job_id in zip(films, (asked, plain), strict=True):
+        film.parent.mkdir(exist_ok=True)
+        studio.store.get_file(both.service.get(job_id).output_key or "", film)
+    assert read_film(films[0]).seconds == read_film(films[1]).seconds
+    assert "report.html" in both.resource(asked)["links"] and "report.html" not in both.resource(plain)["links"]
+    assert both.resource(asked)["detector"]["pose_type"] == "yolo-pose"
+
+
+def test_what_a_job_of_two_results_left_is_adopted_by_the_next(
+    studio: Studio, street: Path, said: list[Said], database: Database, posing: Settings, pose_detector: PoseDetector
+) -> None:
+    both = Studio(database, posing, pose_detector, people=lambda: pose_detector)
+    first, second = (both.plan(street.as_uri(), "crop", pose=True) for _ in range(2))
+    while both.step():
+        continue
+    assert [both.resource(each)["status"] for each in (first, second)] == ["done"] * 2
+    assert [each.event for each in said].count("chunk_adopted") == 2
 
 
 def test_a_worker_without_a_pose_model_leaves_pose_jobs_to_others(

@@ -141,7 +141,7 @@ def _bad_inputs(folder: Path) -> dict[str, tuple[str, str]]:
         "text": (str(folder / "text.mp4"), "not_a_video"),
         "sound only": (str(folder / "sound.mp4"), "no_video_stream"),
         "truncated, no index": (str(folder / "truncated.mp4"), "not_a_video"),
-        "missing": (str(folder / "missing.mp4"), "source_not_found"),
+        "missing": (str(folder / "missing.mp4"), "input_not_found"),
         "unknown scheme": ("ftp://example.com/video.mp4", "unsupported_input"),
     }
 

@@ -210,7 +210,7 @@ def test_a_request_that_runpod_sends_again_is_one_job_and_its_failure_is_told(
         answers = [handler.answer({"id": "r-2", "input": _crop()}) for _ in range(2)]
     assert len(JobService(database).list()) == 1
     assert answers[0] == answers[1]
-    assert answers[0]["error"].startswith("source_not_found: ")
+    assert answers[0]["error"].startswith("input_not_found: ")
 
 
 def test_a_callback_that_hangs_neither_fails_the_job_nor_hides_its_end(

@@ -3,7 +3,7 @@
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY latest.seconds / duration_seconds) AS pace
 FROM (
     SELECT duration_seconds, (
-        SELECT sum(part.value::float8) FROM jsonb_each_text(timings) part WHERE part.key NOT IN ('wait', :first_phase)
+        SELECT sum(part.value::float8) FROM jsonb_each_text(timings) part WHERE part.key <> 'wait' AND part.key <> ALL(CAST(:first_phases AS text[]))
     ) AS seconds
     FROM video_analysis_jobs
     WHERE status IN ('done', 'failed', 'cancelled') AND status = 'done' AND kind = :kind

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.errors import InputNotFound, InvalidParams, SubtitlesUnreadable
+from backend.errors import InvalidParams, SourceNotFound, SubtitlesUnreadable
 from backend.kinds.encode import ENCODE
 from backend.media.subtitle_pictures import SubtitleOrder, draw_subtitles
 from tests.conftest import shared_file
@@ -174,7 +174,7 @@ def test_subtitles_that_cannot_be_read_fail_the_job_and_leave_nothing(shop: Shop
 
 
 def test_a_further_input_that_is_missing_is_named(shop: Shop, film: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputNotFound, match="audio_uri: There is no file"):
+    with pytest.raises(SourceNotFound, match="audio_uri: There is no file"):
         shop.made("encode", str(film), {"audio_uri": str(tmp_path / "nothing.wav")})
 
 
