@@ -146,7 +146,7 @@ def _bad_inputs(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_bad_input_ends_in_a_typed_error_and_no_traceback(tmp_path: Path) -> None:
+def test_errors_do_not_exit_0_and_are_typed_without_a_traceback(tmp_path: Path) -> None:
     for name, (argument, code) in _bad_inputs(tmp_path).items():
         done = framefleet("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
         assert done.returncode in (1, 2), name

@@ -324,7 +324,7 @@ class NoEncoder(Whole[Params]):
         raise EncodeFailed("No encoder takes the picture.")
 
 
-def test_when_all_encoders_fail_the_job_has_failed_and_says_so(
+def test_no_encoder_left_fails_the_job_and_is_no_success(
     handler: Handler, database: Database, pod: Settings, tmp_path: Path
 ) -> None:
     """A predecessor printed a line and reported success."""
