@@ -134,7 +134,7 @@ def test_a_missed_detection_does_not_jump_to_the_full_frame(followed: list[NDArr
 def test_the_crop_is_enlarged_and_sits_in_no_black_bars(followed: list[NDArray[np.uint8]]) -> None:
     for luma in followed:
         assert luma.shape == (160, 90)
-        assert len(columns_of_walker(luma)) > 1.5 * two_people(0)[WALKER][2]
+        assert len(columns_of_walker(luma)) > 2 * two_people(0)[WALKER][2]
         assert min(edge.mean() for edge in (luma[0], luma[-1], luma[:, 0], luma[:, -1])) > 50
 
 
