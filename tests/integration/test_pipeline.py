@@ -28,7 +28,10 @@ from backend.storage import open_source, open_store
 from backend.storage.presign import presign
 from backend.workers.one_job import OneJob
 from backend.workers.runpod_handler import Handler
+from tests.integration.conftest import read_film
 from tests.integration.queue.helpers import FACTS
+from tests.integration.test_render import luma_of
+from tests.integration.whole_films import ffmpeg
 from tests.loopback import Request, loopback
 
 SEGMENTS = "pipelines/show-1/stage/segmentation/audio_segments"
@@ -195,24 +198,48 @@ def test_a_worker_without_any_credentials_does_a_pipeline_of_signed_links(
     app.extensions["framefleet"].database.close()
 
 
+WORDS = "1\n00:00:00,400 --> 00:00:05,000\nHello\n"
+
+
 def test_runpods_tasks_run_on_signed_links_alone(
-    videos: Any, settings: Settings, database: Database, request: pytest.FixtureRequest
+    videos: Any, settings: Settings, database: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    sound = noise(1)
+    sound, clip = noise(1), tmp_path / "clip.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:r=25:s=320x180:d=1", "-c:v", "libx264", "-preset", "ultrafast", clip)
     videos.put_object(Bucket="videos", Key="in/talk.wav", Body=wav(sound))
-    signed = {"source_uri": presign("s3://videos/in/talk.wav", "GET", settings)}
-    trim = {**signed, "start_sec": 0.25, "duration_sec": 0.5}
-    trim["output_put_url"] = presign("s3://videos/out/piece.wav", "PUT", settings)
-    copy = {**signed, "output_put_url": presign("s3://videos/out/copy.wav", "PUT", settings)}
+    videos.put_object(Bucket="videos", Key="in/words.srt", Body=WORDS.encode())
+    videos.upload_file(str(clip), "videos", "in/clip.mp4")
+
+    def get(name: str) -> str:
+        return presign(f"s3://videos/in/{name}", "GET", settings)
+
+    def put(name: str) -> dict[str, Any]:
+        return {"output_put_url": presign(f"s3://videos/out/{name}", "PUT", settings)}
+
+    tasks = {
+        "AUDIO_TRIM": {"source_uri": get("talk.wav"), "start_sec": 0.25, "duration_sec": 0.5, **put("piece.wav")},
+        "STAGE_OBJECT": {"source_uri": get("talk.wav"), **put("copy.wav")},
+        "ENCODING": {
+            "input_video_uri": get("clip.mp4"),
+            "input_audio_uri": get("talk.wav"),
+            "subtitles": True,
+            "subtitles_uri": get("words.srt"),
+            **put("film.mp4"),
+        },
+    }
     request.getfixturevalue("no_credentials")
     bare = settings.model_copy(update={"s3_access_key_id": None, "s3_secret_access_key": None})
     handler = Handler(database, bare, lambda request, progress: None)
-    for number, (task, parameters) in enumerate({"AUDIO_TRIM": trim, "STAGE_OBJECT": copy}.items()):
+    for number, (task, parameters) in enumerate(tasks.items()):
         answer = handler.answer({"id": f"r-{number}", "input": {"task": task, "parameters": parameters}})
         assert answer["status"] == "success", answer
         assert "Signature" not in str(answer)
     assert np.array_equal(samples_of(body_of(videos, "out/piece.wav")), sound[2000:6000])
     assert body_of(videos, "out/copy.wav") == wav(sound)
+    (tmp_path / "film.mp4").write_bytes(body_of(videos, "out/film.mp4"))
+    film = read_film(tmp_path / "film.mp4")
+    assert (len(film.pts), film.audio_sec) == (25, pytest.approx(1, abs=0.05))
+    assert [bool(np.ptp(luma) > 60) for luma in luma_of(tmp_path / "film.mp4")] == [False] * 10 + [True] * 15
 
 
 BAD: list[tuple[Any, str]] = [
