@@ -71,6 +71,9 @@ class Renderer:
                     report(done)
         finally:
             self._stopped.set()
+            # Whoever called closes the file next; a decoder that still works on it would crash the process.
+            self._decoded.join()
+            self._ready.join()
         return done
 
     def _cut_all(self) -> Iterator[Item]:
