@@ -16,10 +16,10 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.jobs.service import JobService
 from backend.local.parts import Worker
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from tests.integration.conftest import CHUNK_WORKER, Workers, read_film, wait_until
 from tests.integration.test_workers import film_of, submit
+from tests.samples import make_sample
 
 # A worker of one role, as its command makes it. When it is about to write the first object with such a name, it dies,
 # or its job is cancelled: all of the step's work is done then, and nothing of it written.

@@ -19,7 +19,6 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import MediaUndecodable, unexpected
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.queue.outcome import ends_of_job
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -29,6 +28,7 @@ from tests.conftest import Said
 from tests.integration.conftest import read_film
 from tests.integration.queue.helpers import planned_job
 from tests.loopback import loopback
+from tests.samples import make_sample
 
 PROCESS_TOKEN, CLEANUP_TOKEN = "a long process token", "a long cleanup token"
 AUDIENCE, ISSUER, ACCOUNT = "https://crop.example/process", "https://issuer.example", "tasks@project.example"

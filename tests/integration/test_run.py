@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.local.sample import make_sample
 from tests.conftest import shared_file
 from tests.integration.conftest import read_film
+from tests.samples import make_sample
 
 HELD_SHARE = 0.9
 BT709, LIMITED = 1, 1
