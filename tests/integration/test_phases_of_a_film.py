@@ -202,6 +202,7 @@ def test_a_worker_killed_in_each_phase_costs_the_film_nothing(
     films = [film_of(job, settings, tmp_path) for job in jobs]
     assert len(read_film(films[0]).pts) == 6 * 25
     assert pictures_of(films[0]) == pictures_of(films[1])
+    assert [job.encoder for job in jobs] == ["libx264"] * 2
 
 
 @pytest.mark.parametrize("step", STEPS)
