@@ -152,7 +152,7 @@ def test_bad_input_ends_in_a_typed_error_and_no_traceback(tmp_path: Path) -> Non
         done = framefleet("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
         assert done.returncode in (1, 2), name
         report = json.loads(done.stdout)
-        assert report["error"]["code"] == code, name
+        assert report["error"]["code"] == code, (name, report["error"])
         assert "Traceback" not in done.stderr + done.stdout, name
 
 
