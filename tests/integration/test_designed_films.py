@@ -169,14 +169,14 @@ def test_a_followed_region_adopts_what_a_crop_found_and_passes_over_jobs_without
 ) -> None:
     """It would be cut otherwise; the newest earlier job on the source has pieces of a film and no such chunks."""
     share_out(studio.database)
-    cropped, _ = studio.shoot("crop", aspect="1:1", sample_fps=25)
+    cropped, _ = studio.shoot("crop", aspect="1:1", sample_fps=5)
     fixed, _ = studio.shoot("overlay", highlight_regions=[FIXED])
     assert (cropped.status, fixed.status, fixed.phase) == ("done", "done", "render")
     assert fixed.completed_chunks > 0
     said.clear()
     bounds = {"chunk_seconds": 0.6, "chunk_seconds_min": 0.5, "chunk_seconds_max": 4.0}
     studio = studio.like(**bounds)
-    job, _ = studio.shoot("overlay", highlight_regions=[{"track_id": 1}], sample_fps=25)
+    job, _ = studio.shoot("overlay", highlight_regions=[{"track_id": 1}], sample_fps=5)
     assert job.status == "done", job.error_message
     chunks = {each.id: studio.service.chunks(each.id) for each in (cropped, job)}
     ours, theirs = (
