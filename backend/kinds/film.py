@@ -11,6 +11,7 @@ from backend.errors import FrameMismatch, PiecesApart
 from backend.events import Event, warn
 from backend.kinds import accounts
 from backend.kinds.base import ChunkContext, Chunks, Done, Onward, Params, Whole, WholeContext
+from backend.kinds.decoding import on_best_decoder
 from backend.kinds.film_plan import Film, FilmPlan, Pts, laid_on, path_bytes, path_name
 from backend.kinds.listing import list_frames
 from backend.kinds.sheet import Sheet
@@ -90,8 +91,13 @@ class RenderPieces(Chunks[Params]):
         span, target = plan.spans[index], context.folder / "piece"
         path, rows = context.earlier.object(path_name(index)), plan.stored_rows(context.earlier, index)
         order = plan.render_order(context.folder, path, rows, target) | {"span": span.model_dump()}
+
+        def render_piece(in_hardware: bool) -> None:
+            ordered = order | {"in_hardware": in_hardware}
+            _run("render_piece", ordered, context.reader, context.settings, span.frames, context.report)
+
         try:
-            _run("render_piece", order, context.reader, context.settings, span.frames, context.report)
+            on_best_decoder(context, render_piece)
         except FrameMismatch:
             if not plan.is_guess:
                 raise

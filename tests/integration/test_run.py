@@ -218,8 +218,8 @@ def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert checks["database"]["ok"]
     assert "PostgreSQL 18" in checks["database"]["says"]
-    assert checks["encoders"]["ok"]
-    assert {"libx264", "libx265"} <= set(checks["encoders"]["says"].split(" work")[0].split(", "))
+    assert checks["video codecs"]["ok"]
+    assert {"libx264", "libx265"} <= set(checks["video codecs"]["says"].split(" work")[0].split(", "))
     assert not checks["detector"]["ok"]
     assert "MODEL_NAME" in checks["detector"]["says"]
     assert not checks["pose model"]["ok"]
