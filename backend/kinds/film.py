@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,28 @@ LONGEST_PIECE = 2  # chunks: what a worker that dies takes with it, against two 
 OTHER_FRAMES = b"other frames than the packets promised"
 
 
-def make(work: WholeContext[Params], film: Film, report: Callable[[float], None]) -> Done | Onward:
-    """The film, or the phase that makes it. Raises FrameMismatch, EncodeFailed, MediaUndecodable, and what `report`
-    raises."""
-    onward = pieces(work, film)
-    return onward if onward is not None else render(work, film, report)
+def make(
+    work: WholeContext[Params],
+    film: Film,
+    *,
+    done: float,
+    files: Mapping[str, bytes | Path] | None = None,
+    warnings: Sequence[str] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> Done | Onward:
+    """The film, or the phase that makes it, with what the step has made and said before. `done`: the share of the step
+    that this was. Raises FrameMismatch, EncodeFailed, MediaUndecodable, ClaimLost."""
+
+    def report(share: float) -> None:
+        work.report(done + (1 - done) * share)
+
+    made = pieces(work, film) or render(work, film, report)
+    return replace(
+        made,
+        files={**(files or {}), **made.files},
+        warnings=[*warnings, *made.warnings],
+        seconds={**(seconds or {}), **made.seconds},
+    )
 
 
 def render(work: WholeContext[Params], film: Film, report: Callable[[float], None]) -> Done:
