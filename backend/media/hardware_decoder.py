@@ -65,7 +65,7 @@ class CheckedDecoder:
     def decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         """Those that are known to be right by now. Raises HardwareDecoderUnfit."""
         try:
-            self._mine.extend(self._plain(frame) for frame in self._hardware.decode(packet))
+            self._mine.extend(self._plain(frame, packet) for frame in self._hardware.decode(packet))
             if self._left > 0:
                 self._expected.extend(self._own.decode(packet))
         except (av.error.FFmpegError, ValueError) as error:
@@ -98,12 +98,12 @@ class CheckedDecoder:
             self._left -= 1
         return same
 
-    def _plain(self, frame: VideoFrame) -> VideoFrame:
-        """In the CPU's layout, which moves samples and changes none; with the stream's tags, which a frame loses on its
-        way from the device."""
+    def _plain(self, frame: VideoFrame, packet: Packet[VideoStream]) -> VideoFrame:
+        """In the CPU's layout, which moves samples and changes none; with the stream's clock and tags, which a frame
+        loses on its way from the device."""
         plain = frame if frame.format.name == PLAIN else frame.reformat(format=PLAIN)
         tags = self._hardware
-        plain.pts = frame.pts
+        plain.pts, plain.time_base = frame.pts, packet.time_base
         plain.color_primaries, plain.color_trc = tags.color_primaries, tags.color_trc
         plain.colorspace, plain.color_range = tags.colorspace, tags.color_range
         return plain
@@ -140,7 +140,8 @@ def _are_same(mine: VideoFrame, expected: VideoFrame) -> bool:
     return (
         expected.format.name == PLAIN
         and not expected.interlaced_frame
-        and (mine.pts, mine.width, mine.height) == (expected.pts, expected.width, expected.height)
+        and (mine.pts, mine.time_base) == (expected.pts, expected.time_base)
+        and (mine.width, mine.height) == (expected.width, expected.height)
         and _tags(mine) == _tags(expected)
         and bool(np.array_equal(mine.to_ndarray(), expected.to_ndarray()))
     )
