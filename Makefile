@@ -22,18 +22,20 @@ help:
 
 setup: $(VENV)/.ready
 
-# What a machine needs that runs framefleet on its CPU: no torch.
-$(VENV)/.lean: pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "framefleet needs Python 3.11 or newer")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+# What a machine needs that runs framefleet on its CPU: no torch.
+$(VENV)/.lean: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV); the first time takes a minute or two."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/.lean
-	@echo "Installing what tests need, torch too; the first time takes some minutes."
+$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the pinned packages into $(VENV), torch too; the first time takes some minutes."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.lean $@
 
 demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
