@@ -35,7 +35,7 @@ def handler(bucket: Any, database: Database, settings: Settings) -> Handler:
 
 EDITS = {
     "framing": {"crop_keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 360, "height": 640}], "output_width": 90},
-    "annotate": {"draw": "boxes,ids,labels"},
+    "annotate": {"draw": "boxes,ids,labels", "sample_fps": 2},
 }
 
 
