@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import FramefleetError
-from backend.jobs.manifest import as_split, planned
-from backend.jobs.service import JobService
-from backend.media.segments import Segment
+from backend.jobs.plan import Planner
+from backend.jobs.service import JobService, NewJob
+from backend.queue.queue import Queue
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
+from backend.states import JobStatus
 from backend.storage import open_source, open_store
 from backend.storage.presign import presign
 from backend.workers.one_job import OneJob
 from backend.workers.runpod_handler import Handler
 from tests.integration.conftest import read_film
-from tests.integration.queue.helpers import FACTS
 from tests.integration.test_render import luma_of
 from tests.integration.whole_films import ffmpeg
 from tests.loopback import Request, loopback
@@ -277,19 +277,28 @@ def test_a_bad_pipeline_is_refused_by_name_and_makes_no_job(client: FlaskClient,
     assert JobService(database).list() == []
 
 
-def test_the_split_manifest_has_right_starts() -> None:
+def test_the_split_manifest_has_right_starts(
+    client: FlaskClient, database: Database, settings: Settings, tmp_path: Path
+) -> None:
     """The predecessor's were "", "3", "33", "333": a text repeated."""
-    segments = [Segment(index, index * 3000, (index + 1) * 3000, index * 3.0, index * 3.0 + 3.0) for index in range(4)]
-    keys = [f"chunks/{index}.json" for index in range(4)]
-    job_id = "6d0a5d9f-0000-4000-8000-000000000000"
-    split = as_split(planned(job_id, "crop", "s3://b/film.mp4", {"etag": "e"}, FACTS, segments, keys))  # type: ignore[arg-type]
+    clip = tmp_path / "film.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=r=25:s=64x48:d=12", "-c:v", "libx264", "-g", 25, clip)
+    job = JobService(database).create(NewJob("crop", clip.as_uri(), clip.name, {}))
+    queue = Queue(database, settings)
+    claim = queue.claim_job(JobStatus.QUEUED, job.id)
+    assert claim is not None
+    threes = settings.model_copy(update={"chunk_seconds": 3.0})
+    Planner(database, queue, open_store(settings), threes).plan(claim)
+    split = client.get(f"/api/v1/jobs/{job.id}/segments").get_json()
     assert split["segment_count"] == 4
     assert [each["start_time"] for each in split["segments"]] == [0.0, 3.0, 6.0, 9.0]
     assert split["segments"][2] == {
-        "request_id": job_id,
-        "segment_file": "chunks/2.json",
+        "request_id": str(job.id),
+        "segment_file": f"jobs/{job.id}/chunks/chunk_0002.json",
         "segment_number": 2,
         "start_time": 6.0,
         "duration": 3.0,
-        "original_video": "s3://b/film.mp4",
+        "original_video": clip.as_uri(),
     }
+    rows = JobService(database).chunks(job.id)
+    assert [chunk.start_sec for chunk in rows] == [0.0, 3.0, 6.0, 9.0]

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 
 from backend.db.engine import Database
+from backend.jobs.service import JobService
 from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.workers.runpod_handler import Handler
 from tests.integration.conftest import read_film
+from tests.integration.test_render import deep_film
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def handler(bucket: Any, database: Database, settings: Settings) -> Handler:
 
 EDITS = {
     "framing": {"crop_keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 360, "height": 640}], "output_width": 90},
-    "annotate": {"draw": "boxes,ids,labels"},
+    "annotate": {"draw": "boxes,ids,labels", "sample_fps": 2},
 }
 
 
@@ -57,3 +60,17 @@ def test_the_older_form_of_encoding_becomes_a_film(handler: Handler, bucket: Any
     before, after = read_film(tmp_path / "clip.mp4"), read_film(tmp_path / "cut.mp4")
     assert (after.size, after.seconds) == (before.size, before.seconds)
     assert after.audio_sec == pytest.approx(before.audio_sec, abs=0.01)
+
+
+def test_no_encoder_left_fails_the_job_and_is_no_success(
+    handler: Handler, bucket: Any, database: Database, tmp_path: Path
+) -> None:
+    """A predecessor printed a line and reported success. No encoder takes a picture of 8x8 as ten-bit HEVC."""
+    grey = [np.full((8, 8), 500, np.uint16), *[np.full((4, 4), 512, np.uint16)] * 2]
+    tiny = deep_film(tmp_path / "tiny.mkv", grey, colorspace=9, color_primaries=9, color_trc=16, color_range=1)
+    bucket.upload_file(str(tiny), "editor", "in/tiny.mkv")
+    asked = {"job_id": "tiny", "type": "encode", "input_video_key": "in/tiny.mkv", "params": {"hdr": "keep"}}
+    answer = handler.answer({"id": "r-3", "input": asked})
+    assert answer == {"status": "error", "error": "encode_failed: Every encoder refused the picture."}
+    assert [(job.status, job.error_code) for job in JobService(database).list()] == [("failed", "encode_failed")]
+    assert bucket.list_objects_v2(Bucket="editor", Prefix="output/tiny/")["KeyCount"] == 0
