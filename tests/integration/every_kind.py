@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.kinds import kind_named
@@ -24,6 +24,9 @@ class Asked:
     @property
     def phases(self) -> Kind[Any]:
         return kind_named(self.kind).for_job(self.params)
+
+    def with_params(self, **params: Any) -> Asked:
+        return replace(self, params={**self.params, **params})
 
 
 def _key(frame: int, **values: float) -> dict[str, float]:
