@@ -155,6 +155,17 @@ def test_bad_input_ends_in_a_typed_error_and_no_traceback(tmp_path: Path) -> Non
         assert "Traceback" not in done.stderr + done.stdout, name
 
 
+def test_a_film_that_nobody_is_looked_for_in_is_made_by_one_worker(tmp_path: Path) -> None:
+    """Chunk workers load a detector, which costs seconds and a quarter of a gigabyte."""
+    if len(os.sched_getaffinity(0)) >= 8:
+        pytest.skip("here films are rendered in pieces, by chunk workers")
+    clip = make_sample(tmp_path / "clip.mp4", 1)
+    done = framefleet("run", "downsample", str(clip), "-o", "out.mp4", "--param", "resolution=90p", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_film(tmp_path / "out.mp4").size == (160, 90)
+    assert {log.name for log in (tmp_path / ".framefleet" / "logs").glob("*worker*")} == {"analysis_worker.log"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
