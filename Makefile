@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 VIDEO ?=
 MODEL ?=
 MINUTES ?= 10
+# Tests start hundreds of processes: what they import is compiled once, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test lint chaos bench bench-quality bench-queue clean
 .DEFAULT_GOAL := help

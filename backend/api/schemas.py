@@ -97,6 +97,7 @@ class JobOutput(BaseModel):
     uri: str
     url: str
     size_bytes: int | None
+    encoder: str | None = Field(description="which made the film's pictures, as in libx264 or h264_nvenc")
 
 
 class JobError(BaseModel):

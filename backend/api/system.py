@@ -25,6 +25,8 @@ class WorkerResource(BaseModel):
     state: str = Field(description="working, idle, draining (asked to stop), or silent (not heard of for 45 s)")
     job_id: str | None
     chunk_index: int | None
+    trouble: str | None = Field(description="why it claims nothing")
+    encoders: list[str] = Field(description="of its hardware, that have encoded frames")
     started_at: str
     seen_at: str
 
@@ -42,6 +44,7 @@ class Gpu(BaseModel):
     memory_used_mb: int | None
     memory_reserved_mb: int | None
     memory_free_mb: int | None
+    encoders: list[str] = Field(description="of the hardware, that have encoded frames")
 
 
 @blueprint.get("/health", summary="The process lives")
@@ -65,7 +68,7 @@ def metrics() -> Response:
 
 @blueprint.get("/gpu", summary="The GPU of the API's machine", responses={200: Gpu})
 def gpu() -> Response:
-    return jsonify(asdict(gpu_facts()))
+    return jsonify(asdict(gpu_facts()) | {"encoders": context().encoders})
 
 
 @blueprint.get(f"{API}/workers", summary="Who works, and on what", responses={200: WorkerList})

@@ -122,6 +122,7 @@ class Job(Base):
     callback_told: Mapped[str | None]  # what was told last, so that nothing is told twice (jobs/callbacks.py)
     callback_failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # in a row
     detector: Mapped[dict[str, Any] | None]  # what found the people, and why when it was a fallback
+    encoder: Mapped[str | None]  # what made the pictures of its film
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))  # seconds by stage
     warnings: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
     error_code: Mapped[str | None]

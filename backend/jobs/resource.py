@@ -134,7 +134,7 @@ def _sound(job: Job) -> dict[str, Any] | None:
 
 
 def _output(job: Job, url: str) -> dict[str, Any]:
-    return {"uri": job.output_uri, "url": url, "size_bytes": job.output_size}
+    return {"uri": job.output_uri, "url": url, "size_bytes": job.output_size, "encoder": job.encoder}
 
 
 def _error(job: Job) -> dict[str, Any] | None:

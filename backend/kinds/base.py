@@ -176,7 +176,7 @@ class WholeContext(OfSource, Generic[P_co]):
 class Done:
     """The job's result: the film, other files by name (large ones as paths), what to tell, seconds by stage.
 
-    `sha256`: of the output, to be read again where it was put and compared.
+    `sha256`: of the output, to be read again where it was put and compared. `encoder`: which made the film's pictures.
     """
 
     output: Path
@@ -184,6 +184,7 @@ class Done:
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
+    encoder: str | None = None
 
 
 @dataclass(frozen=True)

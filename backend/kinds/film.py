@@ -44,7 +44,8 @@ def render(work: WholeContext[Params], film: Film, report: Callable[[float], Non
     began = time.monotonic()
     rows = [None if each is None else each.to_bytes() for each in film.layer_rows()]
     target, files, counts = _rendered(work, film.plan(), path_bytes(film.path), len(film.path), rows, report)
-    return Done(target, files, accounts.rendered(counts), {"render": time.monotonic() - began})
+    seconds = {"render": time.monotonic() - began}
+    return Done(target, files, accounts.rendered(counts), seconds, encoder=counts["encoder"])
 
 
 def pieces(work: WholeContext[Params], film: Film) -> Onward | None:
@@ -114,7 +115,7 @@ class JoinFilm(Whole[Params]):
             warn(Event.PIECES_APART, job_id=context.job_id, message=apart.message)
             target, files, counts = self._in_one_go(context, plan)
         seconds = {"join": time.monotonic() - began}
-        return Done(target, files, accounts.rendered(counts), seconds)
+        return Done(target, files, accounts.rendered(counts), seconds, encoder=counts["encoder"])
 
     def _joined(self, context: WholeContext[Params], plan: FilmPlan) -> Made:
         parts = list(context.earlier.files(context.folder))
@@ -146,7 +147,7 @@ class JoinFilm(Whole[Params]):
 
 
 Made = tuple[Path, dict[str, bytes], dict[str, Any]]
-"""The film, small files by name, and what the renderer counted."""
+"""The film, small files by name, and what the renderer tells of it."""
 
 
 def _rendered(

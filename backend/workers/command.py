@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from backend import events
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidRequest
+from backend.media.hardware import hardware_encoders
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
-from backend.workers.hardware import hardware_encoders
 from backend.workers.loop import exit_with_parent
 from backend.workers.vitals import vitals
 

@@ -16,10 +16,10 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.jobs.service import JobService
 from backend.local.parts import Worker
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from tests.integration.conftest import CHUNK_WORKER, Workers, read_film, wait_until
 from tests.integration.test_workers import film_of, submit
+from tests.samples import make_sample
 
 # A worker of one role, as its command makes it. When it is about to write the first object with such a name, it dies,
 # or its job is cancelled: all of the step's work is done then, and nothing of it written.
@@ -202,6 +202,7 @@ def test_a_worker_killed_in_each_phase_costs_the_film_nothing(
     films = [film_of(job, settings, tmp_path) for job in jobs]
     assert len(read_film(films[0]).pts) == 6 * 25
     assert pictures_of(films[0]) == pictures_of(films[1])
+    assert [job.encoder for job in jobs] == ["libx264"] * 2
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.local.sample import make_sample
 from tests.conftest import shared_file
 from tests.integration.conftest import read_film
+from tests.samples import make_sample
 
 HELD_SHARE = 0.9
 BT709, LIMITED = 1, 1
@@ -50,6 +50,7 @@ def test_dancer_is_cropped_in_three_chunks_with_every_frame_and_the_sound(tmp_pa
     report = json.loads(done.stdout)
     assert report["status"] == "done"
     assert report["progress_pct"] == 100
+    assert report["output"]["encoder"] == "libx264"
     assert report["total_chunks"] == report["completed_chunks"] == 3
     film = read_film(tmp_path / "out.mp4")
     assert len(film.pts) == 1571
@@ -151,7 +152,7 @@ def test_bad_input_ends_in_a_typed_error_and_no_traceback(tmp_path: Path) -> Non
         done = framefleet("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
         assert done.returncode in (1, 2), name
         report = json.loads(done.stdout)
-        assert report["error"]["code"] == code, name
+        assert report["error"]["code"] == code, (name, report["error"])
         assert "Traceback" not in done.stderr + done.stdout, name
 
 
@@ -228,6 +229,8 @@ def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert checks["database"]["ok"]
     assert "PostgreSQL 18" in checks["database"]["says"]
+    assert checks["encoders"]["ok"]
+    assert {"libx264", "libx265"} <= set(checks["encoders"]["says"].split(" work")[0].split(", "))
     assert not checks["detector"]["ok"]
     assert "MODEL_NAME" in checks["detector"]["says"]
     assert not checks["pose model"]["ok"]

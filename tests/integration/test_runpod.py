@@ -24,13 +24,13 @@ from backend.jobs.service import JobService
 from backend.kinds import KINDS
 from backend.kinds.base import Done, Kind, Params, Phase, Whole, WholeContext
 from backend.kinds.output_type import film
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.states import Stage
 from backend.workers.runpod_handler import Handler
 from backend.workers.runpod_input import new_job
 from tests.integration.conftest import read_film, wait_until
 from tests.loopback import Request, loopback
+from tests.samples import make_sample
 
 
 class Told:

@@ -17,13 +17,13 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
-from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store
 from tests.conftest import SHARED, shared_file
 from tests.integration.conftest import CHUNK_WORKER, Workers, read_film, wait_until
+from tests.samples import make_sample
 
 SHORT_LEASE_SEC = 3
 
