@@ -74,7 +74,7 @@ class FileType:
     name: str
     content_type: str
     is_fetched: bool = False  # by `framefleet run`, beside the film
-    asked_by: str | None = None  # the parameter without which it is not made
+    asked_by: str | None = None  # the parameter, or what follows from several, without which it is not made
 
 
 class OfSource:

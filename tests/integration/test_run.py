@@ -164,6 +164,10 @@ def test_a_film_that_nobody_is_looked_for_in_is_made_by_one_worker(tmp_path: Pat
     done = framefleet("run", "downsample", str(clip), "-o", "out.mp4", "--param", "resolution=90p", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert read_film(tmp_path / "out.mp4").size == (160, 90)
+    # On a line each, however long: people copy them.
+    started, film, also, *_ = done.stdout.splitlines()
+    assert film == f"film: {tmp_path / 'out.mp4'}"
+    assert also == f"also: {tmp_path / '.framefleet' / 'results' / started.split()[0]} (manifest.json)"
     assert {log.name for log in (tmp_path / ".framefleet" / "logs").glob("*worker*")} == {"analysis_worker.log"}
 
 
