@@ -89,6 +89,10 @@ def parse_params(pairs: tuple[str, ...]) -> dict[str, Any]:
         try:
             parsed = json.loads(value)
         except ValueError:
+            if value.lstrip()[:1] in ("[", "{"):
+                raise InvalidParams(
+                    f'--param {key}: this is no JSON: names and text stand in "double quotes", as in [{{"frame": 0}}]'
+                ) from None
             parsed = value
         params[key] = parsed if isinstance(parsed, int | float | bool | list | dict) else value
     return params
