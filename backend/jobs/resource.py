@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
-from backend.errors import InvalidParams
+from backend.errors import InvalidParams, ObjectNotFound
 from backend.jobs.progress import Progress, progress_of
 from backend.kinds import KINDS
 from backend.kinds.output_type import BYTES_TYPE
@@ -98,6 +98,12 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
         "started_at": _iso(chunk.started_at),
         "completed_at": _iso(chunk.completed_at),
     }
+
+
+def check_leaves(job: Job, name: str) -> None:
+    """Raises ObjectNotFound where jobs of this kind and these parameters never leave such a file."""
+    if name not in _file_names(job):
+        raise ObjectNotFound(f"This job leaves no {name}: its kind is {job.kind}. Its links say what there is.")
 
 
 def _file_names(job: Job) -> list[str]:

@@ -59,6 +59,10 @@ def test_a_job_has_no_link_to_what_it_will_not_leave(
     links = client.get(f"{JOBS}/{job.id}").get_json()["links"]
     assert {"tracks", "camera-path", "plot", "contact-sheet"} & set(links) == views
     assert ("tracks.json" in links) == ("tracks" in views)
+    for view in {"tracks", "camera-path", "plot", "contact-sheet"} - views:
+        answer = client.get(f"{JOBS}/{job.id}/{view}")
+        assert (answer.status_code, answer.get_json()["code"]) == (404, "object_not_found")
+        assert f"its kind is {kind}" in answer.get_json()["title"]
 
 
 def test_nothing_else_of_the_job_s_folder_is_served(

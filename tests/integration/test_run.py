@@ -169,6 +169,8 @@ def test_a_film_that_nobody_is_looked_for_in_is_made_by_one_worker(tmp_path: Pat
     assert film == f"film: {tmp_path / 'out.mp4'}"
     assert also == f"also: {tmp_path / '.framefleet' / 'results' / started.split()[0]} (manifest.json)"
     assert {log.name for log in (tmp_path / ".framefleet" / "logs").glob("*worker*")} == {"analysis_worker.log"}
+    listed = framefleet("list", cwd=tmp_path).stdout.split()
+    assert listed[listed.index("done") :][:3] == ["done", "100", "-"] and "downsample:" in listed
 
 
 @pytest.mark.parametrize(
