@@ -14,7 +14,7 @@ from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
-from backend.media.hardware import hardware_encoders
+from backend.media.hardware import hardware_here
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
@@ -41,9 +41,9 @@ class Context:
         return JobService(self.database)
 
     @cached_property
-    def encoders(self) -> list[str]:
-        """Of this machine's hardware; tried once."""
-        return hardware_encoders(self.settings)
+    def hardware(self) -> list[str]:
+        """Encoders and decoders of this machine; tried once."""
+        return hardware_here(self.settings)
 
     def plan_soon(self, job_id: UUID) -> None:
         """Plans behind the request's back. Should this process die first, the analysis worker's sweep plans the job."""

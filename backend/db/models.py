@@ -270,7 +270,8 @@ class Worker(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     asked_to_stop_at: Mapped[datetime | None]  # by an operator; read when the worker says that it lives
     knows: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{crop}")  # kinds of job
-    encoders: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # of hardware, that work there
+    # Of hardware, that work there; decoders too.
+    encoders: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     trouble: Mapped[str | None]  # why it claims nothing
     trouble_since: Mapped[datetime | None]

@@ -1,12 +1,12 @@
-"""Which encoders work on this machine, tried for real in a media process."""
+"""Which encoders and decoders work on this machine, tried for real in a media process."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from backend.errors import MediaError
+from backend.errors import FramefleetError
 from backend.events import Event, warn
-from backend.media.encoder_names import HARDWARE
+from backend.media.encoder_names import HARDWARE, NVDEC
 from backend.media.sandbox import NO_BYTES, MediaProcess
 from backend.settings import Settings
 
@@ -14,22 +14,34 @@ NVIDIA = Path("/dev/nvidiactl")
 TRIED_SIZE = (1280, 720)
 
 
-def hardware_encoders(settings: Settings) -> list[str]:
-    """Their names; each has encoded frames. Without a device nothing is tried, as trying takes a second."""
+def hardware_here(settings: Settings) -> list[str]:
+    """The names of encoders and decoders in hardware; each has worked on frames. Without a device nothing is tried, as
+    trying takes a second."""
     if not NVIDIA.exists():
         return []
-    try:
-        return sorted(HARDWARE & set(working_encoders(settings)))
-    except MediaError as failure:  # a driver that crashes is a driver that does not work
-        warn(Event.ENCODER_FAILED, error_code=failure.code, message=failure.message)
-        return []
+    found: set[str] = set()
+    for tried in (working_encoders, working_decoders):
+        try:
+            found.update(tried(settings))
+        except FramefleetError as failure:  # a driver that crashes is a driver that does not work
+            warn(Event.HARDWARE_FAILED, error_code=failure.code, message=failure.message)
+    return sorted(found & (HARDWARE | {NVDEC}))
 
 
 def working_encoders(settings: Settings) -> list[str]:
-    """Of all that films are made with. Raises MediaError where trying ends the media process."""
+    """Of all that films are made with. Raises FramefleetError where trying ends the media process."""
+    return _working("encoders", settings)
+
+
+def working_decoders(settings: Settings) -> list[str]:
+    """In hardware, whose frames are the CPU's own. Raises FramefleetError where trying ends the media process."""
+    return _working("decoders", settings)
+
+
+def _working(operation: str, settings: Settings) -> list[str]:
     params = {"width": TRIED_SIZE[0], "height": TRIED_SIZE[1]}
     with MediaProcess(
-        "encoders",
+        operation,
         params,
         NO_BYTES,
         silence_sec=settings.sandbox_silence_seconds,
@@ -37,4 +49,4 @@ def working_encoders(settings: Settings) -> list[str]:
     ) as process:
         for _ in process.messages():  # it says nothing until its result
             continue
-        return [str(name) for name in process.result["encoders"]]
+        return [str(name) for name in process.result["working"]]

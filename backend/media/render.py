@@ -145,7 +145,12 @@ def render(
     sink = WholeFilm(container, order, stream.time_base, cropper)
     renderer = Renderer(cropper, sink)
     reader = FrameReader(
-        container, stream, clock=order.clock, companions=sink.film.companions, on_companion=renderer.carry
+        container,
+        stream,
+        clock=order.clock,
+        in_hardware=order.in_hardware,
+        companions=sink.film.companions,
+        on_companion=renderer.carry,
     )
     frames = renderer.run(lambda: shown(reader.frames()), report)
     check_whole(frames, len(cropper.path_pts), reader.dropped_frames)

@@ -151,7 +151,7 @@ def test_the_workers_are_listed(client: FlaskClient, database: Database) -> None
         )
     (worker,) = client.get("/api/v1/workers").get_json()["workers"]
     assert (worker["worker_id"], worker["state"], worker["job_id"]) == ("w1", "idle", None)
-    assert worker["encoders"] == ["h264_nvenc"]
+    assert worker["hardware"] == ["h264_nvenc"]
 
 
 def test_gpu_facts_are_whole_or_null(client: FlaskClient) -> None:
@@ -163,7 +163,7 @@ def test_gpu_facts_are_whole_or_null(client: FlaskClient) -> None:
     else:
         assert facts["device_name"] is None
         assert set(memory.values()) == {None}
-        assert facts["encoders"] == []
+        assert facts["hardware"] == []
 
 
 def test_the_alarms_are_sound_and_ring_when_they_should() -> None:

@@ -109,7 +109,7 @@ def test_health_and_gpu_answer_as_they_did(client_with: Make) -> None:
     assert client.get("/health").get_json() == {"ok": True}
     assert list(client.get("/gpu").get_json()) == [
         "cuda_available", "device_name", "memory_total_mb", "memory_used_mb", "memory_reserved_mb", "memory_free_mb",
-        "encoders",
+        "hardware",
     ]  # fmt: skip
 
 

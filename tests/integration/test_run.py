@@ -147,7 +147,7 @@ def _bad_inputs(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_bad_input_ends_in_a_typed_error_and_no_traceback(tmp_path: Path) -> None:
+def test_errors_do_not_exit_0_and_are_typed_without_a_traceback(tmp_path: Path) -> None:
     for name, (argument, code) in _bad_inputs(tmp_path).items():
         done = framefleet("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
         assert done.returncode in (1, 2), name
@@ -238,8 +238,8 @@ def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert checks["database"]["ok"]
     assert "PostgreSQL 18" in checks["database"]["says"]
-    assert checks["encoders"]["ok"]
-    assert {"libx264", "libx265"} <= set(checks["encoders"]["says"].split(" work")[0].split(", "))
+    assert checks["video codecs"]["ok"]
+    assert {"libx264", "libx265"} <= set(checks["video codecs"]["says"].split(" work")[0].split(", "))
     assert not checks["detector"]["ok"]
     assert "MODEL_NAME" in checks["detector"]["says"]
     assert not checks["pose model"]["ok"]

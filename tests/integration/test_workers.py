@@ -183,7 +183,7 @@ def test_a_finished_artifact_is_adopted_instead_of_being_made_again(
     assert '"chunk_adopted"' in workers.log("chunk-0")
 
 
-def test_a_damaged_artifact_fails_the_aggregation_and_never_becomes_a_film(
+def test_a_chunk_that_differs_from_its_checksum_never_becomes_a_film(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAX_ATTEMPTS", "2")
