@@ -252,6 +252,13 @@ class EncoderUnavailable(FramefleetError):
     retryable = True
 
 
+class HardwareDecoderUnfit(FramefleetError):
+    """The GPU's decoder is not here, or does not give the CPU's frames of this film: decode it on the CPU."""
+
+    code = "hardware_decoder_unfit"
+    retryable = True
+
+
 class SandboxCrashed(FramefleetError):
     """The child process that parses media died or broke its protocol."""
 

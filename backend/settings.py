@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     pose_model_name: str | None = Field(None, validation_alias="POSE_MODEL_NAME")
     pose_model_sha256: str | None = Field(None, validation_alias="POSE_MODEL_SHA256")
     use_gpu: bool = Field(True, validation_alias="USE_GPU")
+    hardware_decode: bool = Field(True, validation_alias="HARDWARE_DECODE")
     conf: float = Field(0.25, gt=0, lt=1, validation_alias="CONF")
     iou: float = Field(0.5, gt=0, lt=1, validation_alias="IOU")
     sample_fps: Positive = Field(10.0, le=240, validation_alias="SAMPLE_FPS")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
+from backend.media.hardware import hardware_here
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
@@ -37,6 +39,11 @@ class Context:
     @property
     def jobs(self) -> JobService:
         return JobService(self.database)
+
+    @cached_property
+    def hardware(self) -> list[str]:
+        """Encoders and decoders of this machine; tried once."""
+        return hardware_here(self.settings)
 
     def plan_soon(self, job_id: UUID) -> None:
         """Plans behind the request's back. Should this process die first, the analysis worker's sweep plans the job."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ ALGORITHMS = ("RS256", "ES256")
 LEEWAY_SEC = 30
 MAX_TOKEN_CHARACTERS = 8192
 KEYS_FRESH_SEC = 3600.0
+# While the issuer is away. It may have withdrawn a key meanwhile, so not for ever.
+KEYS_KEPT_SEC = 86_400.0
 # An unknown key's name makes us look again, but not as often as somebody can make names up.
 LOOK_AGAIN_SEC = 30.0
 FETCH_SEC = 5.0
@@ -26,9 +29,11 @@ MAX_KEYS_BYTES = 256 * 1024
 
 @dataclass
 class KeySet:
-    """The issuer's public keys by name, fetched when they are needed and kept. Thread-safe."""
+    """The issuer's public keys by name, fetched when they are needed and kept, a day at most while the issuer is away.
+    Thread-safe."""
 
     url: str
+    clock: Callable[[], float] = time.monotonic
     _keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
     _fetched_at: float = float("-inf")
     _tried_at: float = float("-inf")
@@ -37,12 +42,12 @@ class KeySet:
     def named(self, name: str) -> jwt.PyJWK | None:
         """Raises KeysUnavailable where there are none to look in."""
         with self._lock:
-            now = time.monotonic()
+            now = self.clock()
             is_old = now - self._fetched_at > KEYS_FRESH_SEC
             if (is_old or name not in self._keys) and now - self._tried_at > LOOK_AGAIN_SEC:
                 self._tried_at = now
                 self._renew(now)
-            if not self._keys:
+            if not self._keys or now - self._fetched_at > KEYS_KEPT_SEC:
                 raise KeysUnavailable("The keys of OIDC_JWKS_URL cannot be had now: try again later.")
             return self._keys.get(name)
 

@@ -25,6 +25,8 @@ class WorkerResource(BaseModel):
     state: str = Field(description="working, idle, draining (asked to stop), or silent (not heard of for 45 s)")
     job_id: str | None
     chunk_index: int | None
+    trouble: str | None = Field(description="why it claims nothing")
+    hardware: list[str] = Field(description="its encoders and decoders that were tried and work: h264_nvenc, nvdec")
     started_at: str
     seen_at: str
 
@@ -42,6 +44,7 @@ class Gpu(BaseModel):
     memory_used_mb: int | None
     memory_reserved_mb: int | None
     memory_free_mb: int | None
+    hardware: list[str] = Field(description="its encoders and decoders that were tried and work: h264_nvenc, nvdec")
 
 
 @blueprint.get("/health", summary="The process lives")
@@ -65,7 +68,7 @@ def metrics() -> Response:
 
 @blueprint.get("/gpu", summary="The GPU of the API's machine", responses={200: Gpu})
 def gpu() -> Response:
-    return jsonify(asdict(gpu_facts()))
+    return jsonify(asdict(gpu_facts()) | {"hardware": context().hardware})
 
 
 @blueprint.get(f"{API}/workers", summary="Who works, and on what", responses={200: WorkerList})

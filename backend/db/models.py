@@ -122,6 +122,7 @@ class Job(Base):
     callback_told: Mapped[str | None]  # what was told last, so that nothing is told twice (jobs/callbacks.py)
     callback_failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # in a row
     detector: Mapped[dict[str, Any] | None]  # what found the people, and why when it was a fallback
+    encoder: Mapped[str | None]  # what made the pictures of its film
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))  # seconds by stage
     warnings: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
     error_code: Mapped[str | None]
@@ -269,7 +270,8 @@ class Worker(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     asked_to_stop_at: Mapped[datetime | None]  # by an operator; read when the worker says that it lives
     knows: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{crop}")  # kinds of job
-    encoders: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # of hardware, that work there
+    # Of hardware, that work there; decoders too.
+    encoders: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     trouble: Mapped[str | None]  # why it claims nothing
     trouble_since: Mapped[datetime | None]

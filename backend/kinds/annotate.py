@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -43,18 +42,9 @@ class Annotate(Whole[AnnotateParams]):
         files = _files(found, params)
         context.report(STITCHED_SHARE)
         seconds = {"stitch": time.monotonic() - began}
-
-        def report(share: float) -> None:
-            context.report(STITCHED_SHARE + (1 - STITCHED_SHARE) * share)
-
         # Chunks begin at keyframes where there are any.
-        made = film.make(context, _film(context, found, [artifact.start_pts for artifact in artifacts]), report)
-        return replace(
-            made,
-            files={**files, **made.files},
-            warnings=[*warnings, *made.warnings],
-            seconds={**seconds, **made.seconds},
-        )
+        whole = _film(context, found, [artifact.start_pts for artifact in artifacts])
+        return film.make(context, whole, done=STITCHED_SHARE, files=files, warnings=warnings, seconds=seconds)
 
 
 class AnnotateAndPoses(Annotate):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -42,18 +41,9 @@ class SolveCrop(Whole[CropParams]):
         files = framing.files(proof)
         context.report(SOLVED_SHARE)
         seconds = {"stitch_and_path": time.monotonic() - began}
-
-        def report(share: float) -> None:
-            context.report(SOLVED_SHARE + (1 - SOLVED_SHARE) * share)
-
         # Chunks begin at keyframes where there are any.
-        made = film.make(context, _film(context, framing, [artifact.start_pts for artifact in artifacts]), report)
-        return replace(
-            made,
-            files={**files, **made.files},
-            warnings=[*warnings, *made.warnings],
-            seconds={**seconds, **made.seconds},
-        )
+        whole = _film(context, framing, [artifact.start_pts for artifact in artifacts])
+        return film.make(context, whole, done=SOLVED_SHARE, files=files, warnings=warnings, seconds=seconds)
 
 
 class SolveCropAndPoses(SolveCrop):

@@ -24,6 +24,7 @@ from backend.vision.timeline import Timeline
 
 MAX_SUBTITLE_BYTES, MAX_FONT_BYTES, MAX_FONTS = 16 * 2**20, 64 * 2**20, 20
 BLOCK_BYTES = 2**20
+FONT_NAME = "font_{:02d}.ttf"
 LONGEST_DELAY_SEC = 1
 Uri = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -93,7 +94,7 @@ def _design(context: WholeContext[EncodeParams], timeline: Timeline) -> Design:
 def _subtitles(
     context: WholeContext[EncodeParams], timeline: Timeline, size: tuple[int, int]
 ) -> tuple[list[Layer], list[str]]:
-    """Drawn for every frame, and a warning for each font that is not there."""
+    """Drawn for every frame, and a warning for each font that is not there or is none."""
     folder = context.folder / "text"
     folder.mkdir(exist_ok=True)
     _fetch_fonts(context, folder / "fonts")
@@ -110,6 +111,11 @@ def _subtitles(
         f"The font {wanted} is not there: the subtitles are drawn with {taken}. Name its file in font_uris."
         for wanted, taken in dict(found["missing_fonts"]).items()
     ]
+    warnings += [
+        f"font_uris.{number} is no font that can be read: it is left out. Give an .otf or .ttf file."
+        for number in range(len(context.params.font_uris))
+        if FONT_NAME.format(number) in found["no_fonts"]
+    ]
     return [Layer({"type": "subtitles", "data_file": str(drawn)})], warnings
 
 
@@ -123,7 +129,7 @@ def _fetch_fonts(context: WholeContext[EncodeParams], folder: Path) -> None:
         reader = context.open_input(uri)
         if reader.size_bytes > MAX_FONT_BYTES:
             raise SubtitlesUnreadable(f"font_uris.{number}: the font is larger than {MAX_FONT_BYTES >> 20} MiB.")
-        with (folder / f"font_{number:02d}.ttf").open("wb") as file:
+        with (folder / FONT_NAME.format(number)).open("wb") as file:
             for offset in range(0, reader.size_bytes, BLOCK_BYTES):
                 file.write(reader.read_at(offset, BLOCK_BYTES))
 

@@ -4,7 +4,7 @@ for, the frames are listed first; then the film is rendered, or handed on in pie
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,13 +68,8 @@ class PlanFilm(Whole[P_contra]):
         facts = context.facts
         timeline = Timeline(listing.frame_pts, facts.time_base_fraction, (facts.width, facts.height))
         design = self._design(context, timeline)
-
-        def report(share: float) -> None:
-            context.report(LISTED_SHARE + (1 - LISTED_SHARE) * share)
-
         whole = film_of(context, timeline, design, listing.keyframe_pts, is_guess=listing.is_guess)
-        made = film.make(context, whole, report)
-        return with_design(made, design, warnings)
+        return film.make(context, whole, done=LISTED_SHARE, files=design.files, warnings=[*warnings, *design.warnings])
 
 
 def film_of(
@@ -99,8 +94,3 @@ def film_of(
         layers=design.layers,
         is_guess=is_guess,
     )
-
-
-def with_design(made: Done | Onward, design: Design, warnings: Sequence[str]) -> Done | Onward:
-    """The kind's own files and words first."""
-    return replace(made, files={**design.files, **made.files}, warnings=[*warnings, *design.warnings, *made.warnings])

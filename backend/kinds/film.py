@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from backend.errors import FrameMismatch, PiecesApart
 from backend.events import Event, warn
 from backend.kinds import accounts
 from backend.kinds.base import ChunkContext, Chunks, Done, Onward, Params, Whole, WholeContext
+from backend.kinds.decoding import on_best_decoder
 from backend.kinds.film_plan import Film, FilmPlan, Pts, laid_on, path_bytes, path_name
 from backend.kinds.listing import list_frames
 from backend.kinds.sheet import Sheet
@@ -32,11 +34,28 @@ LONGEST_PIECE = 2  # chunks: what a worker that dies takes with it, against two 
 OTHER_FRAMES = b"other frames than the packets promised"
 
 
-def make(work: WholeContext[Params], film: Film, report: Callable[[float], None]) -> Done | Onward:
-    """The film, or the phase that makes it. Raises FrameMismatch, EncodeFailed, MediaUndecodable, and what `report`
-    raises."""
-    onward = pieces(work, film)
-    return onward if onward is not None else render(work, film, report)
+def make(
+    work: WholeContext[Params],
+    film: Film,
+    *,
+    done: float,
+    files: Mapping[str, bytes | Path] | None = None,
+    warnings: Sequence[str] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> Done | Onward:
+    """The film, or the phase that makes it, with what the step has made and said before. `done`: the share of the step
+    that this was. Raises FrameMismatch, EncodeFailed, MediaUndecodable, ClaimLost."""
+
+    def report(share: float) -> None:
+        work.report(done + (1 - done) * share)
+
+    made = pieces(work, film) or render(work, film, report)
+    return replace(
+        made,
+        files={**(files or {}), **made.files},
+        warnings=[*warnings, *made.warnings],
+        seconds={**(seconds or {}), **made.seconds},
+    )
 
 
 def render(work: WholeContext[Params], film: Film, report: Callable[[float], None]) -> Done:
@@ -44,7 +63,8 @@ def render(work: WholeContext[Params], film: Film, report: Callable[[float], Non
     began = time.monotonic()
     rows = [None if each is None else each.to_bytes() for each in film.layer_rows()]
     target, files, counts = _rendered(work, film.plan(), path_bytes(film.path), len(film.path), rows, report)
-    return Done(target, files, accounts.rendered(counts), {"render": time.monotonic() - began})
+    seconds = {"render": time.monotonic() - began}
+    return Done(target, files, accounts.rendered(counts), seconds, encoder=counts["encoder"])
 
 
 def pieces(work: WholeContext[Params], film: Film) -> Onward | None:
@@ -89,8 +109,13 @@ class RenderPieces(Chunks[Params]):
         span, target = plan.spans[index], context.folder / "piece"
         path, rows = context.earlier.object(path_name(index)), plan.stored_rows(context.earlier, index)
         order = plan.render_order(context.folder, path, rows, target) | {"span": span.model_dump()}
+
+        def render_piece(in_hardware: bool) -> None:
+            ordered = order | {"in_hardware": in_hardware}
+            _run("render_piece", ordered, context.reader, context.settings, span.frames, context.report)
+
         try:
-            _run("render_piece", order, context.reader, context.settings, span.frames, context.report)
+            on_best_decoder(context, render_piece)
         except FrameMismatch:
             if not plan.is_guess:
                 raise
@@ -114,7 +139,7 @@ class JoinFilm(Whole[Params]):
             warn(Event.PIECES_APART, job_id=context.job_id, message=apart.message)
             target, files, counts = self._in_one_go(context, plan)
         seconds = {"join": time.monotonic() - began}
-        return Done(target, files, accounts.rendered(counts), seconds)
+        return Done(target, files, accounts.rendered(counts), seconds, encoder=counts["encoder"])
 
     def _joined(self, context: WholeContext[Params], plan: FilmPlan) -> Made:
         parts = list(context.earlier.files(context.folder))
@@ -146,7 +171,7 @@ class JoinFilm(Whole[Params]):
 
 
 Made = tuple[Path, dict[str, bytes], dict[str, Any]]
-"""The film, small files by name, and what the renderer counted."""
+"""The film, small files by name, and what the renderer tells of it."""
 
 
 def _rendered(

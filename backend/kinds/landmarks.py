@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
+from backend.kinds.decoding import on_best_decoder
 from backend.kinds.people import DetectionParams, FindPeople, chunk_identity
 from backend.kinds.sampled import Picture, SampledChunk, sample_chunk
 from backend.kinds.tools import Need
@@ -50,8 +51,12 @@ def renamed(found: PoseArtifact, context: ChunkContext[DetectionParams]) -> Pose
 
 def analyse_poses(work: ChunkContext[DetectionParams]) -> PoseArtifact:
     """As analyse_chunk, with landmarks. Raises a MediaError for undecodable bytes, ClaimLost from `work.report`."""
-    poses = FindPoses(work)
-    return poses.posed(sample_chunk(work, [poses]))
+
+    def analyse(in_hardware: bool) -> PoseArtifact:
+        poses = FindPoses(work)
+        return poses.posed(sample_chunk(work, [poses], in_hardware=in_hardware))
+
+    return on_best_decoder(work, analyse)
 
 
 class FindPoses(FindPeople):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backend.errors import InvalidParams
 from backend.kinds import accounts, film, output_type
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
-from backend.kinds.every_frame import Design, PlanFilm, film_of, with_design
+from backend.kinds.every_frame import Design, PlanFilm, film_of
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
 from backend.kinds.overlay_params import OverlayParams, Region
@@ -136,18 +136,13 @@ class FollowTracks(Whole[OverlayParams]):
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), context.params.conf)
         warnings = accounts.decoded(facts, found.timeline.frame_pts)
         tracks = {"tracks.json": track_files.tracks_json(found.tracks, found.timeline)}
-        design = overlaid(context, found.timeline, found.tracks)
-        design = replace(design, files={**tracks, **design.files}, shots=found.shots)
+        design = replace(overlaid(context, found.timeline, found.tracks), shots=found.shots)
         seconds = {"stitch": time.monotonic() - began}
         context.report(STITCHED_SHARE)
-
-        def report(share: float) -> None:
-            context.report(STITCHED_SHARE + (1 - STITCHED_SHARE) * share)
-
         # Chunks begin at keyframes where there are any.
         whole = film_of(context, found.timeline, design, [artifact.start_pts for artifact in artifacts])
-        made = with_design(film.make(context, whole, report), design, warnings)
-        return replace(made, seconds={**seconds, **made.seconds})
+        files, words = {**tracks, **design.files}, [*warnings, *design.warnings]
+        return film.make(context, whole, done=STITCHED_SHARE, files=files, warnings=words, seconds=seconds)
 
 
 def _phases(params: OverlayParams) -> tuple[Phase[OverlayParams], ...]:
@@ -164,7 +159,7 @@ OVERLAY = Kind[OverlayParams](
     phases=(FOLLOW, LIST, RENDER),
     choose=_phases,
     files={
-        "tracks": FileType("tracks.json", JSON_TYPE),  # where a region follows one
+        "tracks": FileType("tracks.json", JSON_TYPE, asked_by="follows"),
         "contact_sheet": FileType("contact_sheet.png", "image/png"),
     },
 )

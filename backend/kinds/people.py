@@ -14,6 +14,7 @@ from pydantic import Field
 from backend import telemetry
 from backend.events import Event, emit
 from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
+from backend.kinds.decoding import on_best_decoder
 from backend.kinds.sampled import Picture, SampledChunk, SampledParams, sample_chunk
 from backend.kinds.tools import Need
 from backend.settings import Settings
@@ -105,8 +106,12 @@ def _classes_of(params: DetectionParams) -> dict[str, Any]:
 
 def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
     """Raises a MediaError for undecodable bytes, ClaimLost from `work.report`."""
-    people = FindPeople(work, work.tools.detector)
-    return people.artifact(sample_chunk(work, [people]))
+
+    def analyse(in_hardware: bool) -> ChunkArtifact:
+        people = FindPeople(work, work.tools.detector)
+        return people.artifact(sample_chunk(work, [people], in_hardware=in_hardware))
+
+    return on_best_decoder(work, analyse)
 
 
 class FindPeople:

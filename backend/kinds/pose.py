@@ -144,16 +144,13 @@ def _with_film(
     look = context.params.model_dump(include={"crf", "preset", "hdr"})
     # Chunks begin at keyframes where there are any.
     starts = [artifact.chunk.start_pts for artifact in artifacts]
+    whole = skeleton_film(context, analysed.posed, look, starts)
     made = film.make(
-        context,
-        skeleton_film(context, analysed.posed, look, starts),
-        lambda share: context.report(ANALYSED_SHARE + (1 - ANALYSED_SHARE) * share),
+        context, whole, done=ANALYSED_SHARE, files=done.files, warnings=done.warnings, seconds=done.seconds
     )
-    warnings, seconds = [*done.warnings, *made.warnings], {**done.seconds, **made.seconds}
     if isinstance(made, Onward):
-        objects = {**made.objects, RESULTS: done.output.read_bytes()}
-        return replace(made, objects=objects, files=done.files, warnings=warnings, seconds=seconds)
-    return replace(done, files={**done.files, FILM: made.output}, warnings=warnings, seconds=seconds)
+        return replace(made, objects={**made.objects, RESULTS: done.output.read_bytes()})
+    return replace(made, output=done.output, files={**made.files, FILM: made.output})
 
 
 _LANDMARKS = Phase[PoseParams]("landmarks", FindLandmarks(), AnalysePoses())

@@ -49,17 +49,21 @@ class SampledChunk:
     cuts_pts: list[int] = field(default_factory=list)
 
 
-def sample_chunk(work: ChunkContext[SampledParams], analyses: Sequence[Analysis]) -> SampledChunk:
+def sample_chunk(
+    work: ChunkContext[SampledParams], analyses: Sequence[Analysis], *, in_hardware: bool = False
+) -> SampledChunk:
     """Shows every picture to each of them. Decoding runs in a child process while the batch before is analysed here.
 
-    Raises a MediaError for undecodable bytes, ClaimLost from `work.report`, and what the analyses raise.
+    Raises a MediaError for undecodable bytes, ClaimLost from `work.report`, HardwareDecoderUnfit, and what the analyses
+    raise.
     """
-    return _Sampling(work, analyses).run()
+    return _Sampling(work, analyses, in_hardware).run()
 
 
 class _Sampling:
-    def __init__(self, work: ChunkContext[SampledParams], analyses: Sequence[Analysis]) -> None:
+    def __init__(self, work: ChunkContext[SampledParams], analyses: Sequence[Analysis], in_hardware: bool) -> None:
         self._work = work
+        self._in_hardware = in_hardware
         self._analyses = analyses
         self._batch_size = min(analysis.batch_size for analysis in analyses)
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
@@ -102,6 +106,7 @@ class _Sampling:
             **facts.coded_shape(),
             "max_pixels": work.settings.max_pixels,
             "threads": work.settings.threads or DECODE_THREADS,
+            "in_hardware": self._in_hardware,
         }
 
     def _batches(self, process: MediaProcess) -> Iterator[list[tuple[int, int]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,8 @@ class Tools:
     settings: Settings
     open_detector: Callable[[], Detector]
     open_pose_detector: Callable[[Settings], PoseDetector] = open_pose_detector
+    hardware: frozenset[str] = frozenset()  # encoders and decoders that were tried here (media/hardware.py)
+    unfit_jobs: set[str] = field(default_factory=set)  # whose films that hardware does not decode as the CPU does
 
     @cached_property
     def detector(self) -> Detector:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.kinds import landmarks, people
 from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Done, Earlier, FileType, Onward, WholeContext
+from backend.kinds.decoding import on_best_decoder
 from backend.kinds.people import DetectionParams, FindPeople
 from backend.kinds.pose import REPORT, REPORT_TYPE, RESULTS, AnalysePoses, PoseParams
 from backend.kinds.sampled import sample_chunk
@@ -45,9 +46,12 @@ class PeopleAndPoses(Chunks[DetectionParams]):
     is_shared = True
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
-        found, poses = FindPeople(context, context.tools.detector), landmarks.FindPoses(_posing(context))
-        sampled = sample_chunk(context, [found, poses])
-        return _to_bytes(found.artifact(sampled), poses.posed(sampled))
+        def analyse(in_hardware: bool) -> bytes:
+            found, poses = FindPeople(context, context.tools.detector), landmarks.FindPoses(_posing(context))
+            sampled = sample_chunk(context, [found, poses], in_hardware=in_hardware)
+            return _to_bytes(found.artifact(sampled), poses.posed(sampled))
+
+        return on_best_decoder(context, analyse)
 
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found, posing = read_checked(_Both, data, None), _posing(context)

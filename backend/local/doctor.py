@@ -13,6 +13,8 @@ from backend.db.engine import Database
 from backend.db.migrate import check_schema
 from backend.db.provided import database_of
 from backend.errors import FramefleetError
+from backend.media.encoder_names import NVDEC, NVENC, X264, X265
+from backend.media.hardware import hardware_here, working_encoders
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.vision.weights import find_model, find_pose_model, packaged_weights
@@ -44,6 +46,7 @@ def examine(settings: Settings) -> list[Finding]:
         "detector": _detector,
         "pose model": _pose_model,
         "GPU": _gpu,
+        "video codecs": _codecs,
     }
     return [_finding(name, check, settings) for name, check in checks.items()]
 
@@ -140,3 +143,14 @@ def _gpu(settings: Settings) -> str:
     if not settings.use_gpu:
         return "there is one, but USE_GPU=false"
     return str(torch.cuda.get_device_name(0))
+
+
+def _codecs(settings: Settings) -> str:
+    """Each has worked on frames here. Without x264 and x265 nothing can be rendered."""
+    working = working_encoders(settings)
+    missing = sorted({X264, X265} - set(working))
+    if missing:
+        raise FramefleetError(f"{', '.join(missing)} cannot encode here; run pip install -c constraints.txt . anew.")
+    made_by = f"films are made by {NVENC if NVENC in working else X264}, HDR films by {X265}"
+    decoded_by = NVDEC if NVDEC in hardware_here(settings) else "the CPU"
+    return f"{', '.join(working)} work; {made_by}; chunks are decoded by {decoded_by}"

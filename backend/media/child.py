@@ -50,6 +50,7 @@ def _run(
         decode,
         dub,
         encoders,
+        hardware_decoder,
         index,
         join,
         probe,
@@ -86,7 +87,9 @@ def _run(
             send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
             return index.index(source, index.IndexOrder(**params), send)
         case "encoders":
-            return {"encoders": encoders.working_encoders((params["width"], params["height"]))}
+            return {"working": encoders.working_encoders((params["width"], params["height"]))}
+        case "decoders":
+            return {"working": hardware_decoder.working_decoders((params["width"], params["height"]))}
         case "join":
             return join.join(join.JoinOrder(**params), report, ring)
     recorded = RecordedFile(source) if order["operation"] == "render_piece" else None

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from backend.errors import MediaUndecodable, NotAVideo, NoVideoStream
 from backend.media.facts import Clock
+from backend.media.hardware_decoder import CheckedDecoder
 from backend.media.shape import note_pixel_aspect
 from backend.media.timeline import Timeline
 
@@ -98,13 +99,14 @@ class FrameReader:
         stream: VideoStream,
         *,
         clock: Clock = "pts",
+        in_hardware: bool = False,
         companions: Sequence[Companion] = (),
         on_companion: Callable[[Packet[Companion]], None] = lambda packet: None,
         on_seek: Callable[[], None] = lambda: None,
         is_early: Callable[[], bool] = lambda: True,
     ) -> None:
         """Where the reader seeks, `on_seek` says that the companions' packets begin anew, and `is_early` is asked, with
-        the first frame, whether it went far enough back for them too."""
+        the first frame, whether it went far enough back for them too. Raises HardwareDecoderUnfit, also later."""
         self.container = container
         self.stream = stream
         self._clock = clock
@@ -112,7 +114,7 @@ class FrameReader:
         self._on_companion = on_companion
         self._on_seek = on_seek
         self._is_early = is_early
-        self._decoder = _decoder_of(stream)
+        self._decoder = CheckedDecoder(stream) if in_hardware else _decoder_of(stream)
         # Other containers name one shape of pixels for the whole film.
         self._pixels_may_change = container_named(container, "mpegts", "mpeg", "flv")
         self.broken_packets = 0
@@ -237,6 +239,8 @@ class FrameReader:
             self.container.seek(pts, stream=self.stream, backward=True)
         except av.error.FFmpegError:
             return False
+        if self._decoder is not self.stream.codec_context:  # which the container knows, and has emptied
+            self._decoder.flush_buffers()
         return True
 
     def _seek_to_start(self) -> None:

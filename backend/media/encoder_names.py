@@ -1,4 +1,4 @@
-"""Names of the encoders, and which of them makes all pieces of a film. No media is touched here."""
+"""Names of encoders and of hardware, and which encoder makes all pieces of a film. No media is touched here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from backend.media.facts import Appearance
 
 X264, X265, NVENC = "libx264", "libx265", "h264_nvenc"
 HARDWARE = frozenset({NVENC})
+NVDEC = "nvdec"  # a decoder in hardware, whose frames are the CPU's own
 
 
 def encoder_for(appearance: Appearance, hdr: str, shared: Collection[str]) -> str:

@@ -14,6 +14,8 @@ Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 PQ, HLG, BT2020 = 16, 18, 9  # of ITU-T H.273: two curves, and primaries or a matrix
 CodePoint = Annotated[int, Field(ge=0, le=255)]  # of ITU-T H.273
 UInt32 = Annotated[int, Field(ge=0, lt=2**32)]
+# Whose standards say of every sample what it is: a decoder in hardware can be the same as one in software.
+DECODED_IN_HARDWARE = ("h264", "hevc")
 UInt16 = Annotated[int, Field(ge=0, lt=2**16)]
 
 
@@ -75,6 +77,13 @@ class VideoFacts(BaseModel):
     @property
     def time_base_fraction(self) -> Fraction:
         return Fraction(*self.time_base)
+
+    @property
+    def suits_hardware(self) -> bool:
+        """Whether a decoder in hardware may be tried: what it leaves of a frame is samples and a time."""
+        look = self.appearance
+        plain = look is not None and not (look.exceeds_sdr or look.interlaced)
+        return plain and self.codec in DECODED_IN_HARDWARE and self.clock == "pts"
 
     def coded_shape(self) -> dict[str, Any]:
         """What the child process has to know to bring every frame to one shape: see shape.CodedShape."""

@@ -7,6 +7,8 @@ import bisect
 import io
 from typing import BinaryIO, cast
 
+from backend.seekable import Seekable
+
 
 class RecordedFile(io.RawIOBase):
     """A file, and what was read from it."""
@@ -46,39 +48,24 @@ class RecordedFile(io.RawIOBase):
         return [(offset, bytes(data)) for offset, data in ranges]
 
 
-class HeadFile(io.RawIOBase):
+class HeadFile(Seekable):
     """A file of which only these ranges are there. Reading anything else fails."""
 
     def __init__(self, ranges: list[tuple[int, bytes]], size_bytes: int) -> None:
+        super().__init__(size_bytes)
         self._ranges = ranges
         self._offsets = [offset for offset, _ in ranges]
-        self._size_bytes = size_bytes
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
-        self._position = base + offset
-        return self._position
 
     def read(self, size: int = -1) -> bytes:
-        if self._position >= self._size_bytes:
+        if self.position >= self.size_bytes:
             return b""
-        number = bisect.bisect_right(self._offsets, self._position) - 1
+        number = bisect.bisect_right(self._offsets, self.position) - 1
         offset, data = self._ranges[number] if number >= 0 else (0, b"")
-        begin = self._position - offset
+        begin = self.position - offset
         part = data[begin:] if size < 0 else data[begin : begin + size]
         if not part:
-            raise OSError(f"byte {self._position} of the source was not kept")
-        self._position += len(part)
+            raise OSError(f"byte {self.position} of the source was not kept")
+        self.position += len(part)
         return part
 
 

@@ -77,6 +77,7 @@ def join(order: JoinOrder, report: Callable[[int], None], memory: mmap.mmap | No
         joined.write(report)
         return {
             "frames": expected,
+            "encoder": pieces[0].facts.encoder,
             "stills": _hand_over_stills(order.stills, pieces, memory),
             **{name: counts[name] for name in pieces[0].facts.counts},
             **joined.film.counts(),

@@ -71,6 +71,9 @@ class Renderer:
                     report(done)
         finally:
             self._stopped.set()
+            # Whoever called closes the file next; a decoder that still works on it would crash the process.
+            self._decoded.join()
+            self._ready.join()
         return done
 
     def _cut_all(self) -> Iterator[Item]:
@@ -113,6 +116,11 @@ class WholeFilm:
     def companion(self, packet: Packet[Companion]) -> None:
         self.film.carry(packet)
 
+    @property
+    def encoder(self) -> str | None:
+        """The name of the one that makes the pictures; None before the first."""
+        return self._video.codec_context.name if self._video else None
+
     def finish(self) -> None:
         self.picture(None)
         self.film.finish()
@@ -125,8 +133,8 @@ def render(
     report: Callable[[int], None],
     memory: mmap.mmap | None = None,
 ) -> dict[str, Any]:
-    """Writes `order.output_file`, and the ordered stills into `memory`. Returns counts of frames and of what was
-    broken. `report` gets the frames done.
+    """Writes `order.output_file`, and the ordered stills into `memory`. Returns the encoder, counts of frames and of
+    what was broken. `report` gets the frames done.
 
     Raises FrameMismatch when the decoded frames are not those of the path, MediaUndecodable when too many have no place
     in the film, EncodeFailed when the encoder refuses.
@@ -137,12 +145,23 @@ def render(
     sink = WholeFilm(container, order, stream.time_base, cropper)
     renderer = Renderer(cropper, sink)
     reader = FrameReader(
-        container, stream, clock=order.clock, companions=sink.film.companions, on_companion=renderer.carry
+        container,
+        stream,
+        clock=order.clock,
+        in_hardware=order.in_hardware,
+        companions=sink.film.companions,
+        on_companion=renderer.carry,
     )
     frames = renderer.run(lambda: shown(reader.frames()), report)
     check_whole(frames, len(cropper.path_pts), reader.dropped_frames)
     sink.finish()
-    return {"frames": frames, "stills": len(stills.taken_pts) if stills else 0, **reader.counts(), **sink.film.counts()}
+    return {
+        "frames": frames,
+        "stills": len(stills.taken_pts) if stills else 0,
+        "encoder": sink.encoder,
+        **reader.counts(),
+        **sink.film.counts(),
+    }
 
 
 def check_whole(frames: int, expected: int, dropped: int) -> None:

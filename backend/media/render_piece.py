@@ -53,6 +53,7 @@ class PieceFrames:
         stream: VideoStream,
         span: Span,
         rows: int,
+        in_hardware: bool,
         put: Callable[[Packet[Companion]], None],
     ) -> None:
         """`rows`: how many frames from the span's start on are wanted; the last piece gives all there are."""
@@ -65,6 +66,7 @@ class PieceFrames:
         self._reader = FrameReader(
             container,
             stream,
+            in_hardware=in_hardware,
             companions=companions,
             on_companion=self._sieve.take,
             on_seek=self._sieve.restart,
@@ -133,7 +135,7 @@ def render_piece(
     with PieceWriter() as writer:
         sink = PieceSink(span, order.encoder, cropper, writer)
         renderer = Renderer(cropper, sink)
-        frames = PieceFrames(container, stream, span, rows, renderer.carry)
+        frames = PieceFrames(container, stream, span, rows, order.in_hardware, renderer.carry)
         done = renderer.run(lambda: iter(frames), report)
         if done != rows:
             raise FrameMismatch(f"Rendering a piece met {done} frames, the analysis {rows}.")

@@ -65,7 +65,7 @@ def stream_samples(
 ) -> dict[str, Any]:
     """Sends every frame's PTS of the interval and the picture of each sampled one, then `overlap_samples` more
     pictures from past its end. Returns how many packets were broken and frames dropped, and where cuts are."""
-    reader = FrameReader(container, stream, clock=order.clock)
+    reader = FrameReader(container, stream, clock=order.clock, in_hardware=order.in_hardware)
     cuts = CutDetector(has_start=order.start_pts is None)
     grid = SampleGrid(order.origin_pts, reader.time_base, order.sample_fps)
     pictures = Pictures((order.width, order.height), order.coded_shape)

@@ -66,6 +66,7 @@ class PictureOrder(BaseModel):
     clock: Clock = "pts"
     max_pixels: int
     threads: int
+    in_hardware: bool = False  # decoded on the GPU: see hardware_decoder.py
 
     @property
     def coded_shape(self) -> CodedShape:

@@ -38,6 +38,7 @@ LOG_BYTES = 2**20
 MAX_EVENTS = 500_000
 REPORT_EVERY = 10
 PR_SET_PDEATHSIG = 1
+_NO_FONT = re.compile(r"\] Error opening memory font '(.+)'$", re.MULTILINE)
 _CHOSEN = re.compile(r"fontselect: \((.+), -?\d+, -?\d+\) -> (.+?), -?\d+, (.+)$", re.MULTILINE)
 
 
@@ -57,7 +58,8 @@ class SubtitleOrder(BaseModel):
 def draw_subtitles(data: bytes, order: SubtitleOrder, report: Callable[[int], None]) -> dict[str, Any]:
     """Writes `order.output_file` for paint.subtitles: for each frame which drawing it has, and the drawings.
 
-    Returns the fonts that are named and not there, with what is drawn in their place. Raises SubtitlesUnreadable.
+    Returns the fonts that are named and not there, with what is drawn in their place, and the names of files in `fonts`
+    that are no fonts. Raises SubtitlesUnreadable.
     """
     folder = Path(order.folder)
     script, named = _script(data, folder)
@@ -69,7 +71,9 @@ def draw_subtitles(data: bytes, order: SubtitleOrder, report: Callable[[int], No
         if number % REPORT_EVERY == 0:
             report(number)
     drawings.save(order.output_file, which)
-    return {"drawings": len(drawn_ms), "missing_fonts": _missing(folder / LOG, named)}
+    said = _said(folder / LOG)
+    no_fonts = sorted(set(_NO_FONT.findall(said)))
+    return {"drawings": len(drawn_ms), "missing_fonts": _missing(said, named), "no_fonts": no_fonts}
 
 
 def _script(data: bytes, folder: Path) -> tuple[str, set[str]]:
@@ -200,12 +204,16 @@ class _Drawings:
             )
 
 
-def _missing(log: Path, named: set[str]) -> dict[str, str]:
-    """Fonts that the script names, with the one that libass took for each of them."""
+def _said(log: Path) -> str:
+    """libass's words; none where nothing was drawn."""
     if not log.exists():
-        return {}
+        return ""
     with log.open("rb") as file:
-        said = file.read(LOG_BYTES).decode(errors="replace")
+        return file.read(LOG_BYTES).decode(errors="replace")
+
+
+def _missing(said: str, named: set[str]) -> dict[str, str]:
+    """Fonts that the script names, with the one that libass took for each of them."""
     taken = {wanted: (path, name) for wanted, path, name in _CHOSEN.findall(said)}
     return {
         wanted: name

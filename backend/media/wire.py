@@ -7,12 +7,13 @@ read hostile bytes and is not trusted.
 
 from __future__ import annotations
 
-import io
 import json
 import socket
 import struct
 import threading
 from typing import Any
+
+from backend.seekable import Seekable
 
 MAX_MESSAGE_BYTES = 4 * 2**20  # a probe lists at most 100,000 keyframes
 MAX_READ_BYTES = 16 * 2**20
@@ -52,41 +53,24 @@ def receive_message(sock: socket.socket) -> dict[str, Any]:
     return message
 
 
-class RemoteFile(io.RawIOBase):
+class RemoteFile(Seekable):
     """The child's view of the source: a seekable file whose bytes the parent reads for it."""
 
     def __init__(self, sock: socket.socket, size_bytes: int) -> None:
+        super().__init__(size_bytes)
         self._sock = sock
-        self._size_bytes = size_bytes
-        self._position = 0
         self._lock = threading.Lock()
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
-        if base + offset < 0:
-            raise OSError("seek before the start")
-        self._position = base + offset
-        return self._position
-
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self._size_bytes - self._position)
+        left = max(0, self.size_bytes - self.position)
         wanted = min(left if size < 0 else size, left, MAX_READ_BYTES)
         if wanted == 0:
             return b""
         with self._lock:
-            self._sock.sendall(REQUEST.pack(self._position, wanted))
+            self._sock.sendall(REQUEST.pack(self.position, wanted))
             (length,) = LENGTH.unpack(receive_exactly(self._sock, LENGTH.size))
             if length == READ_FAILED:
                 raise OSError("the source could not be read")
             data = receive_exactly(self._sock, length)
-        self._position += len(data)
+        self.position += len(data)
         return data

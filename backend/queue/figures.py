@@ -102,6 +102,7 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
             "kind": row["kind"],
             "state": _state(row),
             "trouble": row["trouble"],
+            "hardware": row["encoders"],
             "job_id": str(row["job_id"]) if row["job_id"] else None,
             "chunk_index": row["chunk_index"],
             "started_at": row["started_at"].isoformat(),

@@ -37,6 +37,7 @@ class JobVerbs(Verbs):
         output_uri: str,
         output_key: str | None,
         output_size: int | None = None,
+        encoder: str | None = None,
         timings: dict[str, float],
         warnings: list[str],
     ) -> None:
@@ -48,6 +49,7 @@ class JobVerbs(Verbs):
             output_uri=output_uri,
             output_key=output_key,
             output_size=output_size,
+            encoder=encoder,
             timings=json.dumps(timings),
             warnings=json.dumps(warnings),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from backend.errors import SourceChanged
+from backend.seekable import Seekable
 from backend.storage.base import Source
 
 if TYPE_CHECKING:
@@ -143,38 +143,22 @@ class RangeReader:
         return blocks
 
 
-class _RangeFile(io.RawIOBase):
+class _RangeFile(Seekable):
     def __init__(self, reader: RangeReader) -> None:
+        super().__init__(reader.size_bytes)
         self._reader = reader
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.size_bytes}[whence]
-        if base + offset < 0:
-            raise ValueError("seek before the start of the source")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
-        data = self._reader.read_at(self._position, len(view))
+        data = self._reader.read_at(self.position, len(view))
         view[: len(data)] = data
-        self._position += len(data)
+        self.position += len(data)
         return len(data)
 
     def readall(self) -> bytes:
         """One request for the rest, where RawIOBase would make many small ones."""
-        data = self._reader.read_at(self._position, max(0, self._reader.size_bytes - self._position))
-        self._position += len(data)
+        data = self._reader.read_at(self.position, max(0, self._reader.size_bytes - self.position))
+        self.position += len(data)
         return data
 
 

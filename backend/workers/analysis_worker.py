@@ -199,6 +199,7 @@ class Aggregator:
             output_uri=place.uri,
             output_key=place.own_key,
             output_size=result.output.stat().st_size,
+            encoder=result.encoder,
             timings=_rounded(seconds),
             warnings=warnings,
         )

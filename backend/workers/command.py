@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from backend import events
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidRequest
+from backend.media.hardware import hardware_here
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
-from backend.workers.hardware import hardware_encoders
 from backend.workers.loop import exit_with_parent
 from backend.workers.vitals import vitals
 
@@ -40,7 +40,7 @@ class Workplace:
     database: Database
     store: ObjectStore
     surroundings: Surroundings
-    encoders: Sequence[str]  # of its hardware
+    hardware: Sequence[str]  # encoders and decoders that were tried and work here
     options: Options
 
 
@@ -86,9 +86,9 @@ def _run(name: str, body: Body, options: Options, encodes: bool) -> int:
         return EXIT_BAD_SETUP
     try:
         surroundings = Surroundings(store)
-        encoders = hardware_encoders(settings) if encodes else []
-        with vitals(name, settings, database, surroundings, encoders):
-            return body(Workplace(settings, database, store, surroundings, encoders, options))
+        hardware = hardware_here(settings) if encodes else []
+        with vitals(name, settings, database, surroundings, hardware):
+            return body(Workplace(settings, database, store, surroundings, hardware, options))
     except InvalidRequest as failure:  # what only turns out when the worker begins, such as a taken port
         complain(failure)
         return EXIT_BAD_SETUP

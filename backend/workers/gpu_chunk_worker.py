@@ -146,13 +146,13 @@ class ChunkWorker:
 def main(place: command.Workplace) -> int:
     """Claims chunks, works on them and writes each chunk's artifact once."""
     settings, options = place.settings, place.options
-    tools = Tools(settings, lambda: open_detector(settings))
+    tools = Tools(settings, lambda: open_detector(settings), hardware=frozenset(place.hardware))
     try:
         tools.load(needs_ahead(place.database, tools, options.job))
     except ModelMissing as missing:
         command.complain(missing)
         return command.EXIT_BAD_SETUP
-    queue = Queue(place.database, settings, [*place.encoders, *tools.special])
+    queue = Queue(place.database, settings, [*place.hardware, *tools.special])
     worker = ChunkWorker(queue, place.store, tools, only_job=options.job, surroundings=place.surroundings)
     loop = WorkerLoop(
         "gpu_chunk_worker",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -57,13 +58,24 @@ class Handler:
         """What RunPod returns to its client. Its loop goes on meanwhile; should it end the request, the job is
         cancelled."""
         asked: list[UUID] = []
+        is_over = threading.Event()
+
+        def created(job_id: UUID) -> None:
+            asked.append(job_id)
+            if is_over.is_set():  # while the job was being made: nobody else knows of it
+                self._cancel(job_id)
+
         try:
-            return await asyncio.to_thread(self.answer, request, asked.append)
+            return await asyncio.to_thread(self.answer, request, created)
         except asyncio.CancelledError:
+            is_over.set()
             for job_id in asked:
-                with suppress(InvalidState):
-                    self._jobs.cancel(job_id)
+                self._cancel(job_id)
             raise
+
+    def _cancel(self, job_id: UUID) -> None:
+        with suppress(InvalidState):  # it has ended
+            self._jobs.cancel(job_id)
 
     def answer(self, request: Request, created: Callable[[UUID], object] = lambda job_id: None) -> dict[str, Any]:
         """`{"status": "success", "output_video_key"}`, or `{"status": "error", "error"}`. Raises nothing."""

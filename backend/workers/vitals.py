@@ -31,7 +31,7 @@ def vitals(
     settings: Settings,
     database: Database,
     surroundings: Surroundings | None = None,
-    encoders: Sequence[str] = (),
+    hardware: Sequence[str] = (),
 ) -> Iterator[None]:
     """For as long as the worker `name` runs. Raises InvalidRequest when no port is free for its metrics."""
     with ExitStack() as stack:
@@ -39,7 +39,7 @@ def vitals(
         stack.callback(tracing.stop)
         if settings.metrics_port is not None:
             _serve_metrics(stack, settings, settings.metrics_port)
-        stack.enter_context(presence(name, settings, database, surroundings, encoders))
+        stack.enter_context(presence(name, settings, database, surroundings, hardware))
         if settings.metrics == "cloudwatch" and name in SENDERS:
             from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender  # boto3 takes a third of a second
 
@@ -55,11 +55,11 @@ def presence(
     settings: Settings,
     database: Database,
     surroundings: Surroundings | None = None,
-    encoders: Sequence[str] = (),
+    hardware: Sequence[str] = (),
 ) -> Iterator[None]:
     """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker. It
     tells what the worker knows and suffers from; the worker learns from it whether it suffers alone."""
-    known = {"knows": sorted(KINDS), "schema_version": SCHEMA_VERSION, "encoders": list(encoders)}
+    known = {"knows": sorted(KINDS), "schema_version": SCHEMA_VERSION, "encoders": list(hardware)}
     row = {"worker_id": settings.worker_id, "kind": name, **known}
     orders = StopOrders(database, settings.worker_id)
 

@@ -172,7 +172,7 @@ def planned(
 
 
 def working_encoders() -> list[str]:
-    encoders: list[str] = _process("encoders", {"width": 640, "height": 360}, NO_BYTES)["encoders"]
+    encoders: list[str] = _process("encoders", {"width": 640, "height": 360}, NO_BYTES)["working"]
     return encoders
 
 

@@ -32,7 +32,6 @@ from backend.kinds.base import (
 )
 from backend.kinds.output_type import OutputType
 from backend.kinds.tools import Tools
-from backend.local.sample import make_sample
 from backend.media.segments import Segment
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -42,6 +41,7 @@ from backend.vision.detector import Detector
 from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
+from tests.samples import make_sample
 
 # The kind
 

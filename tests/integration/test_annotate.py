@@ -106,9 +106,9 @@ class Annotated:
         return found
 
 
-def annotate(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -> Annotated:
+def annotate(path: Path, folder: Path, chunk_seconds: float = 30.0, detector: Any = None, **params: Any) -> Annotated:
     """By the product's own steps, in this process."""
-    settings, detector = Settings(detector="hog", data_dir=folder), ByBrightness()
+    settings, detector = Settings(detector="hog", data_dir=folder), detector or ByBrightness()
     parsed = ANNOTATE.parse_params(params)
     film = analysed(path, chunk_seconds, detector, settings, parsed)  # type: ignore[arg-type]
     folder.mkdir(exist_ok=True)

@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.jobs.service import JobService, NewJob
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.storage import open_store
 from tests.integration.conftest import wait_until
+from tests.samples import make_sample
 
 JOBS = "/api/v1/jobs"
 NOBODY = "00000000-0000-0000-0000-000000000000"

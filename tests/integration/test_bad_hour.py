@@ -18,11 +18,11 @@ from pydantic import SecretStr
 
 from backend.db.engine import Database
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
 from tests.loopback import Request, loopback
+from tests.samples import make_sample
 
 
 class Door:

@@ -17,7 +17,6 @@ from backend.jobs.layout import manifest_key
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
 from backend.kinds.tools import Tools
-from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
@@ -27,6 +26,7 @@ from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
 from tests.conftest import Said
 from tests.integration.rows import sql
+from tests.samples import make_sample
 
 
 class Shop:

@@ -28,6 +28,7 @@ from backend.vision.detector import Detections
 from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
+from tests.conftest import Said
 from tests.integration.films import Shape, grey, write_film
 from tests.integration.queue.helpers import sql
 from tests.integration.test_render import luma_of
@@ -37,6 +38,7 @@ WIDTH, HEIGHT, FRAMES = 192, 108, 60
 LAMP = (24, 40)  # width, height of what moves
 STEP_PX = 2
 QUICK = {"preset": "ultrafast", "crf": 6}
+FIXED = {"x": 96, "y": 54, "radius_x": 30, "radius_y": 30}
 
 
 class SeesTheLamp(Nobody):
@@ -61,6 +63,11 @@ class Studio:
         self.chunks = ChunkWorker(self.queue, self.store, tools, takes_next=False)
         self.whole = Aggregator(database, self.queue, self.store, settings)
         self.loop = WorkerLoop("test", lambda: False, self.queue.tend, settings)
+
+    def like(self, **changes: Any) -> Studio:
+        """Another on the same database and bucket."""
+        settings = Settings.model_validate(self.settings.model_dump(exclude_unset=True) | changes)
+        return Studio(self.database, settings, self.s3, self.bucket, self.folder)
 
     def shoot(self, kind: str, **params: Any) -> tuple[Job, list[int]]:
         """The job at its end, and the percents that it showed."""
@@ -157,9 +164,31 @@ def test_a_region_follows_its_track(studio: Studio) -> None:
     assert b'"id":1' in studio.store.get(f"jobs/{job.id}/tracks.json")
 
 
+def test_a_followed_region_adopts_what_a_crop_found_and_passes_over_jobs_without_detection(
+    studio: Studio, said: list[Said]
+) -> None:
+    """It would be cut otherwise; the newest earlier job on the source has pieces of a film and no such chunks."""
+    share_out(studio.database)
+    cropped, _ = studio.shoot("crop", aspect="1:1", sample_fps=5)
+    fixed, _ = studio.shoot("overlay", highlight_regions=[FIXED])
+    assert (cropped.status, fixed.status, fixed.phase) == ("done", "done", "render")
+    assert fixed.completed_chunks > 0
+    said.clear()
+    bounds = {"chunk_seconds": 0.6, "chunk_seconds_min": 0.5, "chunk_seconds_max": 4.0}
+    studio = studio.like(**bounds)
+    job, _ = studio.shoot("overlay", highlight_regions=[{"track_id": 1}], sample_fps=5)
+    assert job.status == "done", job.error_message
+    chunks = {each.id: studio.service.chunks(each.id) for each in (cropped, job)}
+    ours, theirs = (
+        [(chunk.start_pts, chunk.end_pts) for chunk in chunks[each.id] if chunk.phase == "detect"]
+        for each in (job, cropped)
+    )
+    assert ours == theirs and len(ours) == 3
+    assert [each.event for each in said].count("chunk_adopted") == 3
+
+
 def test_fixed_regions_need_nobody_who_detects(studio: Studio) -> None:
-    region = {"x": 96, "y": 54, "radius_x": 30, "radius_y": 30}
-    job, shown = studio.shoot("overlay", highlight_regions=[region], effect_type="spotlight", darken_strength=0)
+    job, shown = studio.shoot("overlay", highlight_regions=[FIXED], effect_type="spotlight", darken_strength=0)
     assert (job.status, job.phase, job.total_chunks) == ("done", "list", 0), job.error_message
     luma = luma_of(studio.film(job))[0]
     assert luma[:10].max() <= 20 and luma[44:64, 86:106].mean() > 50

@@ -15,7 +15,6 @@ from backend.db.engine import Database
 from backend.errors import SandboxTimeout
 from backend.jobs.looks import probe_source
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.range_reader import RangeReader
@@ -23,6 +22,7 @@ from backend.workers.drain import FORCE_GRACE_SEC
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
 from tests.loopback import Agent, loopback, refusal
+from tests.samples import make_sample
 
 AT_ONCE_SEC = FORCE_GRACE_SEC + 2.0  # the rest is a busy machine's
 

@@ -15,10 +15,10 @@ import pytest
 from backend.errors import InvalidRequest, OutputUnwritable
 from backend.kinds.crop import CROP
 from backend.local.film_file import check_output, write_film
-from backend.local.sample import make_sample
 from backend.storage.local import FileSource
 from tests.integration.conftest import read_film
 from tests.integration.test_run import framefleet
+from tests.samples import make_sample
 
 FILM = os.urandom(100_000)
 REFUSED = {

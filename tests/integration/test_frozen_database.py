@@ -14,7 +14,6 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import ClaimLost, DatabaseUnavailable
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.queue.lease import LeaseKeeper
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -22,6 +21,7 @@ from tests.integration.conftest import Workers, wait_until
 from tests.integration.frozen import backends_of, frozen
 from tests.integration.queue.helpers import chunk_row, claim_of, complete, finish, job_claim_of, job_row, planned_job
 from tests.integration.test_workers import submit
+from tests.samples import make_sample
 
 # Without its bound each of these would wait until pytest ends it.
 pytestmark = pytest.mark.timeout(60)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.local.sample import make_sample
+from tests.samples import make_sample
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "torchvision", "ultralytics", "onnxruntime")

@@ -190,7 +190,7 @@ def test_a_worker_that_suffers_is_listed_and_counted_and_hears_whether_it_suffer
             wait_until(alone, 20, "the next word to the database")
 
 
-def test_only_the_analysis_worker_sends(
+def test_the_queue_metric_is_sent_where_no_gpu_worker_lives(
     s3_server: str, database: Database, cloudwatch_settings: Settings
 ) -> None:  # fmt: skip
     def turns() -> int:
@@ -202,7 +202,7 @@ def test_only_the_analysis_worker_sends(
     with vitals("analysis_worker", cloudwatch_settings, database):
         wait_until(turns, 10, "the analysis worker's turn")
         name = cloudwatch_settings.metrics_namespace
-        wait_until(lambda: received(s3_server, name, "RunningWorkers"), 10, "the metric")
+        wait_until(lambda: received(s3_server, name, "QueuedChunkCount"), 10, "the metric")
 
 
 def test_the_command_lists_the_workers(

@@ -16,7 +16,6 @@ from backend.jobs.outputs import output_places
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
 from backend.kinds.crop import CROP
-from backend.local.sample import make_sample
 from backend.queue.claims import JobClaim
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -26,6 +25,7 @@ from tests.integration.conftest import Workers, read_film
 from tests.integration.rows import sql
 from tests.integration.test_run import framefleet
 from tests.integration.test_workers import submit
+from tests.samples import make_sample
 
 FILMS = {
     "in/東京.mp4": "in/東京_cropped.mp4",

@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 from backend.cli import cli
 from backend.db.engine import Database
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.queue.figures import list_workers
 from backend.queue.queue import Queue
 from backend.settings import Settings, get_settings
@@ -34,6 +33,7 @@ from tests.integration.queue.helpers import (
 )
 from tests.integration.rows import add_job, ago, sql
 from tests.integration.test_workers import submit
+from tests.samples import make_sample
 
 COLUMNS = 80
 LONG_ID = "ip-10-0-112-234.eu-west-1.compute.internal-17-a1b2c3"

@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import FramefleetError
-from backend.jobs.manifest import as_split, planned
-from backend.jobs.service import JobService
-from backend.media.segments import Segment
+from backend.jobs.plan import Planner
+from backend.jobs.service import JobService, NewJob
+from backend.queue.queue import Queue
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
+from backend.states import JobStatus
 from backend.storage import open_source, open_store
 from backend.storage.presign import presign
 from backend.workers.one_job import OneJob
 from backend.workers.runpod_handler import Handler
-from tests.integration.queue.helpers import FACTS
+from tests.integration.conftest import read_film
+from tests.integration.test_render import luma_of
+from tests.integration.whole_films import ffmpeg
 from tests.loopback import Request, loopback
 
 SEGMENTS = "pipelines/show-1/stage/segmentation/audio_segments"
@@ -195,24 +198,48 @@ def test_a_worker_without_any_credentials_does_a_pipeline_of_signed_links(
     app.extensions["framefleet"].database.close()
 
 
+WORDS = "1\n00:00:00,400 --> 00:00:05,000\nHello\n"
+
+
 def test_runpods_tasks_run_on_signed_links_alone(
-    videos: Any, settings: Settings, database: Database, request: pytest.FixtureRequest
+    videos: Any, settings: Settings, database: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    sound = noise(1)
+    sound, clip = noise(1), tmp_path / "clip.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:r=25:s=320x180:d=1", "-c:v", "libx264", "-preset", "ultrafast", clip)
     videos.put_object(Bucket="videos", Key="in/talk.wav", Body=wav(sound))
-    signed = {"source_uri": presign("s3://videos/in/talk.wav", "GET", settings)}
-    trim = {**signed, "start_sec": 0.25, "duration_sec": 0.5}
-    trim["output_put_url"] = presign("s3://videos/out/piece.wav", "PUT", settings)
-    copy = {**signed, "output_put_url": presign("s3://videos/out/copy.wav", "PUT", settings)}
+    videos.put_object(Bucket="videos", Key="in/words.srt", Body=WORDS.encode())
+    videos.upload_file(str(clip), "videos", "in/clip.mp4")
+
+    def get(name: str) -> str:
+        return presign(f"s3://videos/in/{name}", "GET", settings)
+
+    def put(name: str) -> dict[str, Any]:
+        return {"output_put_url": presign(f"s3://videos/out/{name}", "PUT", settings)}
+
+    tasks = {
+        "AUDIO_TRIM": {"source_uri": get("talk.wav"), "start_sec": 0.25, "duration_sec": 0.5, **put("piece.wav")},
+        "STAGE_OBJECT": {"source_uri": get("talk.wav"), **put("copy.wav")},
+        "ENCODING": {
+            "input_video_uri": get("clip.mp4"),
+            "input_audio_uri": get("talk.wav"),
+            "subtitles": True,
+            "subtitles_uri": get("words.srt"),
+            **put("film.mp4"),
+        },
+    }
     request.getfixturevalue("no_credentials")
     bare = settings.model_copy(update={"s3_access_key_id": None, "s3_secret_access_key": None})
     handler = Handler(database, bare, lambda request, progress: None)
-    for number, (task, parameters) in enumerate({"AUDIO_TRIM": trim, "STAGE_OBJECT": copy}.items()):
+    for number, (task, parameters) in enumerate(tasks.items()):
         answer = handler.answer({"id": f"r-{number}", "input": {"task": task, "parameters": parameters}})
         assert answer["status"] == "success", answer
         assert "Signature" not in str(answer)
     assert np.array_equal(samples_of(body_of(videos, "out/piece.wav")), sound[2000:6000])
     assert body_of(videos, "out/copy.wav") == wav(sound)
+    (tmp_path / "film.mp4").write_bytes(body_of(videos, "out/film.mp4"))
+    film = read_film(tmp_path / "film.mp4")
+    assert (len(film.pts), film.audio_sec) == (25, pytest.approx(1, abs=0.05))
+    assert [bool(np.ptp(luma) > 60) for luma in luma_of(tmp_path / "film.mp4")] == [False] * 10 + [True] * 15
 
 
 BAD: list[tuple[Any, str]] = [
@@ -250,19 +277,28 @@ def test_a_bad_pipeline_is_refused_by_name_and_makes_no_job(client: FlaskClient,
     assert JobService(database).list() == []
 
 
-def test_the_split_manifest_has_right_starts() -> None:
+def test_the_split_manifest_has_right_starts(
+    client: FlaskClient, database: Database, settings: Settings, tmp_path: Path
+) -> None:
     """The predecessor's were "", "3", "33", "333": a text repeated."""
-    segments = [Segment(index, index * 3000, (index + 1) * 3000, index * 3.0, index * 3.0 + 3.0) for index in range(4)]
-    keys = [f"chunks/{index}.json" for index in range(4)]
-    job_id = "6d0a5d9f-0000-4000-8000-000000000000"
-    split = as_split(planned(job_id, "crop", "s3://b/film.mp4", {"etag": "e"}, FACTS, segments, keys))  # type: ignore[arg-type]
+    clip = tmp_path / "film.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=r=25:s=64x48:d=12", "-c:v", "libx264", "-g", 25, clip)
+    job = JobService(database).create(NewJob("crop", clip.as_uri(), clip.name, {}))
+    queue = Queue(database, settings)
+    claim = queue.claim_job(JobStatus.QUEUED, job.id)
+    assert claim is not None
+    threes = settings.model_copy(update={"chunk_seconds": 3.0})
+    Planner(database, queue, open_store(settings), threes).plan(claim)
+    split = client.get(f"/api/v1/jobs/{job.id}/segments").get_json()
     assert split["segment_count"] == 4
     assert [each["start_time"] for each in split["segments"]] == [0.0, 3.0, 6.0, 9.0]
     assert split["segments"][2] == {
-        "request_id": job_id,
-        "segment_file": "chunks/2.json",
+        "request_id": str(job.id),
+        "segment_file": f"jobs/{job.id}/chunks/chunk_0002.json",
         "segment_number": 2,
         "start_time": 6.0,
         "duration": 3.0,
-        "original_video": "s3://b/film.mp4",
+        "original_video": clip.as_uri(),
     }
+    rows = JobService(database).chunks(job.id)
+    assert [chunk.start_sec for chunk in rows] == [0.0, 3.0, 6.0, 9.0]

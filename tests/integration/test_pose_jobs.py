@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import boto3
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -85,6 +86,36 @@ def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_fo
     assert report.text == studio.store.get(result_key(job_id, "report.html")).decode()
     assert "chunks/chunk_0001.json" in " ".join(studio.store.list(f"jobs/{job_id}/"))
     assert not [each for each in said if each.level == "error"]
+
+
+def test_over_s3_the_report_and_the_results_are_read_back_over_the_api(
+    s3_server: str, database: Database, posing: Settings, pose_detector: PoseDetector, street: Path
+) -> None:
+    bucket = f"films-{uuid4()}"
+    client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
+    client.create_bucket(Bucket=bucket)
+    client.upload_file(str(street), bucket, "in/street.mp4")
+    remote = Settings.model_validate(posing.model_dump(exclude_unset=True) | {"storage_url": f"s3://{bucket}/store"})
+    app = create_app(remote)
+    api = app.test_client()
+    asked = {"kind": "pose", "input": f"s3://{bucket}/in/street.mp4", "params": {"sample_fps": 2}}
+    job_id = api.post("/api/v1/jobs", json=asked).get_json()["id"]
+    app.extensions["framefleet"].planners.shutdown()  # it has planned the job
+    studio = Studio(database, remote, pose_detector)
+    while studio.step():
+        continue
+    done = api.get(f"/api/v1/jobs/{job_id}").get_json()
+    assert (done["status"], done["total_chunks"]) == ("done", 2), done["error"]
+    assert done["output"]["uri"] == f"s3://{bucket}/in/street_pose.json"
+    results = api.get(done["links"]["final_results.json"]).get_json()
+    assert len(results["people"]) >= 2 and len(results["timeline"]) == 6
+    beside = client.get_object(Bucket=bucket, Key="in/street_pose.json")
+    assert json.loads(beside["Body"].read()) == results
+    report = api.get(done["links"]["report.html"])
+    assert (report.status_code, report.mimetype) == (200, "text/html")
+    assert f"jobs/{job_id}/report.html" in " ".join(studio.store.list(f"jobs/{job_id}/"))
+    assert "<svg" in report.text or "<img" in report.text
+    app.extensions["framefleet"].database.close()
 
 
 def test_deep_mode_cpu_is_one_chunk_with_the_same_landmarks_and_the_same_source_again_is_adopted(

@@ -146,9 +146,12 @@ def scraped(port: int) -> str | None:
 
 def test_the_workers_are_listed(client: FlaskClient, database: Database) -> None:
     with database.transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO workers (worker_id, kind) VALUES ('w1', 'gpu_chunk_worker')")
+        connection.exec_driver_sql(
+            "INSERT INTO workers (worker_id, kind, encoders) VALUES ('w1', 'gpu_chunk_worker', '{h264_nvenc}')"
+        )
     (worker,) = client.get("/api/v1/workers").get_json()["workers"]
     assert (worker["worker_id"], worker["state"], worker["job_id"]) == ("w1", "idle", None)
+    assert worker["hardware"] == ["h264_nvenc"]
 
 
 def test_gpu_facts_are_whole_or_null(client: FlaskClient) -> None:
@@ -160,6 +163,7 @@ def test_gpu_facts_are_whole_or_null(client: FlaskClient) -> None:
     else:
         assert facts["device_name"] is None
         assert set(memory.values()) == {None}
+        assert facts["hardware"] == []
 
 
 def test_the_alarms_are_sound_and_ring_when_they_should() -> None:

@@ -19,7 +19,6 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import MediaUndecodable, unexpected
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.queue.outcome import ends_of_job
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -29,6 +28,7 @@ from tests.conftest import Said
 from tests.integration.conftest import read_film
 from tests.integration.queue.helpers import planned_job
 from tests.loopback import loopback
+from tests.samples import make_sample
 
 PROCESS_TOKEN, CLEANUP_TOKEN = "a long process token", "a long cleanup token"
 AUDIENCE, ISSUER, ACCOUNT = "https://crop.example/process", "https://issuer.example", "tasks@project.example"
@@ -109,6 +109,7 @@ def test_health_and_gpu_answer_as_they_did(client_with: Make) -> None:
     assert client.get("/health").get_json() == {"ok": True}
     assert list(client.get("/gpu").get_json()) == [
         "cuda_available", "device_name", "memory_total_mb", "memory_used_mb", "memory_reserved_mb", "memory_free_mb",
+        "hardware",
     ]  # fmt: skip
 
 

@@ -143,7 +143,7 @@ NTSC = Fraction(30_000, 1001)
         ("ntsc.mov", "pcm_s16le", lambda: seconds_cfr(NTSC), Shape(time_base=1 / NTSC, rate=NTSC)),
     ],
 )
-def test_flash_and_beep_stay_together_for_five_minutes(
+def test_video_of_any_rate_does_not_drift_from_its_sound_in_five_minutes(
     tmp_path: Path, name: str, codec: str, times: Callable[[], list[Fraction]], shape: Shape
 ) -> None:
     source = flash_film(tmp_path / name, times(), codec, shape)

@@ -19,18 +19,14 @@ import pytest
 import requests
 
 from backend.db.engine import Database
-from backend.errors import EncodeFailed, FramefleetError
+from backend.errors import FramefleetError
 from backend.jobs.service import JobService
-from backend.kinds import KINDS
-from backend.kinds.base import Done, Kind, Params, Phase, Whole, WholeContext
-from backend.kinds.output_type import film
-from backend.local.sample import make_sample
 from backend.settings import Settings
-from backend.states import Stage
 from backend.workers.runpod_handler import Handler
 from backend.workers.runpod_input import new_job
 from tests.integration.conftest import read_film, wait_until
 from tests.loopback import Request, loopback
+from tests.samples import make_sample
 
 
 class Told:
@@ -313,31 +309,6 @@ def test_a_task_is_the_job_that_its_parameters_name(
     parameters = {**parameters, "output_video": "x"}
     with pytest.raises(FramefleetError, match=r"parameters\.output_video: is not known"):
         new_job({"id": "r-7", "input": {"task": task, "parameters": parameters}}, pod)
-
-
-class NoEncoder(Whole[Params]):
-    weight = 100.0
-    stage = Stage.RENDERING
-    words = "failing"
-
-    def work(self, context: WholeContext[Params]) -> Done:
-        raise EncodeFailed("No encoder takes the picture.")
-
-
-def test_when_all_encoders_fail_the_job_has_failed_and_says_so(
-    handler: Handler, database: Database, pod: Settings, tmp_path: Path
-) -> None:
-    """A predecessor printed a line and reported success."""
-    clip = make_sample(tmp_path / "clip.mp4", seconds=1).read_bytes()
-    failing = Kind[Params]("failing", film("_x"), Params, (Phase[Params]("only", None, NoEncoder()),), {})
-    KINDS["failing"] = failing
-    try:
-        with loopback(lambda request: (200, clip)) as address:
-            at_url(database, pod, "r-5", kind="failing", input_uri=f"{address}/a.mp4")
-            answer = handler.answer({"id": "r-5", "input": _crop()})
-    finally:
-        del KINDS["failing"]
-    assert answer == {"status": "error", "error": "encode_failed: No encoder takes the picture."}
 
 
 def test_the_errors_of_requests_are_typed(settings: Settings) -> None:

@@ -12,7 +12,6 @@ from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
 from backend.jobs.sources import COPY_NOTE, open_for_planning
-from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
@@ -21,6 +20,7 @@ from tests.conftest import Said
 from tests.integration.conftest import Workers, read_film
 from tests.integration.rows import sql
 from tests.integration.test_workers import film_of, submit
+from tests.samples import make_sample
 from tests.unit.test_http_source import Server, in_turn, ranged, server, whole
 from tests.unit.test_http_versions import trickling
 

@@ -16,11 +16,11 @@ import pytest
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.jobs.service import JobService
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from backend.workers.drain import EXIT_STUCK
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
+from tests.samples import make_sample
 
 # A worker as its command makes it, but with a detector that hangs, or one that takes its time and comes back.
 SLEEPER = """

@@ -20,7 +20,6 @@ from backend.db.engine import Database
 from backend.errors import ClaimLost, StorageError
 from backend.jobs.service import JobService
 from backend.kinds.tools import Tools
-from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.storage import open_store
@@ -29,6 +28,7 @@ from backend.workers.analysis_worker import Aggregator
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.loop import WorkerLoop
 from tests.integration.conftest import wait_until
+from tests.samples import make_sample
 
 CALLER_TRACE, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CALLER = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}

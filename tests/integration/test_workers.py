@@ -17,13 +17,13 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService, NewJob
-from backend.local.sample import make_sample
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store
 from tests.conftest import SHARED, shared_file
 from tests.integration.conftest import CHUNK_WORKER, Workers, read_film, wait_until
+from tests.samples import make_sample
 
 SHORT_LEASE_SEC = 3
 
@@ -183,7 +183,7 @@ def test_a_finished_artifact_is_adopted_instead_of_being_made_again(
     assert '"chunk_adopted"' in workers.log("chunk-0")
 
 
-def test_a_damaged_artifact_fails_the_aggregation_and_never_becomes_a_film(
+def test_a_chunk_that_differs_from_its_checksum_never_becomes_a_film(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAX_ATTEMPTS", "2")

@@ -61,9 +61,11 @@ class Cropped:
         return [said for said in self.result.warnings if "Nobody" not in said]
 
 
-def crop(path: Path, folder: Path, chunk_seconds: float = 30.0, **params: Any) -> Cropped:
+def crop(
+    path: Path, folder: Path, chunk_seconds: float = 30.0, detector: Nobody | None = None, **params: Any
+) -> Cropped:
     """Raises the job's FramefleetError."""
-    settings, detector = Settings(detector="hog", data_dir=folder), Nobody()
+    settings, detector = Settings(detector="hog", data_dir=folder), detector or Nobody()
     parsed = CROP.parse_params(QUICK | params)
     film = analysed(path, chunk_seconds, detector, settings, parsed)
     folder.mkdir(exist_ok=True)

@@ -198,7 +198,7 @@ def test_negative_positions_are_refused() -> None:
     reader = RangeReader(BytesSource(DATA))
     with pytest.raises(ValueError, match="negative"):
         reader.read_at(-1, 5)
-    with pytest.raises(ValueError, match="before the start"):
+    with pytest.raises(OSError, match="before the start"):
         reader.as_file().seek(-1, os.SEEK_SET)
 
 

@@ -93,13 +93,6 @@ def test_settings_of_jobs_reach_jobs_that_do_not_say_otherwise(monkeypatch: pyte
     assert (params.padding_ratio, params.smooth_alpha, params.draw_timestamp) == (0.3, 0.6, True)
 
 
-def test_the_timestamp_is_not_burned_in_unless_asked_for() -> None:
-    from backend.kinds import kind_named
-
-    crop = kind_named("crop")
-    assert crop.parse_params(crop.with_defaults({}, Settings())).draw_timestamp is False
-
-
 def test_stall_seconds_goes_before_its_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STALLED_MINUTES", "45")
     monkeypatch.setenv("STALL_SECONDS", "60")

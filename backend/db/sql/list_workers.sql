@@ -1,5 +1,5 @@
 -- Every worker that spoke within a day, and what it holds right now.
-SELECT w.worker_id, w.kind, w.started_at, w.seen_at, w.asked_to_stop_at IS NOT NULL AS is_asked_to_stop, w.trouble,
+SELECT w.worker_id, w.kind, w.started_at, w.seen_at, w.asked_to_stop_at IS NOT NULL AS is_asked_to_stop, w.trouble, w.encoders,
        extract(epoch FROM now() - w.seen_at) AS silent_seconds,
        coalesce(chunk.job_id, job.id) AS job_id,
        chunk.chunk_index

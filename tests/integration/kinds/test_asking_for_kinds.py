@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 
 from backend.api.app import create_app
 from backend.kinds import KINDS
-from backend.local.sample import make_sample
 from backend.settings import Settings
 from tests.integration.kinds.shop import Shop
 from tests.loopback import loopback
+from tests.samples import make_sample
 
 JOBS = "/api/v1/jobs"
 SIGNED = "https://example.org/put.mp4?X-Amz-Signature=secret"

@@ -167,10 +167,51 @@ def test_what_is_no_subtitles_is_called_so(tmp_path: Path, text: bytes) -> None:
         draw_subtitles(text, SubtitleOrder(width=64, height=48, **files), lambda done: None)
 
 
-def test_subtitles_that_cannot_be_read_fail_the_job_and_leave_nothing(shop: Shop, film: Path, tmp_path: Path) -> None:
-    job = shop.made("encode", str(film), {"subtitles_uri": written(tmp_path, "words.srt", "once upon a time")})
-    assert (job.status, job.error_code) == ("failed", "subtitles_unreadable")
-    assert not [key for key in shop.store.list(f"jobs/{job.id}/") if "/output/" in key]
+MISSING = "s3://there/in/nothing"
+WORDS = "s3://there/in/words.srt"
+
+
+@pytest.mark.parametrize(
+    ("words", "params", "code"),
+    [
+        (b"once upon a time", {"subtitles_uri": WORDS}, "subtitles_unreadable"),
+        (b"\xff\x00\x80\x81", {"subtitles_uri": WORDS}, "subtitles_unreadable"),
+        (SRT.encode(), {"subtitles_uri": MISSING}, "input_not_found"),
+        (SRT.encode(), {"subtitles_uri": WORDS, "font_uris": [MISSING]}, "input_not_found"),
+        (SRT.encode(), {"subtitles_uri": WORDS, "audio_uri": WORDS}, "not_a_sound"),
+    ],
+    ids=["no subtitles", "no text", "nothing there", "no font there", "no sound"],
+)
+def test_a_job_that_fails_leaves_its_place_in_the_bucket_as_it_was(
+    s3_shop: Shop, s3: Any, film: Path, words: bytes, params: dict[str, Any], code: str
+) -> None:
+    """Nothing where nothing was, and the film that was there where one was."""
+    s3.upload_file(str(film), "there", "in/film.mp4")
+    s3.put_object(Bucket="there", Key="in/words.srt", Body=words)
+    s3.put_object(Bucket="there", Key="out/old.mp4", Body=b"an earlier film")
+    before = contents(s3)
+    for place in ("out/new.mp4", "out/old.mp4"):
+        job = s3_shop.made("encode", "s3://there/in/film.mp4", params | QUICK, output_uri=f"s3://there/{place}")
+        assert (job.status, job.error_code) == ("failed", code), job.error_message
+        assert contents(s3) == before
+        assert not [key for key in s3_shop.store.list(f"jobs/{job.id}/") if "/output/" in key]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="there")
+
+
+def contents(s3: Any) -> dict[str, bytes]:
+    found = s3.list_objects_v2(Bucket="there")["Contents"]
+    return {each["Key"]: s3.get_object(Bucket="there", Key=each["Key"])["Body"].read() for each in found}
+
+
+def test_a_file_that_is_no_font_is_named_and_the_film_is_made(shop: Shop, film: Path, tmp_path: Path) -> None:
+    from matplotlib import get_data_path
+
+    fonts = [str(Path(get_data_path()) / "fonts" / "ttf" / "STIXGeneral.ttf"), written(tmp_path, "a.ttf", b"no" * 99)]
+    params = {"subtitles_uri": written(tmp_path, "words.srt", SRT), "font_uris": fonts}
+    job = shop.made("encode", str(film), params | QUICK)
+    times, seen = pictures(shop.result(job, tmp_path))
+    assert marked(seen) == [1.0 <= time < 1.48 or 2.0 <= time < 2.2 for time in times]
+    assert job.warnings == ["font_uris.1 is no font that can be read: it is left out. Give an .otf or .ttf file."]
 
 
 def test_a_further_input_that_is_missing_is_named(shop: Shop, film: Path, tmp_path: Path) -> None:

@@ -27,18 +27,6 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def client(s3_server: str) -> boto3.client:
-    client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
-    client.create_bucket(Bucket="there")
-    return client
-
-
-@pytest.fixture
-def s3_shop(s3_server: str, database: Database, settings: Settings) -> Shop:
-    return Shop(database, Settings.model_validate(settings.model_dump(exclude_unset=True)))
-
-
 def test_a_copy_in_our_own_store_is_told_with_size_and_checksum(shop: Shop, source: Path, tmp_path: Path) -> None:
     job = shop.made("stage", str(source))
     assert shop.result(job, tmp_path / "..").read_bytes() == BYTES
@@ -57,17 +45,17 @@ def test_an_empty_file_is_copied_too(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_from_bucket_to_bucket_and_on_to_a_signed_link(
-    s3_shop: Shop, client: boto3.client, s3_server: str, said: list[Said]
+    s3_shop: Shop, s3: boto3.client, s3_server: str, said: list[Said]
 ) -> None:
-    client.put_object(Bucket="there", Key="in/a.mov", Body=BYTES)
+    s3.put_object(Bucket="there", Key="in/a.mov", Body=BYTES)
     job = s3_shop.made("stage", "s3://there/in/a.mov", output_uri="s3://there/out/any.thing")
     assert (job.status, job.output_uri, job.warnings) == ("done", "s3://there/out/any.thing", [])
-    assert client.get_object(Bucket="there", Key="out/any.thing")["Body"].read() == BYTES
-    put_url = client.generate_presigned_url("put_object", Params={"Bucket": "there", "Key": "out/signed.mov"})
-    get_url = client.generate_presigned_url("get_object", Params={"Bucket": "there", "Key": "in/a.mov"})
+    assert s3.get_object(Bucket="there", Key="out/any.thing")["Body"].read() == BYTES
+    put_url = s3.generate_presigned_url("put_object", Params={"Bucket": "there", "Key": "out/signed.mov"})
+    get_url = s3.generate_presigned_url("get_object", Params={"Bucket": "there", "Key": "in/a.mov"})
     signed = s3_shop.made("stage", get_url, output_put_url=put_url)
     assert (signed.status, signed.error_message) == ("done", None)
-    assert client.get_object(Bucket="there", Key="out/signed.mov")["Body"].read() == BYTES
+    assert s3.get_object(Bucket="there", Key="out/signed.mov")["Body"].read() == BYTES
     assert signed.warnings == ["The copy's checksum could not be compared: a PUT link cannot be read."]
     assert signed.output_uri == f"{s3_server}/there/out/signed.mov"
     shown = json.dumps(job_resources(s3_shop.service.database, [signed])) + repr(said)

@@ -30,7 +30,7 @@ from tests.integration.queue.helpers import (
 )
 
 
-def test_rescue_puts_an_expired_chunk_back_and_counts_a_failure(database: Database, queue: Queue) -> None:
+def test_a_dead_workers_chunk_does_not_stay_processing_for_ever(database: Database, queue: Queue) -> None:
     job_id = planned_job(database, 2)
     claim, living = claim_of(queue), claim_of(queue)
     expire_chunk(database, claim)
@@ -69,7 +69,7 @@ def test_two_rescuers_count_one_failure(database: Database, queue: Queue, other:
     assert {chunk_row(database, claim)["failures"] for claim in claims} == {1}
 
 
-def test_a_retryable_failure_backs_off_and_doubles_with_each_try(database: Database, settings: Settings) -> None:
+def test_a_failed_chunk_is_retried_by_itself_after_pauses_that_double(database: Database, settings: Settings) -> None:
     patient = Queue(database, settings.model_copy(update={"retry_base_seconds": 10.0, "retry_cap_seconds": 35.0}))
     planned_job(database, 1)
     for failures, longest_sec in enumerate((10, 20, 35, 35), start=1):

@@ -27,7 +27,7 @@ from tests.integration.queue.helpers import (
 )
 
 
-def test_the_last_two_chunks_completing_at_once_start_one_aggregation(
+def test_chunks_completing_at_once_are_all_counted_and_start_one_aggregation(
     database: Database, queue: Queue, other: Queue
 ) -> None:
     for _ in range(30):

@@ -1,0 +1,52 @@
+"""Which encoders and decoders work on this machine, tried for real in a media process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.errors import FramefleetError
+from backend.events import Event, warn
+from backend.media.encoder_names import HARDWARE, NVDEC
+from backend.media.sandbox import NO_BYTES, MediaProcess
+from backend.settings import Settings
+
+NVIDIA = Path("/dev/nvidiactl")
+TRIED_SIZE = (1280, 720)
+
+
+def hardware_here(settings: Settings) -> list[str]:
+    """The names of encoders and decoders in hardware; each has worked on frames. Without a device nothing is tried, as
+    trying takes a second."""
+    if not NVIDIA.exists():
+        return []
+    found: set[str] = set()
+    for tried in (working_encoders, working_decoders):
+        try:
+            found.update(tried(settings))
+        except FramefleetError as failure:  # a driver that crashes is a driver that does not work
+            warn(Event.HARDWARE_FAILED, error_code=failure.code, message=failure.message)
+    return sorted(found & (HARDWARE | {NVDEC}))
+
+
+def working_encoders(settings: Settings) -> list[str]:
+    """Of all that films are made with. Raises FramefleetError where trying ends the media process."""
+    return _working("encoders", settings)
+
+
+def working_decoders(settings: Settings) -> list[str]:
+    """In hardware, whose frames are the CPU's own. Raises FramefleetError where trying ends the media process."""
+    return _working("decoders", settings)
+
+
+def _working(operation: str, settings: Settings) -> list[str]:
+    params = {"width": TRIED_SIZE[0], "height": TRIED_SIZE[1]}
+    with MediaProcess(
+        operation,
+        params,
+        NO_BYTES,
+        silence_sec=settings.sandbox_silence_seconds,
+        memory_bytes=settings.sandbox_memory_bytes,
+    ) as process:
+        for _ in process.messages():  # it says nothing until its result
+            continue
+        return [str(name) for name in process.result["working"]]
