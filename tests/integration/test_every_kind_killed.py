@@ -85,6 +85,8 @@ def test_a_job_whose_every_step_lost_a_worker_leaves_what_an_undisturbed_one_lea
                 killed_in(blow, cutting, tmp_path / "worker.log")
                 assert take_back(studio) == 1
             finish(studio, struck, step)
+    encoders = [studio.done(job_id).encoder for job_id in (calm, struck)]
+    assert encoders == [None if name in OTHERS else "libx264"] * 2
     expected, found = (left_by(studio, job_id, tmp_path) for job_id in (calm, struck))
     assert found.keys() == expected.keys()
     assert [each for each in expected if found[each] != expected[each]] == []
