@@ -21,7 +21,7 @@ from rich.table import Table
 
 from backend.errors import FramefleetError
 from backend.jobs.looks import probe_source
-from backend.kinds.base import ChunkContext
+from backend.kinds.context import ChunkContext
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import analyse_chunk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.api.context import context
 from backend.errors import UnsupportedInput
-from backend.kinds.base import Params
+from backend.kinds.params import Params
 from backend.storage.names import OBJECT_SCHEMES, is_object_uri, split_object_uri
 
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)

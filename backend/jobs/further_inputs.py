@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.errors import SourceNotFound
-from backend.kinds.base import Params
+from backend.kinds.params import Params
 from backend.settings import Settings
 from backend.storage import open_source
 from backend.storage.base import Source

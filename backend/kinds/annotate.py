@@ -8,7 +8,8 @@ import numpy as np
 
 from backend.kinds import accounts, film, output_type, with_poses
 from backend.kinds.annotate_params import AnnotateParams
-from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
 from backend.kinds.people import DetectPeople
 from backend.kinds.sheet import no_sheet

@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from backend.kinds.base import Done, Kind, Params, Phase, SourceType, Whole, WholeContext
+from backend.kinds.base import Done, Kind, Phase, SourceType, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.output_type import OutputType
+from backend.kinds.params import Params
 from backend.media.sandbox import MediaProcess
 from backend.states import Stage
 

@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from backend.kinds import accounts, film, output_type, with_poses
-from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.crop_params import CropParams
 from backend.kinds.film_plan import Film, source_order
 from backend.kinds.framing import Framing, solve_framing

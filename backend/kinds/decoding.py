@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from backend.errors import HardwareDecoderUnfit
 from backend.events import Event, warn
-from backend.kinds.base import ChunkContext, Params
+from backend.kinds.context import ChunkContext
+from backend.kinds.params import Params
 from backend.media.encoder_names import NVDEC
 
 Result = TypeVar("Result")

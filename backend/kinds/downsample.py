@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from backend.kinds.base import Kind, Params, Phase, WholeContext
+from backend.kinds.base import Kind, Phase
+from backend.kinds.context import WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.output_type import film
+from backend.kinds.params import Params
 from backend.vision.timeline import Timeline
 
 

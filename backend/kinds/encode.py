@@ -12,11 +12,13 @@ import numpy as np
 from pydantic import Field
 
 from backend.errors import SubtitlesUnreadable
-from backend.kinds.base import Done, Kind, Onward, Params, Phase, Whole, WholeContext
+from backend.kinds.base import Done, Kind, Onward, Phase, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
 from backend.kinds.output_type import film
+from backend.kinds.params import Params
 from backend.media.facts import VideoFacts
 from backend.media.sandbox import ByteReader, MediaProcess
 from backend.states import Stage

@@ -11,9 +11,11 @@ import numpy as np
 
 from backend.errors import FrameMismatch
 from backend.kinds import accounts, film
-from backend.kinds.base import Done, Onward, P_contra, Whole, WholeContext
+from backend.kinds.base import Done, Onward, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.film_plan import Film, Layer, Rows, source_order
 from backend.kinds.listing import Listing, list_frames
+from backend.kinds.params import P_contra
 from backend.kinds.sheet import no_sheet, sheet_of_windows
 from backend.states import Stage
 from backend.vision.timeline import Timeline

@@ -11,10 +11,12 @@ from typing import Any
 from backend.errors import FrameMismatch, PiecesApart
 from backend.events import Event, warn
 from backend.kinds import accounts
-from backend.kinds.base import ChunkContext, Chunks, Done, Onward, Params, Whole, WholeContext
+from backend.kinds.base import Chunks, Done, Onward, Whole
+from backend.kinds.context import ChunkContext, WholeContext
 from backend.kinds.decoding import on_best_decoder
 from backend.kinds.film_plan import Film, FilmPlan, Pts, laid_on, path_bytes, path_name
 from backend.kinds.listing import list_frames
+from backend.kinds.params import Params
 from backend.kinds.sheet import Sheet
 from backend.media.encoder_names import HARDWARE, encoder_for
 from backend.media.facts import VideoFacts

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.kinds.base import Earlier
+from backend.kinds.context import Earlier
 from backend.kinds.sheet import SheetPlan
 from backend.media.facts import VideoFacts
 from backend.media.paint.rows import LayerRows, joined_rows, load_rows

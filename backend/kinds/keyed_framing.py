@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import AliasChoices, Field
 
 from backend.kinds import output_type
-from backend.kinds.base import FileType, Kind, Phase, WholeContext
+from backend.kinds.base import FileType, Kind, Phase
+from backend.kinds.context import WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.shape_params import ShapeParams

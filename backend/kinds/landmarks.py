@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
+from backend.kinds.base import JSON_TYPE, Chunks
+from backend.kinds.context import ChunkContext
 from backend.kinds.decoding import on_best_decoder
 from backend.kinds.people import DetectionParams, FindPeople, chunk_identity
 from backend.kinds.sampled import Picture, SampledChunk, sample_chunk

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import SandboxCrashed
-from backend.kinds.base import Params, WholeContext
+from backend.kinds.context import WholeContext
+from backend.kinds.params import Params
 from backend.media.sandbox import MediaProcess
 
 LIST_THREADS = 2

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
 from backend.kinds import accounts, film, output_type
-from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.every_frame import Design, PlanFilm, film_of
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer

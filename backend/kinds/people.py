@@ -13,7 +13,8 @@ from pydantic import Field
 
 from backend import telemetry
 from backend.events import Event, emit
-from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks
+from backend.kinds.base import JSON_TYPE, Chunks
+from backend.kinds.context import ChunkContext
 from backend.kinds.decoding import on_best_decoder
 from backend.kinds.sampled import Picture, SampledChunk, SampledParams, sample_chunk
 from backend.kinds.tools import Need

@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from backend.kinds import accounts, film
-from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.landmarks import FindLandmarks
 from backend.kinds.output_type import OutputType
 from backend.kinds.people import DetectionParams

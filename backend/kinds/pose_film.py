@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import Params, WholeContext
+from backend.kinds.context import WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
+from backend.kinds.params import Params
 from backend.kinds.posed_film import PosedFilm
 from backend.kinds.sheet import no_sheet
 from backend.media.paint.rows import LayerRows

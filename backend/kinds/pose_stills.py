@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import Params, WholeContext
+from backend.kinds.context import WholeContext
+from backend.kinds.params import Params
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from backend import telemetry
 from backend.errors import SandboxCrashed
-from backend.kinds.base import ChunkContext, Params
+from backend.kinds.context import ChunkContext
+from backend.kinds.params import Params
 from backend.media.facts import analysis_size
 from backend.media.sandbox import FrameRing, MediaProcess
 

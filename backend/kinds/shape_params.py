@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from backend.errors import InvalidParams
-from backend.kinds.base import Params
+from backend.kinds.params import Params
 from backend.vision.keyed_windows import Interpolation, trimmed
 from backend.vision.window import Fill, Floats
 

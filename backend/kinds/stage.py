@@ -9,8 +9,10 @@ import time
 from pydantic import Field
 
 from backend.errors import SourceChanged
-from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Params, Phase, SourceType, Whole, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Phase, SourceType, Whole
+from backend.kinds.context import WholeContext
 from backend.kinds.output_type import OutputType
+from backend.kinds.params import Params
 from backend.states import Stage
 
 BLOCK_BYTES = 8 * 2**20

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.kinds import landmarks, people
-from backend.kinds.base import JSON_TYPE, ChunkContext, Chunks, Done, Earlier, FileType, Onward, WholeContext
+from backend.kinds.base import JSON_TYPE, Chunks, Done, FileType, Onward
+from backend.kinds.context import ChunkContext, Earlier, WholeContext
 from backend.kinds.decoding import on_best_decoder
 from backend.kinds.people import DetectionParams, FindPeople
 from backend.kinds.pose import REPORT, REPORT_TYPE, RESULTS, AnalysePoses, PoseParams

@@ -29,7 +29,8 @@ from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
 from backend.kinds import kind_named
-from backend.kinds.base import JSON_TYPE, Done, Kind, Onward, WholeContext
+from backend.kinds.base import JSON_TYPE, Done, Kind, Onward
+from backend.kinds.context import WholeContext
 from backend.kinds.tools import Tools
 from backend.queue.claims import JobClaim
 from backend.queue.executor import Executor, Hold

@@ -7,7 +7,9 @@ from typing import Generic
 from backend.errors import ArtifactCorrupt, NewerVersion, ObjectExists, ObjectNotFound
 from backend.events import Event, emit, warn
 from backend.jobs.layout import artifact_key
-from backend.kinds.base import ChunkContext, Chunks, P
+from backend.kinds.base import Chunks
+from backend.kinds.context import ChunkContext
+from backend.kinds.params import P
 from backend.queue.claims import ChunkClaim
 from backend.queue.queue import Queue
 from backend.storage.base import ObjectStore

@@ -11,7 +11,8 @@ from backend.errors import ModelMissing
 from backend.events import Event, emit
 from backend.jobs.sources import open_job_source
 from backend.kinds import kind_named
-from backend.kinds.base import ChunkContext, Chunks, Kind
+from backend.kinds.base import Chunks, Kind
+from backend.kinds.context import ChunkContext
 from backend.kinds.tools import Tools
 from backend.queue.claims import ChunkClaim
 from backend.queue.executor import Executor, Hold

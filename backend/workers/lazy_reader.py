@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backend.jobs.further_inputs import open_input
-from backend.kinds.base import Params
+from backend.kinds.params import Params
 from backend.queue.executor import Hold
 from backend.settings import Settings
 from backend.storage.range_reader import RangeReader

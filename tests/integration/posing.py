@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.jobs.looks import probe_source
-from backend.kinds.base import ChunkContext, Done, Onward, WholeContext
+from backend.kinds.base import Done, Onward
+from backend.kinds.context import ChunkContext, WholeContext
 from backend.kinds.landmarks import FindLandmarks
 from backend.kinds.pose import POSE
 from backend.kinds.tools import Tools

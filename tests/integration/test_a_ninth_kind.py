@@ -17,20 +17,10 @@ from backend.jobs.progress import progress_of
 from backend.jobs.resource import job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import KINDS
-from backend.kinds.base import (
-    JSON_TYPE,
-    ChunkContext,
-    Chunks,
-    Done,
-    FileType,
-    Kind,
-    Onward,
-    Params,
-    Phase,
-    Whole,
-    WholeContext,
-)
+from backend.kinds.base import JSON_TYPE, Chunks, Done, FileType, Kind, Onward, Phase, Whole
+from backend.kinds.context import ChunkContext, WholeContext
 from backend.kinds.output_type import OutputType
+from backend.kinds.params import Params
 from backend.kinds.tools import Tools
 from backend.media.segments import Segment
 from backend.queue.queue import Queue

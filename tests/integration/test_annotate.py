@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from backend.errors import InvalidParams
 from backend.kinds.annotate import ANNOTATE
-from backend.kinds.base import Done, WholeContext
+from backend.kinds.base import Done
+from backend.kinds.context import WholeContext
 from backend.kinds.tools import Tools
 from backend.media.resample import plane
 from backend.settings import Settings

@@ -14,10 +14,12 @@ import pytest
 
 from backend.errors import MediaTruncated
 from backend.kinds import output_type
-from backend.kinds.base import Kind, Params, Phase, WholeContext
+from backend.kinds.base import Kind, Phase
+from backend.kinds.context import WholeContext
 from backend.kinds.every_frame import Design, PlanFilm
 from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
+from backend.kinds.params import Params
 from backend.media.index import IndexOrder, index
 from backend.media.paint.rows import LayerRows
 from backend.vision.timeline import Timeline

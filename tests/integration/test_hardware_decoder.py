@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from backend.errors import HardwareDecoderUnfit
 from backend.jobs.looks import probe_source
-from backend.kinds.base import ChunkContext
+from backend.kinds.context import ChunkContext
 from backend.kinds.people import DetectionParams, analyse_chunk
 from backend.kinds.tools import Tools
 from backend.media.hardware import NVIDIA, hardware_here, working_decoders

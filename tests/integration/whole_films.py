@@ -14,7 +14,8 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.base import ChunkContext, Done, Kind, Onward, Whole, WholeContext
+from backend.kinds.base import Done, Kind, Onward, Whole
+from backend.kinds.context import ChunkContext, WholeContext
 from backend.kinds.crop import CROP
 from backend.kinds.tools import Tools
 from backend.media.facts import VideoFacts
