@@ -30,15 +30,23 @@ def check_output(uri: str, field: str) -> None:
 
 def _check_prefix(uri: str, field: str) -> None:
     """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
-    settings = context().settings
-    place = _with_small_scheme(uri)
-    if place.partition("://")[0] not in OBJECT_SCHEMES:
+    if not is_object_uri(uri):
         return
-    own = _with_small_scheme(settings.storage_root_url.rstrip("/") + "/")
+    settings = context().settings
     named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
     allowed = tuple(map(_with_small_scheme, named))
-    if place.startswith(own) or (allowed and not place.startswith(allowed)):
+    is_refused = allowed and not _with_small_scheme(uri).startswith(allowed)
+    if is_refused or _is_below(uri, settings.storage_root_url):
         raise UnsupportedInput(f"{field}: this place is not open to clients.")
+
+
+def _is_below(uri: str, root: str) -> bool:
+    """Whatever the two schemes: with S3_ENDPOINT_URL both lead to one store."""
+    if not is_object_uri(root):
+        return False
+    (bucket, key), (own_bucket, folder) = split_object_uri(uri), split_object_uri(root)
+    prefix = folder.strip("/")
+    return bucket == own_bucket and key.startswith(f"{prefix}/" if prefix else "")
 
 
 def _with_small_scheme(uri: str) -> str:

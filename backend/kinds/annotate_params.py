@@ -26,7 +26,9 @@ class ZoneParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1, max_length=60)
-    polygon: list[Corner] = Field(min_length=3, max_length=MAX_CORNERS, description="its corners, in order")
+    polygon: list[Corner] = Field(
+        min_length=3, max_length=MAX_CORNERS, fail_fast=True, description="its corners, in order"
+    )
     unit: Literal["px", "share"] = Field("px", description="pixels of the upright source, or shares of its sides")
 
     def zone(self, frame_size: tuple[int, int]) -> Zone:
@@ -36,11 +38,15 @@ class ZoneParams(BaseModel):
 
 class AnnotateParams(WithPosesParams):
     classes: tuple[ClassName, ...] = Field(
-        PEOPLE, min_length=1, max_length=MAX_CLASSES, description="what is followed, as in person,car"
+        PEOPLE, min_length=1, max_length=MAX_CLASSES, fail_fast=True, description="what is followed, as in person,car"
     )
-    draw: tuple[Mark, ...] = Field(MARKS, description="any of boxes, ids, labels, confidence, trails; may be empty")
+    draw: tuple[Mark, ...] = Field(
+        MARKS, fail_fast=True, description="any of boxes, ids, labels, confidence, trails; may be empty"
+    )
     trail_seconds: float = Field(2.0, ge=0, le=30)
-    zones: tuple[ZoneParams, ...] = Field((), max_length=MAX_ZONES, description="places whose dwell times are counted")
+    zones: tuple[ZoneParams, ...] = Field(
+        (), max_length=MAX_ZONES, fail_fast=True, description="places whose dwell times are counted"
+    )
     crf: float = Field(20, ge=0, le=51)
     hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"

@@ -40,7 +40,7 @@ class Region(BaseModel):
     radius_x: Radius | None = None
     radius_y: Radius | None = None
     opacity: Opacity = 1.0
-    keyframes: Annotated[list[RegionKey], Field(max_length=MAX_KEYS)] = []
+    keyframes: Annotated[list[RegionKey], Field(max_length=MAX_KEYS, fail_fast=True)] = []
     track_id: Annotated[int, Field(ge=0, lt=2**31, strict=True)] | None = None
     room: Annotated[float, Field(ge=0, le=4)] = 0.25  # around a track's box, as a share of it
 
@@ -64,14 +64,14 @@ class Region(BaseModel):
 
 
 class OverlayParams(ShapeParams, DetectionParams):
-    highlight_regions: Annotated[list[Region], Field(min_length=1, max_length=MAX_REGIONS)] = Field(
+    highlight_regions: Annotated[list[Region], Field(min_length=1, max_length=MAX_REGIONS, fail_fast=True)] = Field(
         description="ellipses in upright source pixels that stay as they are, from start_frame to end_frame inclusive"
     )
     effect_type: Literal["blur", "spotlight"] = Field("blur", description="what all else becomes: blurred, or darker")
     darken_strength: float = Field(0.3, ge=0, le=1, description="spotlight: how much of its light is left outside")
     blur_strength: float = Field(0.02, gt=0, le=0.25, description="blur: how far, as a share of the shorter side")
     feather: float = Field(0.2, ge=0, le=4, description="a soft edge outside of the ellipse, as a share of its radii")
-    crop_keyframes: Annotated[list[WindowKey], Field(max_length=MAX_KEYS)] = Field(
+    crop_keyframes: Annotated[list[WindowKey], Field(max_length=MAX_KEYS, fail_fast=True)] = Field(
         default_factory=list, description="windows, as the keyframes of kind framing; none: the whole picture"
     )
 
