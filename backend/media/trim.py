@@ -47,8 +47,8 @@ def trim(source: BinaryIO, order: TrimOrder, report: Callable[[float], None]) ->
     """Writes `order.output_file`. Returns how many samples were cut out, their rate, and what was broken.
 
     Time counts as in a player: from the film's zero in a file with pictures, from the first sound in one without.
-    Raises NotASound, NoAudioStream, MediaUndecodable, MediaTooLarge, EncodeFailed, and InvalidParams when the sound ends before the
-    start.
+    Raises NotASound, NoAudioStream, MediaUndecodable, MediaTooLarge, EncodeFailed, and InvalidParams when the sound
+    ends before the start.
     """
     start_sec = Fraction(*order.start_sec)
     for seeks in (True, False):
