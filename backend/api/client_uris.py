@@ -5,7 +5,7 @@ from __future__ import annotations
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.base import Params
-from backend.storage.names import OBJECT_SCHEMES, is_object_uri, split_object_uri
+from backend.storage.names import OBJECT_SCHEMES, is_below, is_object_uri, split_object_uri
 
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 
@@ -36,17 +36,8 @@ def _check_prefix(uri: str, field: str) -> None:
     named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
     allowed = tuple(map(_with_small_scheme, named))
     is_refused = allowed and not _with_small_scheme(uri).startswith(allowed)
-    if is_refused or _is_below(uri, settings.storage_root_url):
+    if is_refused or is_below(uri, settings.storage_root_url):
         raise UnsupportedInput(f"{field}: this place is not open to clients.")
-
-
-def _is_below(uri: str, root: str) -> bool:
-    """Whatever the two schemes: with S3_ENDPOINT_URL both lead to one store."""
-    if not is_object_uri(root):
-        return False
-    (bucket, key), (own_bucket, folder) = split_object_uri(uri), split_object_uri(root)
-    prefix = folder.strip("/")
-    return bucket == own_bucket and key.startswith(f"{prefix}/" if prefix else "")
 
 
 def _with_small_scheme(uri: str) -> str:

@@ -244,6 +244,12 @@ def test_places_that_are_not_open_to_clients_are_refused(settings: Settings) -> 
         assert answer.status_code == 400, uri
 
 
+@pytest.mark.parametrize("host", ["exa\u2100mple.com", "[::1", "h]"])
+def test_a_url_that_cannot_be_taken_apart_is_refused(client: FlaskClient, host: str) -> None:
+    answer = client.post(JOBS, json={"input": f"https://{host}/a.mp4"})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "unsupported_input")
+
+
 def test_our_own_store_is_closed_however_its_scheme_is_spelt(settings: Settings) -> None:
     client = create_app(settings.model_copy(update={"storage_url": "s3://films/store"})).test_client()
     for scheme in ("s3", "S3", "gs", "Gs"):  # with S3_ENDPOINT_URL, gs:// leads to the same store
