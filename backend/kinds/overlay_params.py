@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from backend.errors import InvalidParams
 from backend.kinds.people import DetectionParams
 from backend.kinds.shape_params import ShapeParams
-from backend.kinds.window_keys import MAX_KEYS, Frame, Key, WindowKey
+from backend.kinds.window_keys import MAX_FRAME, MAX_KEYS, Frame, Key, WindowKey
 
 MAX_REGIONS = 1000
+# Each of them is worked out at every sample of a frame.
+MAX_AT_ONCE = 100
 Place = Annotated[float, Field(ge=-100_000, le=100_000)]
 Radius = Annotated[float, Field(gt=0, le=100_000)]
 Opacity = Annotated[float, Field(ge=0, le=1)]
@@ -74,6 +78,20 @@ class OverlayParams(ShapeParams, DetectionParams):
     crop_keyframes: Annotated[list[WindowKey], Field(max_length=MAX_KEYS, fail_fast=True)] = Field(
         default_factory=list, description="windows, as the keyframes of kind framing; none: the whole picture"
     )
+
+    def check(self) -> None:
+        """Raises InvalidParams for more regions on one frame than can be drawn in time."""
+        super().check()
+        ends: list[int] = []  # of the regions that are shown, the earliest first
+        for number, region in sorted(enumerate(self.highlight_regions), key=lambda each: each[1].start_frame):
+            while ends and ends[0] < region.start_frame:
+                heappop(ends)
+            heappush(ends, MAX_FRAME if region.end_frame is None else region.end_frame)
+            if len(ends) > MAX_AT_ONCE:
+                raise InvalidParams(
+                    f"highlight_regions.{number}: more than {MAX_AT_ONCE} regions are on frame {region.start_frame}; "
+                    "give them start_frame and end_frame."
+                )
 
     @property
     def follows(self) -> bool:

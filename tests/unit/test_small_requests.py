@@ -56,3 +56,19 @@ def test_a_zone_of_many_corners_needs_memory_for_its_points_alone() -> None:
     away = np.hypot(*points.T)
     sure = abs(away - 100) > 0.1  # of the circle's own edge, the polygon's is a little inside
     np.testing.assert_array_equal(found[0][sure], away[sure] < 100)
+
+
+def test_no_more_regions_than_can_be_drawn_are_on_one_frame() -> None:
+    """A thousand that cover a picture of 1080 lines took nine seconds a frame."""
+
+    def asked(spans: list[tuple[int, int | None]]) -> None:
+        place = {"x": 9, "y": 9, "radius_x": 9, "radius_y": 9}
+        regions = [{"start_frame": start, "end_frame": end, **place} for start, end in spans]
+        kind_named("overlay").parse_params({"highlight_regions": regions})
+
+    asked([(number, number + 99) for number in range(1000)])
+    asked([(0, None)] * 100)
+    with pytest.raises(InvalidParams, match=r"highlight_regions\.100: more than 100 regions are on frame 100"):
+        asked([(number, number + 100) for number in range(1000)])
+    with pytest.raises(InvalidParams, match=r"highlight_regions\.100: more than 100 regions are on frame 0"):
+        asked([(0, None)] * 101)

@@ -102,17 +102,20 @@ class Blur(_Highlight):
 def veil(columns: Axis, rows: Axis, ellipses: NDArray[np.float64], feather: float) -> Plane32:
     """How much of the effect shows at each place, (rows, columns): nothing in any ellipse, and from there to the
     largest opacity along a smooth step, 3t² - 2t³."""
-    shown = np.ones((len(rows), len(columns)), np.float32)
+    nearest = np.full((len(rows), len(columns)), np.inf, np.float32)  # squared, in radii
     for x, y, radius_x, radius_y, _ in ellipses.tolist():
         reach = 1 + feather
         across = slice(*np.searchsorted(columns, [x - radius_x * reach, x + radius_x * reach]))
         down = slice(*np.searchsorted(rows, [y - radius_y * reach, y + radius_y * reach]))
         dx, dy = (columns[across] - x) / radius_x, (rows[down] - y) / radius_y
-        away = np.sqrt(np.square(dx)[None, :] + np.square(dy)[:, None])
-        t = np.clip((away - 1) / feather, 0, 1) if feather else (away > 1).astype(np.float32)
-        part = shown[down, across]
-        np.minimum(part, t * t * (3 - 2 * t), out=part)
-    return shown * np.float32(ellipses[:, 4].max())
+        part = nearest[down, across]
+        np.minimum(part, np.square(dx)[None, :] + np.square(dy)[:, None], out=part)
+    away = np.sqrt(nearest, out=nearest)
+    if not feather:
+        return (away > 1).astype(np.float32) * np.float32(ellipses[:, 4].max())
+    # Once for all of them: an ellipse's step rises with the way to it.
+    t = np.clip((away - 1) / np.float32(feather), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t) * np.float32(ellipses[:, 4].max()), np.float32)
 
 
 def blurred(samples: Samples, sigma_px: float) -> Plane32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from av.audio.stream import AudioStream
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
-from backend.errors import MediaTooLarge
+from backend.errors import MediaTooLarge, NoAudioStream
 from backend.jobs.resource import job_resources
 from backend.media.trim import TrimOrder, trim
 from tests.integration.kinds.shop import Shop
@@ -170,3 +171,16 @@ def test_two_packets_far_apart_do_not_fill_the_disk(tmp_path: Path) -> None:
     assert trimmed(hostile, target, "0", "2")["samples"] == len(pcm(target)) == 96_000
     trimmed(apart(tmp_path / "pause.mkv", 3), target, "0", None)
     assert np.flatnonzero(np.abs(pcm(target)[:, 0]) < 100).size == round(2.9 * 48_000)
+
+
+@pytest.mark.parametrize("rate", [1, 2**31 - 1])
+def test_a_rate_that_no_recorder_has_is_no_sound(tmp_path: Path, rate: int) -> None:
+    """4 KB at one sample a second were over an hour of sound for an encoder, a megabyte was days."""
+    source = tmp_path / "slow.wav"
+    head = struct.pack("<IHHIIHH", 16, 1, 1, rate, rate, 1, 8)
+    source.write_bytes(b"RIFF" + struct.pack("<I", 4036) + b"WAVEfmt " + head + b"data" + struct.pack("<I", 4000))
+    with source.open("ab") as file:
+        file.write(bytes(4000))
+    with pytest.raises(NoAudioStream):
+        trimmed(source, tmp_path / "out.mp3", "0", None)
+    assert not (tmp_path / "out.mp3").exists()
