@@ -16,7 +16,7 @@ help:
 	@echo "make test                    every test"
 	@echo "make chaos [MINUTES=10]      kill, freeze and cut off workers, PostgreSQL and S3; CHAOS_SEED=n replays a run"
 	@echo "make lint                    ruff, mypy, import-linter"
-	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor"
+	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor, and of each kind beside the ffmpeg command"
 	@echo "make bench-quality           tracking, camera paths, seams and cost beside single pass, EMA and static"
 	@echo "make bench-queue             claims a second and latency; PEERS=python: beside the peers, which that python has"
 
@@ -63,6 +63,7 @@ bench-queue: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')
+	@$(BIN)/python -m benchmarks.kinds $(if $(VIDEO),'$(VIDEO)')
 
 clean:
 	rm -rf $(VENV) .framefleet build *.egg-info

@@ -9,87 +9,47 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import av
-import imageio_ffmpeg
 import numpy as np
-import psutil
-from rich.console import Console
 from rich.table import Table
 
-from backend.local.sample import make_sample
 from backend.media.facts import analysis_size
 from backend.media.timebase import SampleGrid
 from backend.settings import get_settings
 from backend.vision.detector import open_detector
+from benchmarks.measured import MIB, WORKERS, Measured, console, ffmpeg, made, run
 
-WORKERS = 2
 LONG_SEC = 300
 SHORT_SEC = 60
-WATCH_EVERY_SEC = 0.05
-MIB = 2**20
 # Events that say how many bytes of the source were read, and for what.
 READERS = {
     "chunk_completed": "{phase}, chunks",
     "phase_begun": "solve",
     "job_complete": "render in one go, or join",
 }
-console = Console(width=110)
-
-
-@dataclass
-class Measured:
-    """One run of the command: its report, wall seconds, peak RSS and CPU seconds by role, bytes read by step."""
-
-    report: dict[str, Any]
-    wall_sec: float
-    peaks: dict[str, int] = field(default_factory=dict)
-    cpu_sec: dict[str, float] = field(default_factory=dict)
-    bytes_read: dict[str, int] = field(default_factory=dict)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="framefleet-bench-") as name:
         folder = Path(name)
-        short = Path(sys.argv[1]) if len(sys.argv) > 1 else made(folder)
+        short = Path(sys.argv[1]) if len(sys.argv) > 1 else made(folder, SHORT_SEC)
         for clip in (short, looped(short, folder / f"long{short.suffix}")):
-            measured = run(clip, folder / f"{clip.stem}-run")
+            measured = crop(clip, folder / f"{clip.stem}-run")
             show_speed(clip, measured, folder)
             show_bytes(clip, measured)
             show_memory(measured)
             show_rates(measured)
 
 
-def made(folder: Path) -> Path:
-    sample, clip = make_sample(folder / "sample.mp4", SHORT_SEC), folder / "made.mp4"
-    shape = ["-vf", "scale=1920:1080:flags=bicubic,fps=30", "-preset", "veryfast", "-crf", "20", "-c:a", "copy"]
-    ffmpeg("-i", str(sample), *shape, str(clip))
-    return clip
-
-
-def run(clip: Path, data_dir: Path) -> Measured:
-    """`framefleet run crop` on the clip, in a process of its own, watched from outside."""
-    command = [sys.executable, "-m", "backend", "run", "crop", str(clip), "--json", "--param", "aspect=9:16"]
-    command += ["--workers", str(WORKERS), "--data-dir", str(data_dir), "-o", str(data_dir) + ".mp4"]
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    peaks: dict[str, int] = {}
-    cpu_sec: dict[str, float] = {}
-    watcher = threading.Thread(target=watch, args=(process.pid, peaks, cpu_sec), daemon=True)
-    watcher.start()
-    output, _ = process.communicate()
-    measured = Measured(json.loads(output), time.monotonic() - began, peaks, cpu_sec)
-    watcher.join()
-    if process.returncode != 0:
-        sys.exit(f"the run failed: {measured.report}")
+def crop(clip: Path, data_dir: Path) -> Measured:
+    """The job, and the bytes of the source that its steps read."""
+    measured = run("crop", clip, data_dir, ["aspect=9:16"])
     for log in (data_dir / "logs").glob("*.log"):
         for line in log.read_text().splitlines():
             event = json.loads(line) if line.startswith("{") else {}
@@ -99,40 +59,11 @@ def run(clip: Path, data_dir: Path) -> Measured:
     return measured
 
 
-def watch(pid: int, peaks: dict[str, int], cpu_sec: dict[str, float]) -> None:
-    """Peak resident memory and CPU seconds of the processes below `pid`, by what they are."""
-    roles = {"gpu_chunk_worker": "chunk worker", "analysis_worker": "analysis worker", "media.child": "media process"}
-    spent: dict[int, tuple[str, float]] = {}
-    while psutil.pid_exists(pid):
-        try:
-            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            break
-        for process in family:
-            try:
-                command = " ".join(process.cmdline())
-                role = next((name for key, name in roles.items() if key in command), None)
-                if not command:  # it is ending: what was last known of it stands
-                    continue
-                role = role or ("command" if process.pid == pid else "database")
-                peaks[role] = max(peaks.get(role, 0), process.memory_info().rss)
-                spent[process.pid] = (role, sum(process.cpu_times()[:2]))
-            except psutil.Error:
-                continue
-        time.sleep(WATCH_EVERY_SEC)
-    for role, seconds in spent.values():
-        cpu_sec[role] = cpu_sec.get(role, 0.0) + seconds
-
-
 def looped(clip: Path, target: Path) -> Path:
     with av.open(str(clip)) as container:
         seconds = float((container.duration or 0) / av.time_base)
     ffmpeg("-stream_loop", str(math.ceil(LONG_SEC / seconds) - 1), "-i", str(clip), "-c", "copy", str(target))
     return target
-
-
-def ffmpeg(*arguments: str) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", *arguments], check=True)
 
 
 def ffmpeg_floor(clip: Path, report: dict[str, Any], folder: Path) -> float:
@@ -141,9 +72,8 @@ def ffmpeg_floor(clip: Path, report: dict[str, Any], folder: Path) -> float:
         width, height = film.streams.video[0].width, film.streams.video[0].height
     encode = ["-c:v", "libx264", "-preset", report["params"]["preset"], "-crf", str(report["params"]["crf"])]
     crop = ["-vf", f"crop={width}:{height}"]
-    began = time.monotonic()
-    ffmpeg("-i", str(clip), *crop, *encode, "-c:a", "copy", "-movflags", "+faststart", str(folder / "floor.mp4"))
-    return time.monotonic() - began
+    output = ["-c:a", "copy", "-movflags", "+faststart", str(folder / "floor.mp4")]
+    return ffmpeg("-i", str(clip), *crop, *encode, *output).wall_sec
 
 
 def detector_floor(clip: Path, report: dict[str, Any]) -> tuple[float, int]:

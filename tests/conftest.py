@@ -6,7 +6,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +64,21 @@ def postgres() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def database_url(postgres: str) -> Iterator[str]:
-    """An empty database with the schema, for one test alone."""
+@contextmanager
+def empty_database(postgres: str) -> Iterator[str]:
+    """URL of a database with the schema and nothing else; gone afterwards."""
     name = f"test_{uuid.uuid4().hex}"
     _create(postgres, name, template="template_framefleet")
     yield _url_of(postgres, name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """For one test alone."""
+    with empty_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from backend.errors import InvalidState, ObjectNotFound, StorageError
 from backend.jobs import manifest
 from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.progress import progress_of
-from backend.jobs.resource import API, chunk_resource, job_resource, job_resources
+from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
@@ -161,11 +161,13 @@ def get_file(path: schemas.FilePath) -> Response:
 @blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")
 def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
     name, content_type = TRACK_FILES[query.format]
+    check_leaves(context().jobs.get(path.job_id), name)
     return _job_object(path, name, content_type)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/camera-path", summary="The camera path and its certificate")
 def get_camera_path(path: schemas.JobPath) -> Response:
+    check_leaves(context().jobs.get(path.job_id), "camera_path.json")
     return _job_object(path, "camera_path.json", "application/json")
 
 
@@ -175,7 +177,9 @@ def get_plot(path: schemas.JobPath) -> Response:
     from backend.vision.plot import plot_path  # matplotlib takes a second to load
 
     app = context()
-    _require_done(app.jobs.get(path.job_id))
+    job = app.jobs.get(path.job_id)
+    check_leaves(job, "camera_path.json")
+    _require_done(job)
     camera_path = json.loads(app.store.get(result_key(path.job_id, "camera_path.json")))
     return Response(plot_path(camera_path), mimetype="image/png")
 
@@ -184,7 +188,9 @@ def get_plot(path: schemas.JobPath) -> Response:
 def get_contact_sheet(path: schemas.JobPath) -> Response:
     """A PNG: up to 12 frames with the window, the subject and the tracks drawn over them."""
     app = context()
-    _require_done(app.jobs.get(path.job_id))
+    job = app.jobs.get(path.job_id)
+    check_leaves(job, "contact_sheet.png")
+    _require_done(job)
     return send_object(app.store, result_key(path.job_id, "contact_sheet.png"), "image/png")
 
 

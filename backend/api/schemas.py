@@ -96,6 +96,7 @@ class JobInput(BaseModel):
 class JobOutput(BaseModel):
     uri: str
     url: str
+    content_type: str
     size_bytes: int | None
     encoder: str | None = Field(description="which made the film's pictures, as in libx264 or h264_nvenc")
 

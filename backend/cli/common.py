@@ -38,7 +38,7 @@ param_option = click.option(
     "params",
     multiple=True,
     metavar="KEY=VALUE",
-    help="As in aspect=9:16; repeatable. See docs/kinds/crop.md",
+    help="As in aspect=9:16; repeatable. docs/kinds/ has the parameters of each kind.",
 )
 
 
@@ -89,6 +89,10 @@ def parse_params(pairs: tuple[str, ...]) -> dict[str, Any]:
         try:
             parsed = json.loads(value)
         except ValueError:
+            if value.lstrip()[:1] in ("[", "{"):
+                raise InvalidParams(
+                    f'--param {key}: this is no JSON: names and text stand in "double quotes", as in [{{"frame": 0}}]'
+                ) from None
             parsed = value
         params[key] = parsed if isinstance(parsed, int | float | bool | list | dict) else value
     return params
@@ -116,7 +120,19 @@ def print_outcome(report: dict[str, Any], as_json: bool) -> None:
     if "fallback" in detector:
         err.print(f"[yellow]note[/]: {plain(detector['fallback'])}.")
     if not as_json and "files" in report:
-        out.print(f"film: {plain(report['files']['output'])}")
+        _print_files(report)
+
+
+def _print_files(report: dict[str, Any]) -> None:
+    """The result, and what lies in the job's folder. A path is never broken over lines: it is there to be copied."""
+    files = {name: Path(path) for name, path in report["files"].items()}
+    result = files.pop("output")
+    said = {"video": "film", "audio": "sound"}.get(report["output"]["content_type"].partition("/")[0], "result")
+    out.print(f"{said}: {plain(result)}", soft_wrap=True)
+    folders = {path.parent for path in files.values()}
+    for folder in sorted(folders):
+        names = ", ".join(sorted(path.name for path in files.values() if path.parent == folder))
+        out.print(f"also: {plain(folder)} ({plain(names)})", soft_wrap=True)
 
 
 def table(*columns: Column | str) -> Table:

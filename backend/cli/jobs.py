@@ -26,7 +26,7 @@ from backend.cli.common import (
 )
 from backend.errors import InvalidState, ObjectNotFound
 from backend.jobs.layout import result_key
-from backend.jobs.resource import chunk_resource, job_resources
+from backend.jobs.resource import check_leaves, chunk_resource, job_resources
 from backend.local.run import plan_now
 from backend.states import JobStatus
 from backend.storage import open_store
@@ -58,8 +58,9 @@ def list_(limit: int, status: str | None, data_dir: Path | None, as_json: bool) 
     job = Column("job, and its input", no_wrap=True, overflow="ellipsis")
     lines = table(job, "status", "%", "chunks", Column("created", min_width=11))
     for row in rows:
-        done = f"{row['completed_chunks']}/{row['total_chunks'] or '?'}"
-        what = f"{plain(row['id'])}\n {plain(row['input']['name'])}"
+        unknown = "-" if row["status"] == JobStatus.DONE else "?"  # a done job without chunks has a kind without any
+        done = f"{row['completed_chunks']}/{row['total_chunks']}" if row["total_chunks"] else unknown
+        what = f"{plain(row['id'])}\n {plain(row['kind'])}: {plain(row['input']['name'])}"
         lines.add_row(what, plain(row["status"]), str(row["progress_pct"]), done, clock(row["created_at"]))
     out.print(lines)
 
@@ -147,6 +148,7 @@ def plot(job: UUID, output: Path | None, data_dir: Path | None) -> None:
 
     with reported(False), connected(data_dir) as (service, settings):
         found, store = service.get(job), open_store(settings)
+        check_leaves(found, "camera_path.json")
         if found.status != JobStatus.DONE:
             raise InvalidState(f"The job is {found.status}; there is nothing to draw yet.")
         pictures = {"picture": plot_path(json.loads(store.get(result_key(job, "camera_path.json"))))}

@@ -34,7 +34,7 @@ from backend.storage import open_store
 @click.command()
 @click.argument("kind")
 @click.argument("input_", metavar="INPUT")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the film goes.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the result goes.")
 @param_option
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Chunk worker processes.")
 @click.option("--cpu", is_flag=True, help="deep_mode=cpu: the whole video as one chunk.")
@@ -64,7 +64,7 @@ def run(
 @click.argument("input_", metavar="INPUT")
 @param_option
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, show_default=True)
-@click.option("--output-uri", help="s3:// or gs:// URI of the film.")
+@click.option("--output-uri", help="s3:// or gs:// URI of the result.")
 @data_dir_option
 @json_option
 def submit(

@@ -10,15 +10,23 @@ from typing import Any
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
-from backend.errors import InvalidParams
+from backend.errors import InvalidParams, ObjectNotFound
 from backend.jobs.progress import Progress, progress_of
 from backend.kinds import KINDS
+from backend.kinds.output_type import BYTES_TYPE
 from backend.media.sound_facts import SoundFacts, as_probed
 from backend.states import JobStatus
 from backend.storage.http import safe_url
 
 API = "/api/v1"
-LINKS = ("cancel", "retry", "pause", "resume", "chunks", "tracks", "camera-path", "manifest")
+LINKS = ("cancel", "retry", "pause", "resume", "chunks", "manifest")
+# Routes that show a file of the job, each with the file without which it has nothing to show.
+VIEWS = {
+    "tracks": "tracks.json",
+    "camera-path": "camera_path.json",
+    "plot": "camera_path.json",
+    "contact-sheet": "contact_sheet.png",
+}
 
 
 def job_resources(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -27,7 +35,7 @@ def job_resources(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any
 
 
 def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
-    base = f"{API}/jobs/{job.id}"
+    base, files = f"{API}/jobs/{job.id}", _file_names(job)
     return {
         "id": str(job.id),
         "kind": job.kind,
@@ -55,7 +63,8 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "links": {
             "self": base,
             **{name: f"{base}/{name}" for name in LINKS},
-            **{name: f"{base}/files/{name}" for name in _file_names(job)},
+            **{name: f"{base}/{name}" for name, file in VIEWS.items() if file in files},
+            **{name: f"{base}/files/{name}" for name in files},
         },
     }
 
@@ -89,6 +98,12 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
         "started_at": _iso(chunk.started_at),
         "completed_at": _iso(chunk.completed_at),
     }
+
+
+def check_leaves(job: Job, name: str) -> None:
+    """Raises ObjectNotFound where jobs of this kind and these parameters never leave such a file."""
+    if name not in _file_names(job):
+        raise ObjectNotFound(f"This job leaves no {name}: its kind is {job.kind}. Its links say what there is.")
 
 
 def _file_names(job: Job) -> list[str]:
@@ -134,7 +149,15 @@ def _sound(job: Job) -> dict[str, Any] | None:
 
 
 def _output(job: Job, url: str) -> dict[str, Any]:
-    return {"uri": job.output_uri, "url": url, "size_bytes": job.output_size, "encoder": job.encoder}
+    kind = KINDS.get(job.kind)
+    ending = job.output_ending or (kind.output.default if kind else "")
+    return {
+        "uri": job.output_uri,
+        "url": url,
+        "content_type": kind.output.content_type(ending) if kind else BYTES_TYPE,
+        "size_bytes": job.output_size,
+        "encoder": job.encoder,
+    }
 
 
 def _error(job: Job) -> dict[str, Any] | None:

@@ -74,7 +74,7 @@ class FileType:
     name: str
     content_type: str
     is_fetched: bool = False  # by `framefleet run`, beside the film
-    asked_by: str | None = None  # the parameter without which it is not made
+    asked_by: str | None = None  # the parameter, or what follows from several, without which it is not made
 
 
 class OfSource:
@@ -356,7 +356,10 @@ class Kind(Generic[P]):
         name = ".".join(str(part) for part in first["loc"]) or "params"
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             return f"There is no parameter {name!r:.60}; there are: {', '.join(self.params.model_fields)}."
-        if first["type"] == "string_pattern_mismatch":
-            described = self.params.model_fields[str(first["loc"][0])].description
-            return f"{name:.60}: must be {described or first['msg']}"
+        field = self.params.model_fields.get(str(first["loc"][0])) if len(first["loc"]) == 1 else None
+        described = field.description if field else None
+        if described and first["type"] == "missing":
+            return f"{name} is needed: {described}"
+        if described and first["type"] in ("string_pattern_mismatch", "int_type", "int_parsing"):
+            return f"{name:.60}: must be {described}"
         return f"{name:.60}: {first['msg'].removeprefix('Value error, ')}"

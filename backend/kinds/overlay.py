@@ -159,7 +159,7 @@ OVERLAY = Kind[OverlayParams](
     phases=(FOLLOW, LIST, RENDER),
     choose=_phases,
     files={
-        "tracks": FileType("tracks.json", JSON_TYPE),  # where a region follows one
+        "tracks": FileType("tracks.json", JSON_TYPE, asked_by="follows"),
         "contact_sheet": FileType("contact_sheet.png", "image/png"),
     },
 )

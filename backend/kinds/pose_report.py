@@ -27,6 +27,7 @@ section.finding { border-left: 4px solid #9ca3af; padding: .1rem 1rem; margin: 1
 section.notice { border-color: #d97706; } .rule { color: #4b5563; }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0; } figure img { max-width: 26rem; width: 100%; }
 img.plot { width: 100%; } figcaption { color: #4b5563; font-size: .9rem; }
+@media (max-width: 40rem) { th, td { padding-right: .4rem; font-size: .8rem; overflow-wrap: anywhere; } }
 """
 
 
@@ -59,7 +60,10 @@ def report_html(
     ]
     # Nothing may be loaded from anywhere, should ever a text slip through.
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+    head = (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    )
     page = f'<!doctype html><html lang="en"><head>{head}<title>Motion report</title><style>{_STYLE}</style></head>'
     return f"{page}<body>{''.join(body)}</body></html>\n".encode()
 

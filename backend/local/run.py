@@ -107,8 +107,10 @@ class Run:
         return follow(job_id, database, self._console, check)
 
     def _start_first(self, fleet: Fleet, job_id: UUID, kind: Kind[Any]) -> None:
-        """Whoever works first loads its model while the database starts and the source is probed."""
-        if self._workers and self._deep_mode is DeepMode.GPU and kind.has_chunks:
+        """Whoever works first loads its model while the database starts and the source is probed. Chunk workers are
+        only there for kinds that begin with chunks, or where films are rendered in pieces."""
+        in_chunks = kind.phases[0].chunks is not None or (kind.has_chunks and fleet.renders_in_pieces)
+        if self._workers and self._deep_mode is DeepMode.GPU and in_chunks:
             fleet.start(CHUNK_WORKER, job_id=job_id, name="gpu_chunk_worker-0")
         elif self._workers:
             fleet.start(ANALYSIS_WORKER, job_id=job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import av
+import numpy as np
 import pytest
 
 from tests.conftest import MODEL, shared_file
@@ -111,6 +114,30 @@ def test_an_uploaded_video_is_cropped_played_and_downloaded(page: Any, tmp_path:
     _assert_fits_a_phone(page)
     page.click("#another")
     expect(page.locator("#recent-list a").first).to_contain_text("facerec_short_hamilton_clip.mp4")
+    _assert_fits_a_phone(page)
+
+
+@pytest.mark.parametrize(
+    ("kind", "download", "plays", "data"),
+    [
+        ("audio_trim", "Download the sound", True, ["Manifest"]),
+        ("stage", "Download the result", False, ["Manifest", "copy.json"]),
+    ],
+)
+def test_what_other_kinds_leave_is_shown_and_every_link_leads_somewhere(
+    page: Any, kind: str, download: str, plays: bool, data: list[str]
+) -> None:
+    file = {"name": "tone.wav", "mimeType": "audio/wav", "buffer": _tone()}
+    job = page.request.post("/api/v1/jobs", multipart={"kind": kind, "file": file}).json()
+    page.goto(f"/#job={job['id']}")
+    expect(page.locator("#download")).to_have_text(download, timeout=WORK_MS)
+    expect(page.locator("#job-facts")).to_contain_text(kind.replace("_", "\u00a0"))
+    expect(page.locator("#video")).to_be_visible(visible=plays)
+    expect(page.locator("#video-error")).to_be_hidden()
+    links = page.locator("#links a:visible")
+    expect(links).to_have_text(data)
+    for link in [page.locator("#download"), *links.all()]:
+        assert page.request.get(link.get_attribute("href")).ok
     _assert_fits_a_phone(page)
 
 
@@ -253,6 +280,15 @@ def _assert_fits_a_phone(page: Any) -> None:
 
 def _take_out(faults: list[str], provoked: str) -> None:
     faults[:] = [fault for fault in faults if provoked not in fault]
+
+
+def _tone() -> bytes:
+    """A second of a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(np.rint(8000 * np.sin(np.arange(8000) / 4)).astype("<i2").tobytes())
+    return file.getvalue()
 
 
 def _frames(film: Path) -> int:

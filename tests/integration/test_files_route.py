@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -30,7 +31,7 @@ def client(settings: Settings) -> Iterator[FlaskClient]:
 def test_each_file_of_a_kind_is_at_its_link(
     client: FlaskClient, settings: Settings, database: Database, kind: str
 ) -> None:
-    job = JobService(database).create(NewJob(kind, "https://example.com/a.mp4", "a.mp4"))
+    job = JobService(database).create(NewJob(kind, "https://example.com/a.mp4", "a.mp4", {"pose": True}))
     links, store = client.get(f"{JOBS}/{job.id}").get_json()["links"], open_store(settings)
     for file in KINDS[kind].files.values():
         assert client.get(links[file.name]).get_json()["code"] == "object_not_found"
@@ -38,6 +39,30 @@ def test_each_file_of_a_kind_is_at_its_link(
         answer = client.get(links[file.name], headers={"Range": "bytes=2-5"})
         assert (answer.status_code, answer.data) == (206, file.name.encode()[2:6])
         assert answer.content_type == file.content_type
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "views"),
+    [
+        ("crop", {}, {"tracks", "camera-path", "plot", "contact-sheet"}),
+        ("annotate", {}, {"tracks"}),
+        ("overlay", {"highlight_regions": [{"track_id": 1}]}, {"tracks", "contact-sheet"}),
+        ("overlay", {"highlight_regions": [{"x": 1, "y": 1, "radius_x": 1, "radius_y": 1}]}, {"contact-sheet"}),
+        ("downsample", {"resolution": 360}, set()),
+        ("stage", {}, set()),
+    ],
+)
+def test_a_job_has_no_link_to_what_it_will_not_leave(
+    client: FlaskClient, database: Database, kind: str, params: dict[str, Any], views: set[str]
+) -> None:
+    job = JobService(database).create(NewJob(kind, "https://example.com/a.mp4", "a.mp4", params))
+    links = client.get(f"{JOBS}/{job.id}").get_json()["links"]
+    assert {"tracks", "camera-path", "plot", "contact-sheet"} & set(links) == views
+    assert ("tracks.json" in links) == ("tracks" in views)
+    for view in {"tracks", "camera-path", "plot", "contact-sheet"} - views:
+        answer = client.get(f"{JOBS}/{job.id}/{view}")
+        assert (answer.status_code, answer.get_json()["code"]) == (404, "object_not_found")
+        assert f"its kind is {kind}" in answer.get_json()["title"]
 
 
 def test_nothing_else_of_the_job_s_folder_is_served(

@@ -181,7 +181,7 @@ def test_a_region_is_where_its_track_is_on_its_own_frames() -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({}, "highlight_regions: Field required"),
+        ({}, "highlight_regions is needed: ellipses"),
         ({"highlight_regions": []}, "highlight_regions: .*at least 1"),
         ({"highlight_regions": [region(end_frame=9)]}, "highlight_regions.0: end_frame must not be before start_frame"),
         ({"highlight_regions": [region(), region(radius_x=0)]}, "highlight_regions.1.radius_x"),

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,61 +19,16 @@ from numpy.typing import NDArray
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.jobs.layout import result_key
-from backend.jobs.plan import Planner
-from backend.jobs.resource import job_resources
-from backend.jobs.service import JobService, NewJob
-from backend.kinds.tools import Tools
-from backend.queue.queue import Queue
 from backend.settings import Settings
-from backend.states import DeepMode, JobStatus
-from backend.storage import open_store
-from backend.vision.detectors.hog import HogDetector
+from backend.states import DeepMode
 from backend.vision.pose.detector import PoseDetector
-from backend.workers.analysis_worker import Aggregator
-from backend.workers.gpu_chunk_worker import ChunkWorker
-from backend.workers.loop import WorkerLoop
 from backend.workers.needs import needs_ahead
-from backend.workers.vitals import presence
 from tests.conftest import SAMPLE_PHOTO, Said
-from tests.integration.conftest import read_film, wait_until
-from tests.integration.rows import sql
+from tests.integration.conftest import read_film
+from tests.integration.studio import Studio, living_worker
 from tests.integration.whole_films import ffmpeg
 
-PARAMS = {"sample_fps": 2, "preset": "ultrafast"}
-
-
-class Studio:
-    """A planner and both workers of one installation, in this process; `shares`: its films are rendered in pieces."""
-
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        detector: PoseDetector,
-        deep_mode: DeepMode = DeepMode.GPU,
-        people: Callable[[], Any] = HogDetector,
-    ) -> None:
-        self.database, self.settings, self.deep_mode = database, settings, deep_mode
-        self.service, self.store = JobService(database), open_store(settings)
-        self.tools = Tools(settings, people, lambda _: detector)
-        self.queue = Queue(database, settings, self.tools.special)
-        self.worker = ChunkWorker(self.queue, self.store, self.tools, deep_mode=deep_mode, takes_next=False)
-        self.joiner = Aggregator(database, self.queue, self.store, settings)
-        self.loop = WorkerLoop("test", lambda: False, self.queue.tend, settings)
-
-    def plan(self, uri: str, kind: str = "pose", **params: Any) -> UUID:
-        job = NewJob(kind, uri, uri.rsplit("/", 1)[-1], PARAMS | params, deep_mode=self.deep_mode)
-        job_id = self.service.create(job).id
-        claim = self.queue.claim_job(JobStatus.QUEUED, job_id)
-        assert claim is not None
-        Planner(self.database, self.queue, self.store, self.settings).plan(claim)
-        return job_id
-
-    def step(self) -> bool:
-        return self.joiner.work_once(self.loop) or self.worker.work_once(self.loop)
-
-    def resource(self, job_id: UUID) -> dict[str, Any]:
-        return job_resources(self.database, [self.service.get(job_id)])[0]
+QUICK: dict[str, Any] = {"sample_fps": 2, "preset": "ultrafast"}
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +51,14 @@ def posing(settings: Settings, pose_model: Path) -> Settings:
 
 @pytest.fixture
 def studio(database: Database, posing: Settings, pose_detector: PoseDetector) -> Iterator[Studio]:
-    """And a living chunk worker, so that there is somebody to share the rendering with."""
-    with presence("gpu_chunk_worker", posing, database):
-        wait_until(lambda: sql(database, "SELECT 1 AS is_there FROM workers"), 10, "the worker's row")
+    with living_worker(database, posing):
         yield Studio(database, posing, pose_detector)
 
 
 def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_for(
-    studio: Studio, street: Path, said: list[Said]
+    studio: Studio, street: Path, said: list[Said], tmp_path: Path
 ) -> None:
-    job_id = studio.plan(street.as_uri(), render=True)
+    job_id = studio.plan(street.as_uri(), "pose", render=True, **QUICK)
     shown, chunks = [], []
     while studio.step():
         shown.append(studio.resource(job_id)["progress_pct"])
@@ -122,9 +75,7 @@ def test_it_goes_through_its_phases_and_its_results_lie_where_they_are_looked_fo
     output_key = studio.service.get(job_id).output_key
     assert output_key is not None and output_key.endswith("_pose.json")
     assert json.loads(studio.store.get(output_key)) == results
-    film = studio.settings.data_dir / "skeleton.mp4"
-    film.parent.mkdir(exist_ok=True)
-    studio.store.get_file(result_key(job_id, "skeleton.mp4"), film)
+    film = studio.file(job_id, "skeleton.mp4", tmp_path)
     assert read_film(film).seconds == pytest.approx(read_film(street).seconds, abs=1e-6)
     assert read_film(film).audio_sec == pytest.approx(3, abs=0.1)
     client = create_app(studio.settings).test_client()
@@ -170,14 +121,12 @@ def test_over_s3_the_report_and_the_results_are_read_back_over_the_api(
 def test_deep_mode_cpu_is_one_chunk_with_the_same_landmarks_and_the_same_source_again_is_adopted(
     studio: Studio, database: Database, posing: Settings, pose_detector: PoseDetector, street: Path, said: list[Said]
 ) -> None:
-    first, second = studio.plan(street.as_uri()), studio.plan(street.as_uri())
-    while studio.step():
-        pass
+    first, second = studio.plan(street.as_uri(), "pose", **QUICK), studio.plan(street.as_uri(), "pose", **QUICK)
+    studio.run()
     assert [each.event for each in said].count("chunk_adopted") == 2
     whole = Studio(database, posing.model_copy(update={"reuse_chunks": False}), pose_detector, DeepMode.CPU)
-    third = whole.plan(street.as_uri())
-    while whole.step():
-        pass
+    third = whole.plan(street.as_uri(), "pose", **QUICK)
+    whole.run()
     done = whole.resource(third)
     assert (done["status"], done["deep_mode"], done["total_chunks"]) == ("done", "cpu", 1)
     assert studio.resource(first)["total_chunks"] == 2
@@ -204,19 +153,23 @@ class Shown:
 
 @pytest.mark.parametrize("kind", ["crop", "annotate"])
 def test_poses_beside_another_result_are_those_of_a_pose_job_and_cost_no_second_decode(
-    studio: Studio, database: Database, posing: Settings, pose_detector: PoseDetector, street: Path, kind: str
+    studio: Studio,
+    database: Database,
+    posing: Settings,
+    pose_detector: PoseDetector,
+    street: Path,
+    kind: str,
+    tmp_path: Path,
 ) -> None:
     people, poses = Shown(pose_detector), Shown(pose_detector)
     settings = posing.model_copy(update={"reuse_chunks": False})
     both = Studio(database, settings, poses, people=lambda: people)
-    asked = both.plan(street.as_uri(), kind, pose=True)
-    while both.step():
-        continue
+    asked = both.plan(street.as_uri(), kind, pose=True, **QUICK)
+    both.run()
     assert len(poses.pictures) >= 6
     assert all(one is other for one, other in zip(people.pictures, poses.pictures, strict=True))
-    alone, plain = both.plan(street.as_uri()), both.plan(street.as_uri(), kind)
-    while both.step():
-        continue
+    alone, plain = both.plan(street.as_uri(), "pose", **QUICK), both.plan(street.as_uri(), kind, **QUICK)
+    both.run()
 
     def left(job_id: UUID, name: str) -> dict[str, Any]:
         found = json.loads(studio.store.get(result_key(job_id, name)))
@@ -225,10 +178,7 @@ def test_poses_beside_another_result_are_those_of_a_pose_job_and_cost_no_second_
     assert [both.resource(each)["status"] for each in (asked, alone, plain)] == ["done"] * 3, both.resource(asked)
     assert left(asked, "tracks.json") == left(plain, "tracks.json") and left(plain, "tracks.json")["tracks"]
     assert left(asked, "final_results.json") == left(alone, "final_results.json")
-    films = [studio.settings.data_dir / f"{each}.mp4" for each in (asked, plain)]
-    for film, job_id in zip(films, (asked, plain), strict=True):
-        film.parent.mkdir(exist_ok=True)
-        studio.store.get_file(both.service.get(job_id).output_key or "", film)
+    films = [both.output(each, tmp_path) for each in (asked, plain)]
     assert read_film(films[0]).seconds == read_film(films[1]).seconds
     assert "report.html" in both.resource(asked)["links"] and "report.html" not in both.resource(plain)["links"]
     assert both.resource(asked)["detector"]["pose_type"] == "yolo-pose"
@@ -238,9 +188,8 @@ def test_what_a_job_of_two_results_left_is_adopted_by_the_next(
     studio: Studio, street: Path, said: list[Said], database: Database, posing: Settings, pose_detector: PoseDetector
 ) -> None:
     both = Studio(database, posing, pose_detector, people=lambda: pose_detector)
-    first, second = (both.plan(street.as_uri(), "crop", pose=True) for _ in range(2))
-    while both.step():
-        continue
+    first, second = (both.plan(street.as_uri(), "crop", pose=True, **QUICK) for _ in range(2))
+    both.run()
     assert [both.resource(each)["status"] for each in (first, second)] == ["done"] * 2
     assert [each.event for each in said].count("chunk_adopted") == 2
 
@@ -248,7 +197,7 @@ def test_what_a_job_of_two_results_left_is_adopted_by_the_next(
 def test_a_worker_without_a_pose_model_leaves_pose_jobs_to_others(
     studio: Studio, database: Database, settings: Settings, pose_detector: PoseDetector, street: Path
 ) -> None:
-    job_id = studio.plan(street.as_uri())
+    job_id = studio.plan(street.as_uri(), "pose", **QUICK)
     other = Studio(database, settings, pose_detector)
     assert other.queue.claim_chunk(DeepMode.GPU) is None
     assert not other.queue.has_queued(DeepMode.GPU)

@@ -156,12 +156,32 @@ def test_errors_do_not_exit_0_and_are_typed_without_a_traceback(tmp_path: Path) 
         assert "Traceback" not in done.stderr + done.stdout, name
 
 
+def test_a_film_that_nobody_is_looked_for_in_is_made_by_one_worker(tmp_path: Path) -> None:
+    """Chunk workers load a detector, which costs seconds and a quarter of a gigabyte."""
+    if len(os.sched_getaffinity(0)) >= 8:
+        pytest.skip("here films are rendered in pieces, by chunk workers")
+    clip = make_sample(tmp_path / "clip.mp4", 1)
+    done = framefleet("run", "downsample", str(clip), "-o", "out.mp4", "--param", "resolution=90p", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_film(tmp_path / "out.mp4").size == (160, 90)
+    # On a line each, however long: people copy them.
+    started, film, also, *_ = done.stdout.splitlines()
+    assert film == f"film: {tmp_path / 'out.mp4'}"
+    assert also == f"also: {tmp_path / '.framefleet' / 'results' / started.split()[0]} (manifest.json)"
+    assert {log.name for log in (tmp_path / ".framefleet" / "logs").glob("*worker*")} == {"analysis_worker.log"}
+    listed = framefleet("list", cwd=tmp_path).stdout.split()
+    assert listed[listed.index("done") :][:3] == ["done", "100", "-"] and "downsample:" in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("run", "crop", "x.mp4", "--param", "aspect=9to16"), "aspect"),
         (("run", "crop", "x.mp4", "--param", "colour=red"), "colour"),
         (("run", "crop", "x.mp4", "--param", "aspect"), "KEY=VALUE"),
+        (("run", "crop", "x.mp4", "--param", "keyframes=[{time_sec: 1}]"), "--param keyframes: this is no JSON"),
+        (("run", "downsample", "x.mp4"), "resolution is needed: the picture's shorter side"),
+        (("run", "downsample", "x.mp4", "--param", "resolution=big"), "resolution: must be the picture's shorter side"),
         (("run", "knit", "x.mp4"), "crop"),
         (("status", "7"), "UUID"),
         (("status", "00000000-0000-0000-0000-000000000000"), "no job"),

@@ -97,7 +97,7 @@ def test_a_key_behind_the_end_still_gives_the_direction() -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({}, "keyframes: Field required"),
+        ({}, "keyframes is needed: "),
         ({"keyframes": []}, "keyframes: .*at least 1"),
         ({"keyframes": [{"x": 0, "y": 0, "width": 9, "height": 9}]}, "keyframes.0: name either `frame` or `time_sec`"),
         ({"keyframes": [{"frame": 0, "x": 0, "y": 0, "width": 0, "height": 9}]}, "keyframes.0.width"),

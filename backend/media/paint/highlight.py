@@ -6,7 +6,8 @@ Each plane is worked on by itself: inside of an ellipse its samples stay as they
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ _SMALL_SIGMA = 2.0
 _BLACK_LIMITED, _BLACK_FULL, _NEUTRAL = 16, 0, 128
 
 Plane32: TypeAlias = NDArray[np.float32]
+Mask = TypeVar("Mask")
 
 
 class HighlightOrder(BaseModel):
@@ -48,93 +50,144 @@ class SpotlightOrder(HighlightOrder):
     light: Annotated[float, Field(ge=0, le=1)]  # how much of it is left outside
 
 
-class _Highlight(ABC):
+class _Highlight(ABC, Generic[Mask]):
     def __init__(self, order: HighlightOrder) -> None:
         self._rows = load_rows(order.data_file)
         self._feather = order.feather
-        # Ellipses that stand still in a window that stands still have the same veil on every frame.
-        self._last: tuple[bytes, list[Plane32]] | None = None
+        # Ellipses that stand still in a window that stands still have the same masks on every frame.
+        self._last: tuple[bytes, list[Mask]] | None = None
+        self._buffers: dict[tuple[int, ...], Plane32] = {}
 
     def paint(self, picture: VideoFrame, window: Window, number: int, pts: int) -> None:
         rows = self._rows.on(pts)
         if not len(rows):
             return
-        tags = tags_of(picture)
-        veils = self._veils(picture, window, rows)
+        masks = self._masks(picture, window, rows)
         for index in range(3):
-            self._draw(plane(picture, index), veils[min(index, 1)], index, tags)
+            self._draw(plane(picture, index), masks[min(index, 1)])
 
     @abstractmethod
-    def _draw(self, samples: Samples, veil: Plane32, index: int, tags: Tags) -> None:
-        """In place; `veil` is how much of the effect shows at each sample, from 0 to 1."""
+    def _mask(self, veil: Plane32, darkest: int) -> Mask:
+        """What `_draw` wants to know of a plane, in the place of `veil`: how much of the effect shows at each sample,
+        from 0 to 1. `darkest`: the sample of black, or of no colour."""
 
-    def _veils(self, picture: VideoFrame, window: Window, rows: LayerRows) -> list[Plane32]:
+    @abstractmethod
+    def _draw(self, samples: Samples, mask: Mask) -> None:
+        """In place."""
+
+    def _buffer(self, samples: Samples) -> Plane32:
+        """Of the plane's shape, with anything in it. A new array for each frame costs more than the arithmetic: the
+        system hands out its memory page by page."""
+        if samples.shape not in self._buffers:
+            self._buffers[samples.shape] = np.empty(samples.shape, np.float32)
+        return self._buffers[samples.shape]
+
+    def _masks(self, picture: VideoFrame, window: Window, rows: LayerRows) -> list[Mask]:
         """Of luma, and of both planes of chroma."""
         ellipses = np.column_stack([rows.columns[name] for name in ("x", "y", "radius_x", "radius_y", "opacity")])
-        key = repr((window, picture.width, picture.height)).encode() + ellipses.tobytes()
+        tags = tags_of(picture)
+        key = repr((window, picture.width, picture.height, tags)).encode() + ellipses.tobytes()
         if self._last is None or self._last[0] != key:
-            shapes = [plane(picture, index).shape for index in (0, 1)]
-            places = [sample_places(picture, window, i, (shape[0], shape[1])) for i, shape in enumerate(shapes)]
-            self._last = key, [veil(*place, ellipses, self._feather) for place in places]
+            masks = []
+            for index in (0, 1):
+                samples = plane(picture, index)
+                columns, lines = sample_places(picture, window, index, (samples.shape[0], samples.shape[1]))
+                masks.append(self._mask(veil(columns, lines, ellipses, self._feather), _darkest(index, samples, tags)))
+            self._last = key, masks
         return self._last[1]
 
 
-class Spotlight(_Highlight):
+@dataclass(frozen=True, eq=False)
+class Dimming:
+    """By what the samples are multiplied, and what is added then."""
+
+    factor: Plane32
+    offset: Plane32
+
+
+class Spotlight(_Highlight[Dimming]):
     def __init__(self, order: SpotlightOrder) -> None:
         super().__init__(order)
         self._light = order.light
 
-    def _draw(self, samples: Samples, veil: Plane32, index: int, tags: Tags) -> None:
+    def _mask(self, veil: Plane32, darkest: int) -> Dimming:
         """Luma sinks towards black and colour fades with it, as RGB times one factor does."""
-        dark = np.full(samples.shape, _darkest(index, samples, tags), np.float32)
-        _mix(samples, dark, veil * (1 - self._light))
+        share = veil
+        share *= np.float32(1 - self._light)
+        offset = share * np.float32(darkest)
+        return Dimming(np.subtract(1, share, out=share), offset)
+
+    def _draw(self, samples: Samples, mask: Dimming) -> None:
+        _put(samples, cv2.multiply(samples, mask.factor, dst=self._buffer(samples), dtype=cv2.CV_32F), mask.offset)
 
 
-class Blur(_Highlight):
+class Blur(_Highlight[Plane32]):
     def __init__(self, order: BlurOrder) -> None:
         super().__init__(order)
         self._spread = order.spread
 
-    def _draw(self, samples: Samples, veil: Plane32, index: int, tags: Tags) -> None:
-        _mix(samples, blurred(samples, self._spread * min(samples.shape)), veil)
+    def _mask(self, veil: Plane32, darkest: int) -> Plane32:
+        return veil
+
+    def _draw(self, samples: Samples, mask: Plane32) -> None:
+        """samples + mask (blurred - samples)"""
+        part = blurred(samples, self._spread * min(samples.shape), self._buffer(samples))
+        cv2.subtract(part, samples, dst=part, dtype=cv2.CV_32F)
+        _put(samples, cv2.multiply(part, mask, dst=part), samples)
 
 
 def veil(columns: Axis, rows: Axis, ellipses: NDArray[np.float64], feather: float) -> Plane32:
     """How much of the effect shows at each place, (rows, columns): nothing in any ellipse, and from there to the
     largest opacity along a smooth step, 3t² - 2t³."""
-    nearest = np.full((len(rows), len(columns)), np.inf, np.float32)  # squared, in radii
-    for x, y, radius_x, radius_y, _ in ellipses.tolist():
-        reach = 1 + feather
-        across = slice(*np.searchsorted(columns, [x - radius_x * reach, x + radius_x * reach]))
-        down = slice(*np.searchsorted(rows, [y - radius_y * reach, y + radius_y * reach]))
-        dx, dy = (columns[across] - x) / radius_x, (rows[down] - y) / radius_y
-        part = nearest[down, across]
-        np.minimum(part, np.square(dx)[None, :] + np.square(dy)[:, None], out=part)
-    away = np.sqrt(nearest, out=nearest)
-    if not feather:
-        return (away > 1).astype(np.float32) * np.float32(ellipses[:, 4].max())
-    # Once for all of them: an ellipse's step rises with the way to it.
-    t = np.clip((away - 1) / np.float32(feather), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t) * np.float32(ellipses[:, 4].max()), np.float32)
+    opacity = np.float32(ellipses[:, 4].max())
+    shown = np.full((len(rows), len(columns)), opacity)
+    reach = ellipses[:, 2:4] * (1 + feather)
+    (left, top), (right, bottom) = (
+        (np.searchsorted(columns, corners[:, 0]).tolist(), np.searchsorted(rows, corners[:, 1]).tolist())
+        for corners in (ellipses[:, :2] - reach, ellipses[:, :2] + reach)
+    )
+    across, down = slice(min(left), max(right)), slice(min(top), max(bottom))
+    nearest = np.empty_like(shown)  # squared, in radii
+    nearest[down, across] = np.inf
+    for number, (x, y, radius_x, radius_y, _) in enumerate(ellipses.tolist()):
+        own = slice(top[number], bottom[number]), slice(left[number], right[number])
+        dx, dy = (columns[own[1]] - x) / radius_x, (rows[own[0]] - y) / radius_y
+        np.minimum(nearest[own], np.square(dx)[None, :] + np.square(dy)[:, None], out=nearest[own])
+    # Once for all of them: the step rises with the way to an ellipse.
+    away = np.sqrt(nearest[down, across])
+    t = np.clip((away - 1) / feather, 0, 1) if feather else (away > 1).astype(np.float32)
+    shown[down, across] = t * t * (3 - 2 * t) * opacity
+    return shown
 
 
-def blurred(samples: Samples, sigma_px: float) -> Plane32:
-    """The plane out of focus."""
+def blurred(samples: Samples, sigma_px: float, target: Plane32) -> Plane32:
+    """The plane out of focus; it is written into `target`."""
     height, width = samples.shape
     scale = max(1.0, sigma_px / _SMALL_SIGMA)
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
-    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(_halved(samples, size), size, interpolation=cv2.INTER_AREA).astype(np.float32)
     soft = cv2.GaussianBlur(small, (0, 0), sigma_px / scale, borderType=cv2.BORDER_REPLICATE)
     # Enlarged in floats: eight-bit cells would show as steps.
-    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    cv2.resize(soft, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    return target
 
 
-def _mix(samples: Samples, other: Plane32, share: Plane32) -> None:
-    """samples + share (other - samples), in place. Where the share is 0 nothing changes."""
-    mixed = cv2.subtract(other, samples, dtype=cv2.CV_32F)
-    mixed = cv2.multiply(mixed, share)
-    mixed = cv2.add(mixed, samples, dtype=cv2.CV_8U if samples.dtype == np.uint8 else cv2.CV_16U)
-    samples[:] = mixed
+def _halved(samples: Samples, size: tuple[int, int]) -> Samples:
+    """Halved for as long as nothing is left over and it is twice as large as that: means of means are the same means,
+    and those of two by two are many times as fast as others."""
+    while (
+        not any(side % 2 for side in samples.shape)
+        and samples.shape[1] >= 2 * size[0]
+        and samples.shape[0] >= 2 * size[1]
+    ):
+        half = (samples.shape[1] // 2, samples.shape[0] // 2)
+        samples = cv2.resize(samples, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return samples
+
+
+def _put(samples: Samples, part: NDArray[Any], other: NDArray[Any]) -> None:
+    """The sum of both, rounded, into the samples."""
+    cv2.add(part, other, dst=samples, dtype=cv2.CV_8U if samples.dtype == np.uint8 else cv2.CV_16U)
 
 
 def _darkest(index: int, samples: Samples, tags: Tags) -> int:

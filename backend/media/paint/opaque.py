@@ -23,7 +23,8 @@ _BLACK = (0, 0, 0)
 def lay_opaque(picture: VideoFrame, canvas: NDArray[np.uint8], tags: Tags) -> None:
     """In place, wherever the canvas, (height, width, 3) BGR of the picture's size, is not black. Everything else keeps
     its samples bit by bit; a sample of chroma that is covered in part changes by that part."""
-    places = cv2.findNonZero(cv2.bitwise_not(cv2.inRange(canvas, _BLACK, _BLACK)))
+    bare = cv2.inRange(canvas, _BLACK, _BLACK)
+    places = cv2.findNonZero(cv2.bitwise_not(bare, dst=bare))
     if places is None:
         return
     columns, rows = np.asarray(places).reshape(-1, 2).T
@@ -31,14 +32,13 @@ def lay_opaque(picture: VideoFrame, canvas: NDArray[np.uint8], tags: Tags) -> No
     samples = _samples(canvas[rows, columns], tags, 8 if luma.dtype == np.uint8 else 10)
     luma[rows, columns] = np.rint(samples[:, 0])
     cells_wide = plane(picture, 1).shape[1]
-    cells = (rows // 2) * cells_wide + columns // 2
-    covered = np.bincount(cells)
-    touched = np.flatnonzero(covered)
+    # Counted among the cells that are covered: counts of all cells of a picture cost more than all else.
+    touched, which = np.unique((rows // 2) * cells_wide + columns // 2, return_inverse=True)
     place = touched // cells_wide, touched % cells_wide
-    share = covered[touched] / _CELL
+    share = np.bincount(which) / _CELL
     for number in (1, 2):
         chroma = plane(picture, number)
-        added = np.bincount(cells, samples[:, number])[touched] / _CELL
+        added = np.bincount(which, samples[:, number]) / _CELL
         chroma[place] = np.rint(chroma[place] * (1 - share) + added)
 
 

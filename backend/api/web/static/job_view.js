@@ -2,13 +2,19 @@
 
 import { filmProblem, jobUrl } from "./api.js";
 import { byId, fillAlert, textElement } from "./dom.js";
-import { FINAL, STEPS, bytes, facts, parts, stageWords, timeLeft } from "./words.js";
+import { FINAL, STEPS, bytes, facts, parts, resultType, stageWords, timeLeft } from "./words.js";
 
 const QUEUE_PATIENCE_MS = 30_000;
 const bar = byId("bar");
 const video = byId("video");
 let waitingSince = 0;
 let shown = null; // id of the job whose film is in the player
+
+// Links that the page has words for, with the file that each of them shows.
+const WORDED = {
+  tracks: "tracks.json", "camera-path": "camera_path.json", "contact-sheet": "contact_sheet.png", plot: "", manifest: "",
+};
+const SHOWN_HERE = /\.(html|png|mp4)$/;
 
 export const isFinal = (job) => FINAL.has(job.status);
 
@@ -44,6 +50,7 @@ export function paintJob(job) {
   byId("job-name").textContent = job.input.name;
   byId("job-facts").textContent = facts(job);
   setText("stage", stageWords(job));
+  byId("steps").hidden = job.kind !== "crop"; // they are those of a crop
   byId("cancel").hidden = isFinal(job);
   byId("another").hidden = false;
   byId("retry").hidden = !(job.status === "failed" && job.error?.retryable);
@@ -89,17 +96,41 @@ function paintWork(job) {
 function paintResult(job) {
   only("result");
   const base = jobUrl(job.id);
+  const type = resultType(job);
+  byId("screen").hidden = type === "result";
   if (shown !== job.id) {
     shown = job.id;
-    video.src = `${base}/output`;
+    if (type !== "result") video.src = `${base}/output`;
   }
   byId("download").href = `${base}/output?download=true`;
-  for (const name of ["tracks", "camera-path", "contact-sheet", "plot", "manifest"]) {
-    byId(name).href = job.links[name] ?? `${base}/${name}`;
-  }
+  byId("download").textContent = `Download the ${type}`;
+  paintLinks(job.links);
   const notes = [...fallbackNote(job.detector), ...job.warnings];
   byId("notes").hidden = notes.length === 0;
   byId("notes-list").replaceChildren(...notes.map((content) => textElement("li", content)));
+}
+
+/** What there is: five that have words of their own, then the other files by their names. */
+function paintLinks(links) {
+  for (const [name, file] of Object.entries(WORDED)) {
+    const link = byId(name);
+    link.closest("li").hidden = !links[name];
+    if (links[name]) link.href = links[name];
+  }
+  const others = Object.keys(links).filter((name) => links[name].endsWith(`/files/${name}`) && !Object.values(WORDED).includes(name));
+  byId("links").querySelectorAll(".other").forEach((item) => item.remove());
+  byId("links").append(...others.map((name) => fileItem(name, links[name])));
+}
+
+function fileItem(name, href) {
+  const link = textElement("a", name);
+  link.href = href;
+  if (SHOWN_HERE.test(name)) link.target = "_blank";
+  else link.download = name;
+  const item = document.createElement("li");
+  item.className = "other";
+  item.append(link);
+  return item;
 }
 
 function fallbackNote(detector) {

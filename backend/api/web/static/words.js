@@ -9,13 +9,29 @@ const STAGES = {
   AGGREGATING: "Planning the camera path",
   RENDERING: "Writing the film",
 };
+// Of kinds that look for nobody, or follow nobody with a camera.
+const OTHER_STAGES = {
+  ...STAGES, PROBING: "Reading the source", PROCESSING: "Working on the parts", AGGREGATING: "Putting it together",
+  RENDERING: "Writing the result",
+};
 export const FINAL = new Set(["done", "failed", "cancelled"]);
 const STATUSES = { done: "Done", failed: "That did not work", cancelled: "Cancelled" };
 const SHORT = { done: "Done", failed: "Failed", cancelled: "Cancelled", queued: "Waiting", uploading: "Uploading" };
 const SUBJECTS = { main: "main person", all: "everyone" };
 
 export function stageWords(job) {
-  return STATUSES[job.status] ?? STAGES[job.stage] ?? "Working";
+  const stages = job.kind === "crop" ? STAGES : OTHER_STAGES;
+  return STATUSES[job.status] ?? stages[job.stage] ?? "Working";
+}
+
+/** What a done job leaves, in a word. */
+export function resultType(job) {
+  return { video: "film", audio: "sound" }[job.output?.content_type.split("/")[0]] ?? "result";
+}
+
+/** A kind beside the usual one, in words. */
+export function kindWords(kind) {
+  return kind === "crop" ? "" : kind.replaceAll("_", " ");
 }
 
 export function shortStatus(job) {
@@ -64,7 +80,7 @@ export function ago(iso, now = Date.now()) {
 /** "9:16 · main person · 640 × 360 · 9 s" */
 export function facts(job) {
   const { params, video } = job;
-  const said = [shapeWords(params.aspect), subjectWords(params.subject)];
+  const said = [kindWords(job.kind), shapeWords(params.aspect), subjectWords(params.subject)];
   if (video?.width && video?.height) said.push(`${video.width} × ${video.height}`);
   if (video?.duration_seconds) said.push(duration(video.duration_seconds));
   if (job.status === "done" && job.started_at && job.completed_at) {
