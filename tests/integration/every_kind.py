@@ -25,6 +25,11 @@ class Asked:
     def phases(self) -> Kind[Any]:
         return kind_named(self.kind).for_job(self.params)
 
+    @property
+    def samples(self) -> bool:
+        """Whether anybody is looked for on sampled frames."""
+        return self.phases.phases[0].chunks is not None
+
     def with_params(self, **params: Any) -> Asked:
         return replace(self, params={**self.params, **params})
 

@@ -52,7 +52,7 @@ def steps_of(asked: Asked) -> list[Step]:
 
 
 class Struck:
-    """A store that lets nothing be written to the keys that were named."""
+    """A store whose writer is struck before it writes an object with this in its key."""
 
     def __init__(self, store: Any, key: str, strike: Callable[[], None]) -> None:
         self._store, self._key, self._strike = store, key, strike

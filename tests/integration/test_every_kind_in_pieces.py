@@ -27,7 +27,7 @@ from tests.integration.whole_films import ffmpeg
 SECONDS, FPS = 4, 25
 IN_PIECES = {"chunk_seconds": 2.0, "render_fanout_seconds": 2.0}
 IN_ONE = {"chunk_seconds": 1000.0, "render_fanout_seconds": 1000.0}
-CHUNKED = [name for name, asked in FILMS.items() if asked.phases.phases[0].chunks]
+CHUNKED = [name for name, asked in FILMS.items() if asked.samples]
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,7 @@ def left_by(studio: Studio, job_id: UUID, folder: Path) -> dict[str, bytes]:
 def planned(studio: Studio, asked: Asked, street: Path, other_sound: Path) -> UUID:
     source = other_sound if asked.kind == "audio_trim" else street
     more: dict[str, Any] = {"audio_uri": other_sound.as_uri()} if asked.kind == "encode" else {}
-    if "sample_fps" in asked.phases.params.model_fields:
-        more["sample_fps"] = 2
+    more |= {"sample_fps": 2} if asked.samples else {}
     return studio.plan(source.as_uri(), asked.kind, **asked.params, **more)
 
 
