@@ -5,7 +5,7 @@ from __future__ import annotations
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.params import Params
-from backend.storage.names import OBJECT_SCHEMES, is_object_uri, split_object_uri
+from backend.storage.names import OBJECT_SCHEMES, is_below, is_object_uri, split_object_uri
 
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 
@@ -30,14 +30,13 @@ def check_output(uri: str, field: str) -> None:
 
 def _check_prefix(uri: str, field: str) -> None:
     """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
-    settings = context().settings
-    place = _with_small_scheme(uri)
-    if place.partition("://")[0] not in OBJECT_SCHEMES:
+    if not is_object_uri(uri):
         return
-    own = _with_small_scheme(settings.storage_root_url.rstrip("/") + "/")
+    settings = context().settings
     named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
     allowed = tuple(map(_with_small_scheme, named))
-    if place.startswith(own) or (allowed and not place.startswith(allowed)):
+    is_refused = allowed and not _with_small_scheme(uri).startswith(allowed)
+    if is_refused or is_below(uri, settings.storage_root_url):
         raise UnsupportedInput(f"{field}: this place is not open to clients.")
 
 

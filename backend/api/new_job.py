@@ -29,8 +29,8 @@ Model = TypeVar("Model", bound=BaseModel)
 def asked_key() -> str | None:
     """The Idempotency-Key, if any. Raises InvalidRequest for one that is too long."""
     key = request.headers.get("Idempotency-Key") or None
-    if key is not None and len(key) > MAX_NAME_CHARACTERS:
-        raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters.")
+    if key is not None and (len(key) > MAX_NAME_CHARACTERS or "\0" in key):
+        raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters, and no NUL.")
     return key
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
+JOBS = "jobs"  # the folder of all of them
+
 
 def folder(job_id: UUID | str) -> str:
     """The prefix of all that belongs to a job. Nothing outside of it is ever deleted with the job."""
-    return f"jobs/{job_id}/"
+    return f"{JOBS}/{job_id}/"
 
 
 def source_key(job_id: UUID | str, version: str | None = None) -> str:

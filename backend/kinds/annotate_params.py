@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backend.errors import InvalidParams
 from backend.kinds.people import WithPosesParams
@@ -17,16 +17,27 @@ from backend.vision.object_summary import Zone
 
 MAX_CLASSES, MAX_ZONES, MAX_CORNERS = 1000, 50, 200
 MARKS: tuple[Mark, ...] = get_args(Mark)
-ClassName = Annotated[str, Field(min_length=1, max_length=60)]
 Coordinate = Annotated[float, Field(ge=-100_000, le=100_000)]
 Corner = tuple[Coordinate, Coordinate]
+
+
+def _one_line(name: str) -> str:
+    """PostgreSQL holds no NUL, and the rest of them changes what a line of a file says."""
+    if any(char < " " or "\x7f" <= char < "\xa0" for char in name):
+        raise ValueError("must not have control characters")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_one_line)]
 
 
 class ZoneParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: str = Field(min_length=1, max_length=60)
-    polygon: list[Corner] = Field(min_length=3, max_length=MAX_CORNERS, description="its corners, in order")
+    name: Name
+    polygon: list[Corner] = Field(
+        min_length=3, max_length=MAX_CORNERS, fail_fast=True, description="its corners, in order"
+    )
     unit: Literal["px", "share"] = Field("px", description="pixels of the upright source, or shares of its sides")
 
     def zone(self, frame_size: tuple[int, int]) -> Zone:
@@ -35,12 +46,16 @@ class ZoneParams(BaseModel):
 
 
 class AnnotateParams(WithPosesParams):
-    classes: tuple[ClassName, ...] = Field(
-        PEOPLE, min_length=1, max_length=MAX_CLASSES, description="what is followed, as in person,car"
+    classes: tuple[Name, ...] = Field(
+        PEOPLE, min_length=1, max_length=MAX_CLASSES, fail_fast=True, description="what is followed, as in person,car"
     )
-    draw: tuple[Mark, ...] = Field(MARKS, description="any of boxes, ids, labels, confidence, trails; may be empty")
+    draw: tuple[Mark, ...] = Field(
+        MARKS, fail_fast=True, description="any of boxes, ids, labels, confidence, trails; may be empty"
+    )
     trail_seconds: float = Field(2.0, ge=0, le=30)
-    zones: tuple[ZoneParams, ...] = Field((), max_length=MAX_ZONES, description="places whose dwell times are counted")
+    zones: tuple[ZoneParams, ...] = Field(
+        (), max_length=MAX_ZONES, fail_fast=True, description="places whose dwell times are counted"
+    )
     crf: float = Field(20, ge=0, le=51)
     hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -14,7 +14,7 @@ from backend.vision.window import CropSpec, Fill
 
 ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
 SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
-MAX_SHOTS = 1_000_000
+MAX_SHOTS, MAX_SHOTS_NAMED = 1_000_000, 10_000
 MAX_KEYFRAMES = 10_000
 
 
@@ -33,7 +33,7 @@ class CropParams(WithPosesParams):
     shots: dict[Annotated[int, Field(ge=0, le=MAX_SHOTS)], SubjectMode] = Field(
         default_factory=dict, description="another subject for single shots, by their index from 0"
     )
-    keyframes: Annotated[list[KeyframeParams], Field(max_length=MAX_KEYFRAMES)] = Field(
+    keyframes: Annotated[list[KeyframeParams], Field(max_length=MAX_KEYFRAMES, fail_fast=True)] = Field(
         default_factory=list, description="where the window's centre must be at given times, in source pixels"
     )
     padding_ratio: float = Field(0.12, ge=0, le=5, description="room around the subject, as a share of its box")
@@ -50,6 +50,14 @@ class CropParams(WithPosesParams):
     crf: float = Field(20, ge=0, le=51)
     hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _not_too_many(cls, given: Any) -> Any:
+        """Before each of them is looked at: a complaint about every one would take gigabytes."""
+        if isinstance(given, dict) and len(given) > MAX_SHOTS_NAMED:
+            raise ValueError(f"at most {MAX_SHOTS_NAMED} shots can be named")
+        return given
 
     @field_validator("aspect")
     @classmethod

@@ -26,6 +26,7 @@ from backend.vision.timeline import Timeline
 
 MAX_SUBTITLE_BYTES, MAX_FONT_BYTES, MAX_FONTS = 16 * 2**20, 64 * 2**20, 20
 BLOCK_BYTES = 2**20
+MAX_FONTS_TOLD = 20
 FONT_NAME = "font_{:02d}.ttf"
 LONGEST_DELAY_SEC = 1
 Uri = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -109,16 +110,24 @@ def _subtitles(
     np.save(times_file, _times_ms(context.facts, timeline))
     order = {"folder": str(folder), "times_file": str(times_file), "output_file": str(drawn)}
     found = _run(context, "subtitles", order | {"width": size[0], "height": size[1]}, reader)
-    warnings = [
-        f"The font {wanted} is not there: the subtitles are drawn with {taken}. Name its file in font_uris."
-        for wanted, taken in dict(found["missing_fonts"]).items()
-    ]
+    warnings = _missing(dict(found["missing_fonts"]))
     warnings += [
         f"font_uris.{number} is no font that can be read: it is left out. Give an .otf or .ttf file."
         for number in range(len(context.params.font_uris))
         if FONT_NAME.format(number) in found["no_fonts"]
     ]
     return [Layer({"type": "subtitles", "data_file": str(drawn)})], warnings
+
+
+def _missing(fonts: Mapping[str, str]) -> list[str]:
+    """A script may name tens of thousands; nobody reads of so many."""
+    told = list(fonts.items())[:MAX_FONTS_TOLD]
+    warnings = [
+        f"The font {wanted} is not there: the subtitles are drawn with {taken}. Name its file in font_uris."
+        for wanted, taken in told
+    ]
+    more = len(fonts) - len(told)
+    return [*warnings, f"More fonts are not there: {more}."] if more else warnings
 
 
 def _fetch_fonts(context: WholeContext[EncodeParams], folder: Path) -> None:

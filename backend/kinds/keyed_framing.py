@@ -17,7 +17,7 @@ from backend.vision.timeline import Timeline
 
 
 class FramingParams(ShapeParams):
-    keyframes: Annotated[list[WindowKey], Field(min_length=1, max_length=MAX_KEYS)] = Field(
+    keyframes: Annotated[list[WindowKey], Field(min_length=1, max_length=MAX_KEYS, fail_fast=True)] = Field(
         validation_alias=AliasChoices("keyframes", "crop_keyframes"),  # as kind overlay calls them
         description="windows in upright source pixels; held before the first and after the last",
     )

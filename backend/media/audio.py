@@ -23,6 +23,8 @@ AAC_RATES_HZ = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 # Sound that comes this much too early or too late is cut off or waited for in silence; less is the roundness of clocks.
 DRIFT_SEC = Fraction(1, 20)
+# What recorders make. At one sample a second a few kilobytes would be hours of sound to encode.
+LEAST_RATE_HZ, MOST_RATE_HZ = 1000, 1_536_000
 # A longer silence is left out of the track instead of being written.
 LONGEST_SILENCE_SEC = 60
 
@@ -206,7 +208,8 @@ def _aac_layout(source: AudioStream, rate: int) -> str:
 
 def audio_streams(container: InputContainer) -> list[AudioStream]:
     """The tracks that can be carried: those with a decoder and a believable rate. The others are named as left out."""
-    return [s for s in container.streams.audio if s.codec_context is not None and s.rate and s.channels and s.time_base]
+    found = [s for s in container.streams.audio if s.codec_context is not None and s.channels and s.time_base]
+    return [stream for stream in found if LEAST_RATE_HZ <= (stream.rate or 0) <= MOST_RATE_HZ]
 
 
 def _can_copy(source: AudioStream) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -30,11 +30,11 @@ from pydantic import BaseModel, ConfigDict
 from backend.errors import SubtitlesUnreadable
 from backend.media import subtitle_script
 
-SCRIPT, SUBRIP, FONTS, LOG = "subtitles.ass", "subtitles.srt", "fonts", "subtitles.log"
+SCRIPT, SUBRIP, FONTS = "subtitles.ass", "subtitles.srt", "fonts"
 EMPTY_PX = 16
 # A time in the middle of its millisecond stays in it, whatever floats make of it.
 TICKS_PER_MS = 4
-LOG_BYTES = 2**20
+LOG_BYTES, BLOCK_BYTES = 2**20, 64 * 2**10
 MAX_EVENTS = 500_000
 REPORT_EVERY = 10
 PR_SET_PDEATHSIG = 1
@@ -66,14 +66,15 @@ def draw_subtitles(data: bytes, order: SubtitleOrder, report: Callable[[int], No
     times_ms: NDArray[np.int64] = np.load(order.times_file, allow_pickle=False)
     which, drawn_ms = _needed(subtitle_script.events(script), times_ms)
     drawings = _Drawings()
-    for number, picture in enumerate(_pictures(folder, drawn_ms, (order.width, order.height))):
+    said = bytearray()
+    for number, picture in enumerate(_pictures(folder, drawn_ms, (order.width, order.height), said)):
         drawings.add(picture)
         if number % REPORT_EVERY == 0:
             report(number)
     drawings.save(order.output_file, which)
-    said = _said(folder / LOG)
-    no_fonts = sorted(set(_NO_FONT.findall(said)))
-    return {"drawings": len(drawn_ms), "missing_fonts": _missing(said, named), "no_fonts": no_fonts}
+    words = said.decode(errors="replace")
+    no_fonts = sorted(set(_NO_FONT.findall(words)))
+    return {"drawings": len(drawn_ms), "missing_fonts": _missing(words, named), "no_fonts": no_fonts}
 
 
 def _script(data: bytes, folder: Path) -> tuple[str, set[str]]:
@@ -119,36 +120,47 @@ def _needed(
     return np.where(is_shown, number, -1).astype(np.int32), times_ms[is_drawn]
 
 
-def _pictures(folder: Path, times_ms: NDArray[np.int64], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    """RGBA as libass draws it on nothing, colour times opacity. Raises SubtitlesUnreadable."""
+def _pictures(
+    folder: Path, times_ms: NDArray[np.int64], size: tuple[int, int], said: bytearray
+) -> Iterator[NDArray[np.uint8]]:
+    """RGBA as libass draws it on nothing, colour times opacity; `said` gets its first words. Raises
+    SubtitlesUnreadable."""
     if not len(times_ms):
         return
     width, height = size
     draw = f"scale={width}:{height},format=rgba,colorchannelmixer=aa=0,ass=filename={SCRIPT}:fontsdir={FONTS}:alpha=1"
     command = [get_ffmpeg_exe(), "-v", "verbose", "-nostats", "-copyts", "-f", "nut", "-i", "pipe:0", "-vf", draw]
     command += ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "pipe:1"]
-    with (folder / LOG).open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            preexec_fn=_ends_with_its_parent,
-        )
-        assert process.stdin is not None and process.stdout is not None  # they are pipes
-        blank = _blanks(times_ms)
-        feeder = threading.Thread(target=_feed, args=(process.stdin, blank), daemon=True)
-        feeder.start()
-        try:
-            for _ in times_ms:
-                picture = process.stdout.read(width * height * 4)
-                if len(picture) < width * height * 4:
-                    raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
-                yield np.frombuffer(picture, np.uint8).reshape(height, width, 4)
-        finally:
-            process.kill()
-            process.wait()
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_ends_with_its_parent,
+    )
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # they are pipes
+    feeder = threading.Thread(target=_feed, args=(process.stdin, _blanks(times_ms)), daemon=True)
+    listener = threading.Thread(target=_listen, args=(process.stderr, said), daemon=True)
+    feeder.start()
+    listener.start()
+    try:
+        for _ in times_ms:
+            picture = process.stdout.read(width * height * 4)
+            if len(picture) < width * height * 4:
+                raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
+            yield np.frombuffer(picture, np.uint8).reshape(height, width, 4)
+    finally:
+        process.kill()
+        process.wait()
+        listener.join()
+
+
+def _listen(pipe: IO[bytes], said: bytearray) -> None:
+    """To the end, and keeps the beginning: a letter that no font has is worth words on every picture."""
+    with pipe:
+        while words := pipe.read(BLOCK_BYTES):
+            said += words[: LOG_BYTES - len(said)]
 
 
 def _feed(pipe: Any, data: bytes) -> None:
@@ -202,14 +214,6 @@ class _Drawings:
                 ends=ends,
                 packed=np.frombuffer(b"".join(self._packed), np.uint8),
             )
-
-
-def _said(log: Path) -> str:
-    """libass's words; none where nothing was drawn."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        return file.read(LOG_BYTES).decode(errors="replace")
 
 
 def _missing(said: str, named: set[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from pydantic import BaseModel, ConfigDict
 
-from backend.errors import InvalidParams, MediaUndecodable
+from backend.errors import InvalidParams, MediaTooLarge, MediaUndecodable
 from backend.media.audio import DRIFT_SEC, silence
 from backend.media.decode import container_named
 from backend.media.film import origin_sec
@@ -28,6 +28,8 @@ REPORT_EVERY_SEC = 10
 EXACT_CONTAINERS = ("wav", "w64", "aiff", "mov")
 LOSSLESS = ("pcm_", "flac", "alac")
 SEEK_BACK_SEC = 1
+# As decoded: half a day of 48 kHz in stereo. Two packets whose times lie far apart would fill any disk.
+MAX_SILENCE_BYTES = 8 * 2**30
 
 
 class TrimOrder(BaseModel):
@@ -45,8 +47,8 @@ def trim(source: BinaryIO, order: TrimOrder, report: Callable[[float], None]) ->
     """Writes `order.output_file`. Returns how many samples were cut out, their rate, and what was broken.
 
     Time counts as in a player: from the film's zero in a file with pictures, from the first sound in one without.
-    Raises NotASound, NoAudioStream, MediaUndecodable, EncodeFailed, and InvalidParams when the sound ends before the
-    start.
+    Raises NotASound, NoAudioStream, MediaUndecodable, MediaTooLarge, EncodeFailed, and InvalidParams when the sound
+    ends before the start.
     """
     start_sec = Fraction(*order.start_sec)
     for seeks in (True, False):
@@ -87,6 +89,7 @@ class Samples:
         self._resampler: AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
         self._next = 0
+        self._silent_bytes = 0
 
     @property
     def first(self) -> AudioFrame:
@@ -96,6 +99,17 @@ class Samples:
         if self._first is None:
             raise MediaUndecodable("The file promises sound, but none of it can be decoded.")
         return self._first
+
+    def silence(self, samples: int) -> Iterator[AudioFrame]:
+        """Raises MediaTooLarge when there is more of it in all than any recorder leaves."""
+        first = self.first
+        self._silent_bytes += samples * len(first.layout.channels) * first.format.bytes
+        if self._silent_bytes > MAX_SILENCE_BYTES:
+            raise MediaTooLarge(
+                f"The times of the sound leave gaps of more than {MAX_SILENCE_BYTES >> 30} GiB of silence: name a "
+                "piece that ends before them, or write the file anew without them."
+            )
+        return silence(first, samples)
 
     def seek(self, start_sec: Fraction) -> bool:
         """Whether frames now come from a little before that time, and each knows its own."""
@@ -109,7 +123,8 @@ class Samples:
         at_sec = _time(first)
         return at_sec is not None and at_sec <= start_sec
 
-    def numbered(self) -> Iterator[tuple[int, AudioFrame]]:
+    def numbered(self, stop: int | None) -> Iterator[tuple[int, AudioFrame]]:
+        """At least all that begin before `stop`."""
         first = self.first
         rate = first.sample_rate
         first_sec = _time(first) or Fraction(0)
@@ -123,7 +138,8 @@ class Samples:
             if late < -max(drift, frame.samples // 2):
                 continue
             if late > drift:
-                yield from self._placed(silence(first, late))
+                needed = late if stop is None else min(late, max(0, stop - self._next))
+                yield from self._placed(self.silence(needed))
             for number, whole in self._placed(self._alike(frame)):
                 part = whole
                 # The last packet of a lossy codec is filled up; MP4 says where the sound ends in it.
@@ -187,12 +203,12 @@ def _cut(samples: Samples, stream: AudioStream, order: TrimOrder, report: Callab
     stop = None if order.duration_sec is None else start + round(Fraction(*order.duration_sec) * rate)
     file = SoundFile(order.output_file, encoding_of(order.ending, stream, first))
     end, written, told = 0, 0, 0
-    for number, frame in samples.numbered():
+    for number, frame in samples.numbered(stop):
         end = number + frame.samples
         part = between(frame, start - number, None if stop is None else stop - number)
         if part is not None:
             # Sound that begins late begins late in the piece too.
-            for quiet in silence(first, number - start) if not written and number > start else ():
+            for quiet in samples.silence(number - start) if not written and number > start else ():
                 written += quiet.samples
                 file.write(quiet)
             written += part.samples

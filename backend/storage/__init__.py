@@ -53,7 +53,7 @@ def open_destination(uri: str, settings: Settings) -> Destination:
     if scheme in ("http", "https"):
         from backend.storage.http_put import PutUrl
 
-        return PutUrl(uri, allow_private=settings.http_allow_private)
+        return PutUrl(uri, allow_private=settings.http_allow_private, stall_sec=settings.source_stall_seconds)
     from backend.storage.s3 import S3Object, make_client
 
     bucket, key = split_object_uri(uri)

@@ -70,7 +70,7 @@ def parse_target(url: str) -> Target:
         raise UnsupportedInput("The URL is too long, or has spaces, backslashes or control characters.")
     try:
         parts = urllib3.util.parse_url(url)
-    except LocationParseError:
+    except (LocationParseError, UnicodeError):
         raise UnsupportedInput("The URL is malformed: write http(s)://host/path.") from None
     if parts.scheme not in ("http", "https") or not parts.host:
         raise UnsupportedInput("The URL (or where it redirects) must begin with http:// or https:// and name a host.")

@@ -12,6 +12,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from backend.errors import OutputUnwritable, SourceUnreachable, StorageError, UnsupportedInput
 from backend.storage.guard import Target, connect, parse_target, resolve, safe_url
+from backend.storage.pace import Pace, within
 from backend.storage.signed_links import has_expired
 
 BLOCK_BYTES = 256 * 1024
@@ -25,10 +26,12 @@ class PutUrl:
     `uri` is without the query, which holds the secret.
     """
 
-    def __init__(self, url: str, *, allow_private: bool) -> None:
+    def __init__(self, url: str, *, allow_private: bool, stall_sec: float) -> None:
+        """`stall_sec`: how long the host may keep us waiting in all, as a source may (see pace.Pace)."""
         self._target = parse_target(url)
         self._url = url
         self._allow_private = allow_private
+        self._stall_sec = stall_sec
         self.uri = safe_url(url)
 
     def check(self) -> None:
@@ -68,13 +71,24 @@ class PutUrl:
     def _put(self, target: Target, file: BinaryIO, headers: dict[str, str], moved: Callable[[int], object]) -> int:
         """The answer's status, of the first of the host's addresses that takes a connection."""
         failure: HTTPError | None = None
+        pace = Pace(self._stall_sec)
+
+        def taken(size_bytes: int) -> None:
+            pace.earn(size_bytes)
+            moved(size_bytes)
+
         for pool in connect(target, allow_private=self._allow_private):
             try:
-                return _send(pool, target.path, _blocks(file, moved), headers)
+                with pace.waiting(), within(pace):
+                    status = _send(pool, target.path, _blocks(file, taken), headers)
             except (NewConnectionError, ConnectTimeoutError) as error:
                 failure = error
+                continue
             finally:
                 pool.close()
+            if pace.is_over:  # a head that was cut reads like a short one
+                raise HTTPError("the answer came too slowly")
+            return status
         raise failure or HTTPError("the host has no address")
 
 

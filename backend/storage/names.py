@@ -68,6 +68,18 @@ def split_object_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
+def is_below(uri: str, folder_uri: str) -> bool:
+    """Whether an object lies in a folder, whatever their schemes: with S3_ENDPOINT_URL both lead to one store.
+
+    Raises UnsupportedInput.
+    """
+    if not (is_object_uri(uri) and is_object_uri(folder_uri)):
+        return False
+    (bucket, key), (own_bucket, folder) = split_object_uri(uri), split_object_uri(folder_uri)
+    prefix = folder.strip("/")
+    return bucket == own_bucket and key.startswith(f"{prefix}/" if prefix else "")
+
+
 def is_object_uri(uri: str) -> bool:
     return scheme_of(uri) in OBJECT_SCHEMES
 
@@ -98,14 +110,21 @@ def local_path(given: str) -> Path | None:
 
 
 def name_in(uri: str) -> str:
-    """What the user calls the object or file behind a URI (or a path): text that any database and page can hold."""
+    """What the user calls the object or file behind a URI (or a path): text that any database and page can hold.
+
+    Raises UnsupportedInput for what is no URI.
+    """
     path = local_path(uri)
     if path is not None:
         name = path.name
     elif is_object_uri(uri):
         name = uri.rstrip("/").rpartition("/")[2] if uri.count("/") > 2 else ""
     else:
-        name = unquote(urlsplit(uri).path.rstrip("/").rpartition("/")[2], errors="replace")
+        try:
+            path_in_url = urlsplit(uri).path
+        except ValueError:
+            raise UnsupportedInput("The URL is malformed: write http(s)://host/path.") from None
+        name = unquote(path_in_url.rstrip("/").rpartition("/")[2], errors="replace")
     return writable(name) or "video"
 
 

@@ -106,12 +106,20 @@ def _note(connection: Any) -> None:
 
 
 class _WatchedConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _note(self)  # the body of a request may go out slowly too
+
     def getresponse(self) -> Any:
         _note(self)
         return super().getresponse()
 
 
 class _WatchedTlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _note(self)  # the body of a request may go out slowly too
+
     def getresponse(self) -> Any:
         _note(self)
         return super().getresponse()

@@ -30,13 +30,13 @@ class Zone:
 
     def holds(self, points: Points) -> NDArray[np.bool_]:
         """Which of the points are inside: a ray to the right crosses an odd number of sides (Shimrat 1962)."""
-        x, y = points[:, :1], points[:, 1:]
-        (x1, y1), (x2, y2) = self.corners.T, np.roll(self.corners, -1, axis=0).T
-        spans = (y1 <= y) != (y2 <= y)
-        # Where a side does not span the height, its slope is not asked for.
-        share = np.divide(y - y1, y2 - y1, out=np.zeros(spans.shape), where=spans)
-        crossed = spans & (x < x1 + share * (x2 - x1))
-        return np.asarray(crossed.sum(axis=1) % 2 == 1)
+        x, y = points.T
+        is_inside = np.zeros(len(points), bool)
+        # Side by side: all of them at once would need memory for every point times every corner.
+        for (x1, y1), (x2, y2) in zip(self.corners, np.roll(self.corners, -1, axis=0), strict=True):
+            if y1 != y2:  # else no ray crosses it
+                is_inside ^= ((y1 <= y) != (y2 <= y)) & (x < x1 + (y - y1) / (y2 - y1) * (x2 - x1))
+        return is_inside
 
 
 def objects_json(tracks: Sequence[Track], timeline: Timeline, zones: Sequence[Zone]) -> bytes:

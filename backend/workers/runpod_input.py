@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.errors import InvalidRequest
+from backend.jobs import layout
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.settings import Settings
-from backend.storage.names import name_in, scheme_of
+from backend.storage.names import is_below, name_in, scheme_of
 
 SCHEMES = ("http", "https", "s3", "gs")
 MAX_NAME_CHARACTERS = 255
@@ -48,16 +49,21 @@ class ByTask(BaseModel):
 def new_job(request: Mapping[str, Any], settings: Settings) -> NewJob:
     """The job that a RunPod request asks for. A request that RunPod sends again is the same job.
 
-    Raises InvalidRequest, which names the field; InvalidParams for a kind that there is not.
+    Raises InvalidRequest, which names the field; UnsupportedInput; InvalidParams for a kind that there is not.
     """
     given = request.get("input")
     if not isinstance(given, dict) or not ({"type", "task"} & given.keys()):
         raise InvalidRequest('input: send {"type", "input_video_key", …} or {"task", "parameters"}.')
     key = str(request["id"])[:MAX_NAME_CHARACTERS] if request.get("id") else None
     new = _by_type(given, key, settings) if "type" in given else _by_task(given, key, settings)
-    for field, uri in kind_named(new.kind).parse_params(new.params).inputs():
+    further = [(f"params.{field}", uri) for field, uri in kind_named(new.kind).parse_params(new.params).inputs()]
+    for field, uri in further:
         if scheme_of(uri) not in SCHEMES:  # a file of this machine
-            raise InvalidRequest(f"params.{field}: must be an http, https, s3 or gs URI.")
+            raise InvalidRequest(f"{field}: must be an http, https, s3 or gs URI.")
+    jobs = f"{settings.storage_root_url.rstrip('/')}/{layout.JOBS}"
+    for field, uri in (("input", new.input_uri), ("output", new.output_uri or ""), *further):
+        if is_below(uri, jobs):  # other people's
+            raise InvalidRequest(f"{field}: this place is not open to clients.")
     return new
 
 

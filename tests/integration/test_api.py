@@ -244,9 +244,16 @@ def test_places_that_are_not_open_to_clients_are_refused(settings: Settings) -> 
         assert answer.status_code == 400, uri
 
 
+@pytest.mark.parametrize("host", ["exa\u2100mple.com", "[::1", "h]"])
+def test_a_url_that_cannot_be_taken_apart_is_refused(client: FlaskClient, host: str) -> None:
+    answer = client.post(JOBS, json={"input": f"https://{host}/a.mp4"})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "unsupported_input")
+
+
 def test_our_own_store_is_closed_however_its_scheme_is_spelt(settings: Settings) -> None:
     client = create_app(settings.model_copy(update={"storage_url": "s3://films/store"})).test_client()
-    for uri in ("s3://films/store/jobs/x/source", "S3://films/store/jobs/x/source"):
+    for scheme in ("s3", "S3", "gs", "Gs"):  # with S3_ENDPOINT_URL, gs:// leads to the same store
+        uri = f"{scheme}://films/store/jobs/x/source"
         assert client.post(JOBS, json={"input": uri}).status_code == 400, uri
         answer = client.post(JOBS, json={"input": "https://example.com/a.mp4", "output_uri": uri})
         assert answer.status_code == 400, uri

@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from backend.db.engine import Database
-from backend.errors import FramefleetError
+from backend.errors import FramefleetError, InvalidRequest
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.workers.runpod_handler import Handler
@@ -314,3 +314,24 @@ def test_a_task_is_the_job_that_its_parameters_name(
 def test_the_errors_of_requests_are_typed(settings: Settings) -> None:
     with pytest.raises(FramefleetError, match="R2_BUCKET_NAME"):
         new_job({"id": "x", "input": _crop()}, settings)
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+@pytest.mark.parametrize(
+    ("task", "field", "name"),
+    [
+        ("STAGE_OBJECT", "input", "source_uri"),
+        ("STAGE_OBJECT", "output", "dest_uri"),
+        ("ENCODING", "params.subtitles_uri", "subtitles_uri"),
+    ],
+)
+def test_no_request_reaches_what_other_jobs_have_in_the_store(
+    pod: Settings, scheme: str, task: str, field: str, name: str
+) -> None:
+    shared = pod.model_copy(update={"storage_url": "s3://films/store"})
+    source = "source_uri" if task == "STAGE_OBJECT" else "input_video_uri"
+    parameters = {source: "https://h/a.mp4", name: f"{scheme}://films/store/jobs/x/source"}
+    with pytest.raises(InvalidRequest, match=f"^{field}: this place is not open"):
+        new_job({"id": "x", "input": {"task": task, "parameters": parameters}}, shared)
+    parameters[name] = f"{scheme}://films/store/mine/source"
+    new_job({"id": "x", "input": {"task": task, "parameters": parameters}}, shared)

@@ -139,17 +139,24 @@ class Blur(_Highlight[Plane32]):
 def veil(columns: Axis, rows: Axis, ellipses: NDArray[np.float64], feather: float) -> Plane32:
     """How much of the effect shows at each place, (rows, columns): nothing in any ellipse, and from there to the
     largest opacity along a smooth step, 3t² - 2t³."""
-    shown = np.ones((len(rows), len(columns)), np.float32)
-    for x, y, radius_x, radius_y, _ in ellipses.tolist():
-        reach = 1 + feather
-        across = slice(*np.searchsorted(columns, [x - radius_x * reach, x + radius_x * reach]))
-        down = slice(*np.searchsorted(rows, [y - radius_y * reach, y + radius_y * reach]))
-        dx, dy = (columns[across] - x) / radius_x, (rows[down] - y) / radius_y
-        away = np.sqrt(np.square(dx)[None, :] + np.square(dy)[:, None])
-        t = np.clip((away - 1) / feather, 0, 1) if feather else (away > 1).astype(np.float32)
-        part = shown[down, across]
-        np.minimum(part, t * t * (3 - 2 * t), out=part)
-    shown *= np.float32(ellipses[:, 4].max())
+    opacity = np.float32(ellipses[:, 4].max())
+    shown = np.full((len(rows), len(columns)), opacity)
+    reach = ellipses[:, 2:4] * (1 + feather)
+    (left, top), (right, bottom) = (
+        (np.searchsorted(columns, corners[:, 0]).tolist(), np.searchsorted(rows, corners[:, 1]).tolist())
+        for corners in (ellipses[:, :2] - reach, ellipses[:, :2] + reach)
+    )
+    across, down = slice(min(left), max(right)), slice(min(top), max(bottom))
+    nearest = np.empty_like(shown)  # squared, in radii
+    nearest[down, across] = np.inf
+    for number, (x, y, radius_x, radius_y, _) in enumerate(ellipses.tolist()):
+        own = slice(top[number], bottom[number]), slice(left[number], right[number])
+        dx, dy = (columns[own[1]] - x) / radius_x, (rows[own[0]] - y) / radius_y
+        np.minimum(nearest[own], np.square(dx)[None, :] + np.square(dy)[:, None], out=nearest[own])
+    # Once for all of them: the step rises with the way to an ellipse.
+    away = np.sqrt(nearest[down, across])
+    t = np.clip((away - 1) / feather, 0, 1) if feather else (away > 1).astype(np.float32)
+    shown[down, across] = t * t * (3 - 2 * t) * opacity
     return shown
 
 

@@ -82,6 +82,8 @@ def test_parameters_name_no_place_that_the_input_may_not_name(
         ({"kind": "stage", "params": {"sha256": "abc"}}, "sha256"),
         ({"kind": "crop", "params": {"aspect": "wide"}}, "aspect"),
         ({"kind": "annotate", "params": {"draw": "halos"}}, "draw"),
+        ({"kind": "annotate", "params": {"zones": [{"name": "a\0b", "polygon": [[0, 0], [1, 0], [1, 1]]}]}}, "zones"),
+        ({"kind": "annotate", "params": {"classes": "person,a\0b"}}, "classes"),
         ({"kind": "pose", "params": {"sample_fps": 0}}, "sample_fps"),
         ({"kind": "overlay", "params": {"highlight_regions": [{"start_frame": -1}]}}, "start_frame"),
         ({"kind": "framing", "params": {"keyframes": [{"frame": 0, "x": 0, "y": 0, "width": -1}]}}, "keyframes"),

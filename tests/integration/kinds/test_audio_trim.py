@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
+from backend.errors import MediaTooLarge, NoAudioStream
 from backend.jobs.resource import job_resources
 from backend.media.trim import TrimOrder, trim
 from tests.integration.kinds.shop import Shop
@@ -142,3 +147,40 @@ def test_what_has_no_sound_is_refused_by_its_reason(shop: Shop, tmp_path: Path, 
     job = shop.made("audio_trim", str(path), {"duration_sec": 1})
     expected = "no_audio_stream" if what == "silent film" else "not_a_sound"
     assert (job.status, job.error_code) == ("failed", expected)
+
+
+def apart(path: Path, gap_sec: int) -> Path:
+    """A tenth of a second of loud sound, a gap, and as much again."""
+    with av.open(str(path), "w", format="matroska") as output:
+        stream = output.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        assert isinstance(stream, AudioStream)
+        for start_sec in (0, gap_sec):
+            frame = AudioFrame.from_ndarray(np.full((1, 9600), 9000, np.int16), format="s16", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, start_sec * 48_000, Fraction(1, 48_000)
+            output.mux(stream.encode(frame))
+    return path
+
+
+def test_two_packets_far_apart_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """A file of 40 KB whose clock says that eleven days lie between them: 190 GB of silence."""
+    hostile, target = apart(tmp_path / "apart.mkv", 1_000_000), tmp_path / "all.wav"
+    with pytest.raises(MediaTooLarge, match="silence"):
+        trimmed(hostile, target, "0", None)
+    assert target.stat().st_size < 2**20
+    # A piece of the gap, and a gap that a recorder leaves, are there.
+    assert trimmed(hostile, target, "0", "2")["samples"] == len(pcm(target)) == 96_000
+    trimmed(apart(tmp_path / "pause.mkv", 3), target, "0", None)
+    assert np.flatnonzero(np.abs(pcm(target)[:, 0]) < 100).size == round(2.9 * 48_000)
+
+
+@pytest.mark.parametrize("rate", [1, 2**31 - 1])
+def test_a_rate_that_no_recorder_has_is_no_sound(tmp_path: Path, rate: int) -> None:
+    """4 KB at one sample a second were over an hour of sound for an encoder, a megabyte was days."""
+    source = tmp_path / "slow.wav"
+    head = struct.pack("<IHHIIHH", 16, 1, 1, rate, rate, 1, 8)
+    source.write_bytes(b"RIFF" + struct.pack("<I", 4036) + b"WAVEfmt " + head + b"data" + struct.pack("<I", 4000))
+    with source.open("ab") as file:
+        file.write(bytes(4000))
+    with pytest.raises(NoAudioStream):
+        trimmed(source, tmp_path / "out.mp3", "0", None)
+    assert not (tmp_path / "out.mp3").exists()

@@ -167,6 +167,26 @@ def test_what_is_no_subtitles_is_called_so(tmp_path: Path, text: bytes) -> None:
         draw_subtitles(text, SubtitleOrder(width=64, height=48, **files), lambda done: None)
 
 
+def test_letters_that_no_font_has_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """libass has words for each of them on every picture: of an hour that moves, a hundred gigabytes."""
+    (tmp_path / "fonts").mkdir()
+    np.save(tmp_path / "times.npy", np.arange(0, 2000, 40))
+    files = {"folder": str(tmp_path), "times_file": str(tmp_path / "times.npy"), "output_file": str(tmp_path / "o")}
+    strange = "".join(chr(0xE000 + number) for number in range(400))
+    script = ASS.format(font="No Such Font").replace("0:00:00.80,Top,HOHOHO", rf"0:00:02.00,Top,{{\t(\fs30)}}{strange}")
+    found = draw_subtitles(script.encode(), SubtitleOrder(width=64, height=48, **files), lambda done: None)
+    assert found["drawings"] == 40 and list(found["missing_fonts"]) == ["No Such Font"]
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 2**20
+
+
+def test_of_many_fonts_that_are_not_there_the_first_are_named(shop: Shop, film: Path, tmp_path: Path) -> None:
+    many = "".join(rf"{{\fnNix {number:03}}}a" for number in range(100))
+    script = written(tmp_path, "many.ass", ASS.format(font="DejaVu Sans").replace("HOHOHO", many))
+    job = shop.made("encode", str(film), {"subtitles_uri": script, **QUICK})
+    assert [warning.split()[3] for warning in job.warnings[:-1]] == [f"{number:03}" for number in range(20)]
+    assert job.warnings[-1] == "More fonts are not there: 80."
+
+
 MISSING = "s3://there/in/nothing"
 WORDS = "s3://there/in/words.srt"
 
