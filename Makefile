@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 VIDEO ?=
 MODEL ?=
 MINUTES ?= 10
-# Tests start hundreds of processes: what they import is compiled once, also where the environment says otherwise.
+# Tests start hundreds of processes: what they import is compiled once, by the first that does, also where the
+# environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test lint chaos bench bench-quality bench-queue clean
@@ -34,7 +35,7 @@ $(VENV)/.lean: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV), torch too; the first time takes some minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.lean $@
 
 demo: $(VENV)/.lean

@@ -110,5 +110,5 @@ def test_bad_parameters_are_refused_by_the_api_with_their_names(
     answer = app.test_client().post("/api/v1/jobs", json=body)
     app.extensions["framefleet"].planners.shutdown()
     app.extensions["framefleet"].database.close()
-    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_params")
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_params")
     assert said in answer.get_data(as_text=True)
