@@ -32,16 +32,19 @@ from backend.storage import open_store
 from backend.storage.base import ObjectStore
 from tests.conftest import SHARED, shared_file
 from tests.integration.rendering import probe
+from tests.integration.test_every_film import SLOW as SLOW_FILMS
 
 MAX_PIXELS = 8192 * 8192
 LONG = "media3_long_1080p_lowbitrate.mp4"
 MEDIA = SHARED / "media"
 FILES = sorted(str(path.relative_to(MEDIA)) for path in MEDIA.rglob("*.*") if path.parent.name != "bad")
 FILES = [name for name in FILES if not name.endswith((".md", ".txt"))]
-# Of more than 30 s, or so by their clocks; the others would be one chunk. LONG alone is decoded for half a minute.
-LONG_ONES = [name for name in FILES if name.startswith("found/live")]
-LONG_ONES += [LONG, "dancer.avi", "intel_one-by-one-person-detection.mp4"]
-CUTS = [(name, 2.0) for name in FILES if name != LONG] + [(name, 30.0) for name in LONG_ONES]
+# Those that test_every_film.py does not crop in chunks of 2 s, since they take minutes, and the strange ones; then
+# those of more than 30 s, or so by their clocks.
+STRANGE = [name for name in FILES if name.startswith("found/")]
+SLOW = [name for name in FILES if name in SLOW_FILMS]
+CUTS = [(name, 2.0) for name in STRANGE + SLOW if name != LONG]
+CUTS += [(name, 30.0) for name in FILES if name.startswith("found/live") or name in (LONG, *SLOW)]
 BAD = sorted(path.name for path in (MEDIA / "bad").glob("*.*"))
 SOURCE_ERRORS = {"empty_file", "not_a_video", "no_video_stream", "media_undecodable", "media_too_large"}
 
