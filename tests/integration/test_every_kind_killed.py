@@ -18,10 +18,8 @@ from tests.integration.studio import Studio, living_worker
 from tests.integration.whole_films import ffmpeg
 
 SECONDS = 4
-# One of the two that look for people and poses at once; the other one for people alone. Of overlays the one that looks
-# for somebody: the other has framing's steps.
+# One of the two that look for people and poses at once; the other one for people alone.
 EVERY = {**FILMS, **OTHERS, "annotate": FILMS["annotate"].with_params(pose=False)}
-del EVERY["overlay"]
 # Some objects of these steps are written already when the one with this in its key is due.
 HALF_WRITTEN = {"framing": [Step("list", "whole", "path_0001"), Step("render", "whole", "/output/")]}
 
