@@ -143,7 +143,7 @@ def test_kedas_words_are_those_of_the_queue(queries: dict[str, str]) -> None:
 
 def test_the_bounds_and_the_target_are_those_of_every_fleet(scaled: ScaledObject) -> None:
     rules = json.loads((PROJECT / "deploy" / "ecs" / "scaling.json").read_text())
-    (tracking,) = rules["target_tracking"]
+    (tracking,) = [rule for rule in rules["target_tracking"] if rule["metric_name"] == "BacklogPerWorker"]
     assert (scaled.minReplicaCount, scaled.maxReplicaCount) == (rules["min_capacity"], rules["max_capacity"]) == (0, 10)
     by_name = {trigger.name: trigger.metadata for trigger in scaled.triggers}
     assert float(by_name["backlog"].targetQueryValue) == tracking["target_value"]
