@@ -7,9 +7,9 @@ WITH queued AS (
     FROM video_analysis_chunks
     WHERE status = 'queued' AND NOT on_hold AND deep_mode = 'gpu'
 ), working AS (
-    SELECT count(*) AS n
-    FROM video_analysis_chunks
-    WHERE status = 'processing' AND deep_mode = 'gpu'
+    -- @gpu_in_work
+), backlog AS (
+    -- @gpu_backlog
 ), ended AS (
     SELECT id, status, total_chunks
     FROM video_analysis_jobs
@@ -45,7 +45,7 @@ WITH queued AS (
     FROM queued
 )
 SELECT queued.n AS queued_chunks,
-       working.n AS processing_chunks,
+       working.chunks AS processing_chunks,
        outcomes.failed AS failed_chunks,
        outcomes.completed
            + (SELECT coalesce(sum(total_chunks), 0) FROM ended WHERE status = 'done') AS completed_chunks,
@@ -53,10 +53,10 @@ SELECT queued.n AS queued_chunks,
        coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds,
        -- By the wanted ones too: by those that run alone, the same backlog would ask for more and more workers until
        -- the first of them have started.
-       CAST(claimable.n + working.n AS float8) / greatest(running.n, wanted.n, 1) AS backlog_per_worker,
+       CAST(backlog.chunks AS float8) / greatest(running.n, wanted.n, 1) AS backlog_per_worker,
        -- One idle worker counts as busy, so that the share never asks for the last one, nor for more than there are.
-       CAST(least(working.n + 1, greatest(running.n, wanted.n, 1)) AS float8) / greatest(running.n, wanted.n, 1)
+       CAST(least(working.chunks + 1, greatest(running.n, wanted.n, 1)) AS float8) / greatest(running.n, wanted.n, 1)
            AS busy_share,
        CASE WHEN coalesce(wanted.n, running.n) = 0 THEN claimable.n ELSE 0 END AS queued_without_workers,
        EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL) AS is_paused
-FROM queued, working, outcomes, joining, running, wanted, claimable
+FROM queued, working, backlog, outcomes, joining, running, wanted, claimable
