@@ -9,12 +9,13 @@ MINUTES ?= 10
 # environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test lint chaos bench bench-quality bench-queue clean
+.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [VIDEO=clip.mp4]   crop a sample clip, or your own, with the whole service"
-	@echo "make test                    every test"
+	@echo "make test                    every test that is not marked slow"
+	@echo "make test-slow               the slow ones: they build images, and apply what is deployed to stand-ins"
 	@echo "make chaos [MINUTES=10]      kill, freeze and cut off workers, PostgreSQL and S3; CHAOS_SEED=n replays a run"
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor, and of each kind beside the ffmpeg command"
@@ -44,6 +45,10 @@ demo: $(VENV)/.lean
 # Two more than two cores: many tests wait for leases and for servers that are away.
 test: setup
 	@$(BIN)/python -m pytest -n 4 --dist loadfile
+
+# One after the other: each has the machine to itself.
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow -n 0 --timeout 3600
 
 chaos: setup
 	@CHAOS_EXAMPLES=$$((20 * $(MINUTES))) $(BIN)/python -m pytest -q tests/integration/test_state_machine.py
