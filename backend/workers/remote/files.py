@@ -34,6 +34,7 @@ from backend.workers.chunk_files import FilesOf
 from backend.workers.remote.server import Server, claim_path
 from backend.workers.remote.transport import blocks_of, fetch
 
+WEB = ("http", "https")
 UPLOAD_TRIES = 5
 NOT_IMPLEMENTED, PRECONDITION_FAILED = 501, 412
 
@@ -63,18 +64,19 @@ class RemoteFiles:
 
     def source(self) -> Source:
         claim = self._claim
-        if claim.input_uri and not is_copied(claim.input_uri, claim.source_etag):
+        is_web = scheme_of(claim.input_uri) in WEB  # of this machine's own files nobody else may speak
+        if is_web and not is_copied(claim.input_uri, claim.source_etag):
             return open_source(claim.input_uri, self._settings, etag=claim.source_etag)
         try:
             return self._linked(m.WantedInput(uri=None), f"{claim.job_id}/source", claim.source_etag)
         except SourceNotFound:
-            if not claim.input_uri:
+            if not is_web:
                 raise
             # Somebody deleted the copy: the server that it was made from may still have this version.
             return open_source(claim.input_uri, self._settings, etag=claim.source_etag)
 
     def further_input(self, params: Params, uri: str) -> Source:
-        if scheme_of(uri) in ("http", "https"):
+        if scheme_of(uri) in WEB:
             return open_input(params, uri, self._settings)
         return self._linked(m.WantedInput(uri=uri), f"{self._claim.job_id}/{uri}", None)
 

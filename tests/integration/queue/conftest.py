@@ -15,8 +15,8 @@ from backend.db.engine import Database
 from backend.jobs.service import JobService
 from backend.queue.queue import Queue
 from backend.settings import Settings
-from tests.integration.queue.over_http import RemoteHands, make_app, serve
 from tests.integration.queue.pooler import through_pooler
+from tests.integration.remote.over_http import RemoteHands, make_app, serve
 
 # Races hold several transactions open at once.
 TOGETHER = 20
