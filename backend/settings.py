@@ -151,6 +151,10 @@ class Settings(BaseSettings):
     metrics_region: str | None = Field(
         None, validation_alias=_named("METRICS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
     )
+    # The ECS service of the GPU workers, whose desired count the metrics ask for: see backend/workers/metrics.py.
+    fleet_ecs_service: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,255}/[A-Za-z0-9_-]{1,255}$", validation_alias="FLEET_ECS_SERVICE"
+    )
     metrics_port: int | None = Field(None, ge=1, le=65535, validation_alias="METRICS_PORT")
     metrics_host: str = Field("127.0.0.1", validation_alias="METRICS_HOST")
     prometheus_multiproc_dir: Path | None = Field(None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
