@@ -95,12 +95,8 @@ def linked_input(path: LinkPath) -> Any:
     """In force while the claim is held. A redirect to a signed URL where the store has them."""
     claim = holder_of_link(path.worker_id, path.chunk_id, path.attempts, path.number, path.signature)
     settings = context().settings
-    if path.number > len(_named(claim)):
-        raise InvalidRequest("There is no such input.")
-    uri = claim.input_uri if path.number == 0 else _named(claim)[path.number - 1]
-    if path.number == 0 and is_copied(claim.input_uri, claim.source_etag):
-        uri = context().store.uri(source_key(claim.job_id, claim.source_etag))
-    if is_object_uri(_own(uri)):
+    uri = _own(_place(claim, path.number))
+    if is_object_uri(uri):
         return redirect(_signed(uri, settings), 307)
     return send_source(open_source(uri, settings), BYTES)
 
@@ -158,6 +154,16 @@ def write_probe() -> tuple[str, int]:
 @blueprint.get("/probe", summary="The worker's small object")
 def read_probe() -> Any:
     return _given(_probe_key())
+
+
+def _place(claim: ChunkClaim, number: int) -> str:
+    """Where the input of that number lies. Raises InvalidRequest."""
+    if number == 0 and is_copied(claim.input_uri, claim.source_etag):
+        return context().store.uri(source_key(claim.job_id, claim.source_etag))
+    places = [claim.input_uri, *(_named(claim) if number else ())]
+    if number >= len(places):
+        raise InvalidRequest("There is no such input.")
+    return places[number]
 
 
 def _upload_place(key: str, wanted: m.WantedUpload, content_type: str, own_path: str) -> m.UploadPlace:
