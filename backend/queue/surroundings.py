@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from backend.errors import DatabaseUnavailable, Fault, FramefleetError, StorageError
+from backend.errors import AccessRevoked, DatabaseUnavailable, Fault, FramefleetError, StorageError
 from backend.events import Event, emit, warn
 
 FIRST_PAUSE_SEC = 1.0
@@ -82,7 +82,7 @@ class Surroundings:
     def ready(self) -> bool:
         """Whether a claim may be made now. After trouble, only when the pause is over and a probe was answered.
 
-        Raises DatabaseUnavailable while something is owed to it.
+        Raises DatabaseUnavailable while something is owed to it; AccessRevoked.
         """
         if self._owed is not None:
             self.settle(self._owed)
@@ -91,6 +91,8 @@ class Surroundings:
         if self._clock() < self._probe_at:
             return False
         failure = self.probe()
+        if isinstance(failure, AccessRevoked):  # no pause mends that
+            raise failure
         if failure is not None:
             self.suffer(failure)
             return False

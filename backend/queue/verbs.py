@@ -38,7 +38,7 @@ class Verbs:
 
 
 def as_array(names: Iterable[str]) -> str:
-    """Names of our own, which need no quoting, as PostgreSQL writes an array."""
+    """Names that need no quoting (our own, or as messages.Name has them), as PostgreSQL writes an array."""
     return "{" + ",".join(sorted(names)) + "}"
 
 

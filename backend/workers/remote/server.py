@@ -28,8 +28,8 @@ from backend.workers.remote.transport import Body, Reply, Transport, fetch
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Result = TypeVar("Result")
-# What ends long work is worth a minute of trying; whoever was heard the first time gets ClaimLost the second time.
-TRIES = 7
+# What ends long work is worth most of a minute of trying; whoever was heard the first time gets ClaimLost the second time.
+TRIES = 9
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _BUSY = {408, 425, 429}
 _MOVED = {301, 302, 303, 307, 308}
