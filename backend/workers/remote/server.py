@@ -28,7 +28,7 @@ from backend.workers.remote.transport import Body, Reply, Transport, fetch
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Result = TypeVar("Result")
-# What ends long work is worth most of a minute of trying; whoever was heard the first time gets ClaimLost the second time.
+# What ends long work is worth most of a minute of trying. Whoever was heard the first time gets ClaimLost the next.
 TRIES = 9
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _BUSY = {408, 425, 429}
