@@ -160,7 +160,7 @@ def _place(claim: ChunkClaim, number: int) -> str:
     """Where the input of that number lies. Raises InvalidRequest."""
     if number == 0 and is_copied(claim.input_uri, claim.source_etag):
         return context().store.uri(source_key(claim.job_id, claim.source_etag))
-    places = [claim.input_uri, *(_named(claim) if number else ())]
+    places: list[str] = [claim.input_uri, *(_named(claim) if number else ())]
     if number >= len(places):
         raise InvalidRequest("There is no such input.")
     return places[number]
