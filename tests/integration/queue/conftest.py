@@ -29,7 +29,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     module = metafunc.module.__name__.rpartition(".")[2]
     is_direct = module not in OF_ANY_WORKER or any(metafunc.definition.iter_markers("direct"))
-    metafunc.parametrize("via", ["database"] if is_direct else ["database", "https"], indirect=True)
+    # Where one act is asked of several states, the fence is the same; `make test-slow` asks them all.
+    again = [pytest.mark.slow] if any(metafunc.definition.iter_markers("fence")) else []
+    via = ["database"] if is_direct else ["database", pytest.param("https", marks=again)]
+    metafunc.parametrize("via", via, indirect=True)
 
 
 @pytest.fixture
