@@ -57,12 +57,12 @@ def _parsed(app_url: str) -> URL:
 def _provide(driver: psycopg.Connection[tuple[object, ...]], url: URL) -> None:
     name, owner = str(url.username), driver.info.user
     if name == owner:
-        raise DatabaseUnavailable(f"APP_DATABASE_URL names the owner of the tables, {owner}: give services another role.")
+        raise DatabaseUnavailable(f"APP_DATABASE_URL names the owner of the tables, {owner}: take another role.")
     role, database = sql.Identifier(name), sql.Identifier(driver.info.dbname)
     if driver.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:
         driver.execute(sql.SQL("CREATE ROLE {}").format(role))
     # The server, and its log, see a verifier and never the password.
-    verifier = driver.pgconn.encrypt_password(str(url.password).encode(), name.encode(), "scram-sha-256").decode()
+    verifier = driver.pgconn.encrypt_password(str(url.password).encode(), name.encode(), b"scram-sha-256").decode()
     driver.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(verifier)))
     for right in RIGHTS:
         driver.execute(sql.SQL(right).format(role=role, database=database))

@@ -184,7 +184,7 @@ def _step_alarm(rule: dict[str, Any], values: Values) -> dict[str, Any]:
     alarm = rule["alarm"]
     return {
         "AlarmName": f"{values.name}-{alarm['name']}",
-        "AlarmDescription": f"Scales the GPU workers ({rule['name']}); nobody has to do anything. scaling.json says why.",
+        "AlarmDescription": f"Scales the GPU workers ({rule['name']}); nobody has to act. scaling.json says why.",
         **_metric(alarm, values),
         **_condition(alarm),
         "Statistic": alarm["statistic"],

@@ -1,4 +1,4 @@
-"""`python -m deploy.ecs.check FILE…`: what ECS, or this fleet, would not take about a task definition, before it is sent.
+"""`python -m deploy.ecs.check FILE…`: what ECS, or this fleet, would not take in a task definition, before it is sent.
 
 AWS's own parameter validator (botocore's) knows keys and types. The rules here know the rest: GPUs, Fargate's sizes,
 stopping, secrets, settings.
@@ -88,11 +88,12 @@ def _fargate_sizes(definition: Definition) -> Iterator[str]:
         return
     cpu, memory = definition.get("cpu", ""), definition.get("memory", "")
     if not cpu.isdecimal() or int(cpu) not in FARGATE_MEMORY:
-        yield f"cpu {cpu!r} is no size of Fargate: take one of {', '.join(map(str, FARGATE_MEMORY))} (1024 is one vCPU)."
+        known = ", ".join(map(str, FARGATE_MEMORY))
+        yield f"cpu {cpu!r} is no size of Fargate: take one of {known} (1024 is one vCPU)."
         return
     least, most, step = FARGATE_MEMORY[int(cpu)]
     if not memory.isdecimal() or int(memory) not in range(least, most + 1, step):
-        yield f"memory {memory!r} does not go with cpu {cpu} on Fargate: take {least} to {most} MiB, in steps of {step}."
+        yield f"memory {memory!r} does not go with cpu {cpu} on Fargate: take {least} to {most} MiB in steps of {step}."
 
 
 def _fargate_scratch(definition: Definition) -> Iterator[str]:
@@ -128,8 +129,9 @@ def _volumes_named(definition: Definition) -> Iterator[str]:
     known = {volume.get("name") for volume in definition.get("volumes", [])}
     for container in definition["containerDefinitions"]:
         for mount in container.get("mountPoints", []):
-            if mount.get("sourceVolume") not in known:
-                yield f"container {container['name']} mounts {mount.get('sourceVolume')!r}, which is not in volumes: add it."
+            volume = mount.get("sourceVolume")
+            if volume not in known:
+                yield f"container {container['name']} mounts {volume!r}, which is not in volumes: add it."
 
 
 def _order(definition: Definition) -> Iterator[str]:
@@ -140,7 +142,7 @@ def _order(definition: Definition) -> Iterator[str]:
             if other is None:
                 yield f"container {container['name']} waits for {wish['containerName']}, which is not there."
             elif wish["condition"] in ("SUCCESS", "COMPLETE") and other.get("essential", True):
-                yield f"container {container['name']} waits for the end of {other['name']}: let that be essential: false."
+                yield f"container {container['name']} waits for the end of {other['name']}: set its essential to false."
 
 
 # ---- Rules about a container ----

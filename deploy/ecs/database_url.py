@@ -1,7 +1,7 @@
 """`python -m deploy.ecs.database_url --outputs outputs.json`: gives the secret DATABASE_URL its value, once.
 
-The password is made here, goes to Secrets Manager and nowhere else: not into Terraform's state, not onto the screen. The
-migration task makes the role that logs in with it (backend/db/app_role.py). `--renew` makes another password.
+The password is made here, goes to Secrets Manager and nowhere else: not into Terraform's state, not onto the screen.
+The migration task makes the role that logs in with it (backend/db/app_role.py). `--renew` makes another password.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _url(outputs: Outputs) -> str:
 
 @click.command(help=__doc__)
 @click.option("--outputs", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--renew", is_flag=True, help="A new password, though there is one. Then migrate and restart the services.")
+@click.option("--renew", is_flag=True, help="A new password; then migrate, and restart the services.")
 def main(path: Path, renew: bool) -> None:
     try:
         outputs = read_outputs(path)

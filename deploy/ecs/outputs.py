@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.ecs.sources import DeployError
 
@@ -17,10 +17,6 @@ class Outputs(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     region: str
-    cluster: str
-    migrate_task_definition: str
-    task_subnets: list[str] = Field(min_length=1)
-    task_security_groups: list[str] = Field(min_length=1)
     database_url_secret_arn: str
     database_host: str
     database_name: str

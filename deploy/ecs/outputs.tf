@@ -1,4 +1,4 @@
-# What the next commands need: terraform output -json > outputs.json
+# What the next commands need: terraform output -json > outputs.json (database_url.py reads it)
 
 output "region" {
   description = "Where everything is."
@@ -8,21 +8,6 @@ output "region" {
 output "cluster" {
   description = "The ECS cluster."
   value       = aws_ecs_cluster.this.name
-}
-
-output "migrate_task_definition" {
-  description = "The migration of this release, to be run before its services."
-  value       = aws_ecs_task_definition.this["migrate"].arn
-}
-
-output "task_subnets" {
-  description = "Where one-off tasks run."
-  value       = local.private_subnet_ids
-}
-
-output "task_security_groups" {
-  description = "What one-off tasks may reach."
-  value       = [aws_security_group.worker.id]
 }
 
 output "database_url_secret_arn" {

@@ -1,4 +1,4 @@
-"""`python -m deploy.ecs.render --values values.json --out DIR`: what Terraform would send, as JSON for AWS's command line.
+"""`python -m deploy.ecs.render --values values.json --out DIR`: what Terraform would send, as JSON for the AWS CLI.
 
 For people without Terraform. docs/deploy.md says which command takes which file.
 """
@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from deploy.ecs.check import complaints
 from deploy.ecs.aws_requests import alarms, policies, scaling, task_definition
+from deploy.ecs.check import complaints
 from deploy.ecs.sources import TASKS, DeployError, filled
 from deploy.ecs.values import Values, read_values
 

@@ -70,7 +70,7 @@ resource "aws_cloudwatch_metric_alarm" "scaling" {
   for_each = { for rule in local.scaling.step_scaling : rule.name => rule.alarm }
 
   alarm_name          = "${var.name}-${each.value.name}"
-  alarm_description   = "Scales the GPU workers (${each.key}); nobody has to do anything. scaling.json says why."
+  alarm_description   = "Scales the GPU workers (${each.key}); nobody has to act. scaling.json says why."
   namespace           = var.metrics_namespace
   metric_name         = each.value.metric_name
   statistic           = each.value.statistic

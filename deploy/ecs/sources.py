@@ -21,7 +21,7 @@ class DeployError(Exception):
 
 
 def filled(path: str, values: Mapping[str, Any]) -> Any:
-    """The JSON of a file below deploy/ecs/ with its placeholders filled in. Raises DeployError for one without a value."""
+    """The JSON of a file below deploy/ecs/, its placeholders filled in. Raises DeployError for one without value."""
     text = (HERE / path).read_text(encoding="utf-8")
     # A value goes into a JSON string: quotes and backslashes in it stay its own.
     escaped = {name: json.dumps(str(value))[1:-1] for name, value in values.items()}

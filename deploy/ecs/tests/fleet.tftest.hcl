@@ -165,6 +165,10 @@ run "the_fleet" {
     error_message = "Target tracking looks at the backlog per worker."
   }
   assert {
+    condition     = alltrue([for rule, policy in aws_appautoscaling_policy.target_tracking : one(one(policy.target_tracking_scaling_policy_configuration).customized_metric_specification).namespace == "framefleet"])
+    error_message = "Rules look at the fleet's own metrics."
+  }
+  assert {
     condition     = one(aws_appautoscaling_policy.target_tracking["backlog-per-worker"].target_tracking_scaling_policy_configuration).scale_out_cooldown == 60 && one(aws_appautoscaling_policy.target_tracking["backlog-per-worker"].target_tracking_scaling_policy_configuration).scale_in_cooldown == 300
     error_message = "Cooldowns are 60 s out and 300 s in."
   }
@@ -305,52 +309,25 @@ run "in_a_network_that_is_there" {
   }
 }
 
-run "the_whole_internet_is_refused" {
+# Each of these variables must be refused; one that is not fails the run.
+run "what_is_refused" {
   command = plan
 
   variables {
-    client_cidrs = ["0.0.0.0/0"]
+    client_cidrs          = ["0.0.0.0/0"]             # the API has no authentication of its own
+    release               = "latest"                  # nobody could say what runs
+    environment           = { PROCESS_TOKEN = "abc" } # a secret that everybody could read
+    secrets               = { PROCESS_TOKEN = "abc" } # the secret itself and no reference
+    analysis_worker_count = 0                         # nobody would send the metric to scale on
+    existing_network      = { vpc_id = "vpc-0", public_subnet_ids = ["subnet-0"], private_subnet_ids = [] }
   }
 
-  expect_failures = [var.client_cidrs]
-}
-
-run "a_release_that_can_change_is_refused" {
-  command = plan
-
-  variables {
-    release = "latest"
-  }
-
-  expect_failures = [var.release]
-}
-
-run "secrets_in_the_environment_are_refused" {
-  command = plan
-
-  variables {
-    environment = { PROCESS_TOKEN = "abcdefgh" }
-  }
-
-  expect_failures = [var.environment]
-}
-
-run "secrets_that_are_no_reference_are_refused" {
-  command = plan
-
-  variables {
-    secrets = { PROCESS_TOKEN = "abcdefgh" }
-  }
-
-  expect_failures = [var.secrets]
-}
-
-run "a_fleet_without_an_analysis_worker_is_refused" {
-  command = plan
-
-  variables {
-    analysis_worker_count = 0
-  }
-
-  expect_failures = [var.analysis_worker_count]
+  expect_failures = [
+    var.client_cidrs,
+    var.release,
+    var.environment,
+    var.secrets,
+    var.analysis_worker_count,
+    var.existing_network,
+  ]
 }
