@@ -240,6 +240,22 @@ def test_a_process_outside_of_a_pod_asks_nobody(api_url: str, account: Path) -> 
     assert isinstance(protection_of(in_pod(api_url, account)), ScaleInProtection)
 
 
+def test_a_pod_is_known_by_what_kubernetes_and_the_manifest_set(
+    cluster: Cluster, api_url: str, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = urlsplit(api_url)
+    for name, value in {
+        "KUBERNETES_SERVICE_HOST": place.hostname,
+        "KUBERNETES_SERVICE_PORT": str(place.port),
+        "POD_NAME": POD.rpartition("/")[2],
+        "POD_NAMESPACE": "films",
+        "SERVICE_ACCOUNT_DIR": str(account),
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    assert protection_of(Settings()).ready(lambda: True)
+    assert cluster.history == [True]
+
+
 def test_an_address_of_version_6_is_written_as_urls_are(account: Path) -> None:
     assert in_pod("https://[fd00::1]:6443", account).kubernetes_api_url == "https://[fd00::1]:6443"
 
