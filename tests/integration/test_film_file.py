@@ -16,8 +16,8 @@ from backend.errors import InvalidRequest, OutputUnwritable
 from backend.kinds.crop import CROP
 from backend.local.film_file import check_output, write_film
 from backend.storage.local import FileSource
-from tests.integration.conftest import read_film
 from tests.integration.commands import environment, framefleet, framefleet_here
+from tests.integration.conftest import read_film
 from tests.samples import make_sample
 
 FILM = os.urandom(100_000)
