@@ -9,7 +9,7 @@ MINUTES ?= 10
 # environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue clean
+.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue image-bases clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor, and of each kind beside the ffmpeg command"
 	@echo "make bench-quality           tracking, camera paths, seams and cost beside single pass, EMA and static"
+	@echo "make image-bases             pin the images that docker/ builds on to what their tags name now; needs docker"
 	@echo "make bench-queue             claims a second and latency; PEERS=python: beside the peers, which that python has"
 
 setup: $(VENV)/.ready
@@ -72,6 +73,9 @@ bench-queue: setup
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')
 	@$(BIN)/python -m benchmarks.kinds $(if $(VIDEO),'$(VIDEO)')
+
+image-bases:
+	@$(PYTHON) docker/refresh_bases.py
 
 clean:
 	rm -rf $(VENV) .framefleet build *.egg-info

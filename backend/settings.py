@@ -14,6 +14,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[float, Field(gt=0)]
+KUBERNETES_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 # Settings that are parameters of jobs too, where the request does not name them.
 PARAM_SETTINGS = (
     "sample_fps", "conf", "iou", "padding_ratio", "min_crop_ratio", "smooth_alpha", "keep_aspect", "draw_timestamp",
@@ -146,6 +147,10 @@ class Settings(BaseSettings):
     metrics_region: str | None = Field(
         None, validation_alias=_named("METRICS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
     )
+    # The ECS service of the GPU workers, whose desired count the metrics ask for: see backend/workers/metrics.py.
+    fleet_ecs_service: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,255}/[A-Za-z0-9_-]{1,255}$", validation_alias="FLEET_ECS_SERVICE"
+    )
     metrics_port: int | None = Field(None, ge=1, le=65535, validation_alias="METRICS_PORT")
     metrics_host: str = Field("127.0.0.1", validation_alias="METRICS_HOST")
     prometheus_multiproc_dir: Path | None = Field(None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
@@ -159,6 +164,14 @@ class Settings(BaseSettings):
 
     # Stopping and cleaning up.
     ecs_agent_uri: str | None = Field(None, pattern="^http://", validation_alias="ECS_AGENT_URI")  # set by ECS
+    # Kubernetes sets the first two in every pod, the manifests the names; with all of them a busy worker marks its pod.
+    kubernetes_service_host: str | None = Field(None, validation_alias="KUBERNETES_SERVICE_HOST")
+    kubernetes_service_port: int = Field(443, ge=1, le=65535, validation_alias="KUBERNETES_SERVICE_PORT")
+    pod_name: str | None = Field(None, pattern=KUBERNETES_NAME, validation_alias="POD_NAME")
+    pod_namespace: str | None = Field(None, pattern=KUBERNETES_NAME, validation_alias="POD_NAMESPACE")
+    service_account_dir: Path = Field(
+        Path("/var/run/secrets/kubernetes.io/serviceaccount"), validation_alias="SERVICE_ACCOUNT_DIR"
+    )
     scale_in_protection: Literal["auto", "off"] = Field("auto", validation_alias="SCALE_IN_PROTECTION")
     scale_in_protection_minutes: int = Field(60, ge=2, le=2880, validation_alias="SCALE_IN_PROTECTION_MINUTES")
     spot_notice: Literal["off", "ec2"] = Field("off", validation_alias="SPOT_NOTICE")
@@ -217,6 +230,14 @@ class Settings(BaseSettings):
     @property
     def chunk_seconds_bounds(self) -> tuple[float, float]:
         return self.chunk_seconds_min or self.chunk_seconds, self.chunk_seconds_max or self.chunk_seconds
+
+    @property
+    def kubernetes_api_url(self) -> str | None:
+        """Of the cluster that this process runs in; None: it runs in none."""
+        host = self.kubernetes_service_host
+        if host is None:
+            return None
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.kubernetes_service_port}"
 
     @property
     def storage_root_url(self) -> str:

@@ -1,8 +1,10 @@
-"""Real HTTP servers on loopback, in place of what AWS puts beside a task: the ECS agent, the instance's metadata."""
+"""Real HTTP servers on loopback, in place of what answers beside a worker: the ECS agent, the instance's metadata,
+Kubernetes."""
 
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +24,10 @@ class Request:
 
 
 @contextmanager
-def loopback(answer: Callable[[Request], tuple[int, bytes] | tuple[int, bytes, dict[str, str]]]) -> Iterator[str]:
+def loopback(
+    answer: Callable[[Request], tuple[int, bytes] | tuple[int, bytes, dict[str, str]]],
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[str]:
     """The server's address. An answer is a status and a body, and headers where it needs some."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,16 +44,19 @@ def loopback(answer: Callable[[Request], tuple[int, bytes] | tuple[int, bytes, d
                 with suppress(ConnectionError):  # whoever asked may have heard enough
                     self.wfile.write(body)
 
-        do_GET = do_PUT = do_POST = do_HEAD = respond  # noqa: N815
+        do_GET = do_PUT = do_POST = do_PATCH = do_HEAD = respond  # noqa: N815
 
         def log_message(self, *args: Any) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        # The handshake belongs to the thread of the connection: one that fails must not hold up the others.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

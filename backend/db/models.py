@@ -280,7 +280,7 @@ class Worker(Base):
 
 
 class MetricsTurn(Base):
-    """When the fleet's metrics last went to a sink, so that one process sends them, once a minute."""
+    """When the fleet's metrics last went to a sink, so that one process sends them, three times a minute."""
 
     __tablename__ = "metrics_turns"
 

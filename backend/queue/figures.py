@@ -32,6 +32,9 @@ class Figures:
     processing_chunks: int
     failed_chunks: int
     completed_chunks: int
+    backlog_per_worker: float  # what to scale on: queued and processing chunks by workers that run or are asked for
+    busy_share: float  # of those workers; one that is idle counts as busy: how many to keep
+    queued_without_workers: int  # the queued ones while no worker runs or, where that is known, is asked for
     oldest_queued_seconds: float
     oldest_aggregation_seconds: float
     oldest_transaction_seconds: float
@@ -46,21 +49,18 @@ class Figures:
     def running_workers(self) -> int:
         return self.workers.get(GPU_WORKER, 0)
 
-    @property
-    def backlog_per_worker(self) -> float:
-        """What to scale on. While the fleet is paused nobody may claim, so no capacity is asked for what is queued."""
-        claimable = 0 if self.is_paused else self.queued_chunks
-        return (claimable + self.processing_chunks) / max(self.running_workers, 1)
 
+def read_figures(database: Database, wanted_workers: int | None = None) -> Figures:
+    """`wanted_workers`: how many GPU workers the autoscaler has asked for; None: only the running ones are known.
 
-def read_figures(database: Database) -> Figures:
-    """Raises DatabaseUnavailable."""
-    window = {"window_seconds": WINDOW_SECONDS}
+    Raises DatabaseUnavailable.
+    """
+    window, silence = {"window_seconds": WINDOW_SECONDS}, {"silent_seconds": SILENT_SECONDS}
     with database.transaction() as connection:
         connection.execute(READ_TIMEOUT)
-        row = connection.execute(statement("queue_metrics"), window).mappings().one()
+        asked = window | silence | {"wanted_workers": wanted_workers}
+        row = connection.execute(statement("queue_metrics"), asked).mappings().one()
         jobs = connection.execute(statement("jobs_by_status"), window).all()
-        silence = {"silent_seconds": SILENT_SECONDS}
         workers = connection.execute(statement("workers_by_kind"), silence).all()
         unwell = connection.execute(statement("unwell_workers"), silence).scalar_one()
         unknown = connection.execute(statement("unknown_work"), silence).all()
@@ -70,6 +70,9 @@ def read_figures(database: Database) -> Figures:
         processing_chunks=row["processing_chunks"],
         failed_chunks=row["failed_chunks"],
         completed_chunks=int(row["completed_chunks"]),
+        backlog_per_worker=row["backlog_per_worker"],
+        busy_share=row["busy_share"],
+        queued_without_workers=row["queued_without_workers"],
         # A clock that was set back must not make a wait negative.
         oldest_queued_seconds=max(0.0, float(row["oldest_queued_seconds"])),
         oldest_aggregation_seconds=max(0.0, float(row["oldest_aggregation_seconds"])),

@@ -1,34 +1,22 @@
-"""Scale-in protection of an ECS task, by the agent's endpoint: set before a claim, renewed in work, dropped when idle.
-
-https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
-"""
+"""A worker that may not be stopped now says so: before a claim, again in work, and no more when it is idle."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Protocol
 
 from backend.events import Event, warn
 from backend.settings import Settings
-from backend.workers.link_local import ask
+from backend.workers.ecs_agent import EcsAgent
+from backend.workers.keeper import Answer, Keeper
+from backend.workers.own_pod import OwnPod
 
-STATE_PATH = "/task-protection/v1/state"
-# A gap between two chunks is no reason to ask the agent twice.
+# A gap between two chunks is no reason to ask twice.
 EMPTY_CLAIMS_BEFORE_DROP = 5
 MAX_PAUSE_SEC = 60.0
-# An agent that is down must not stop the fleet for ever: what protection saves is at most the chunk in hand.
+# A keeper that is down must not stop the fleet for ever: what protection saves is at most the chunk in hand.
 UNREACHABLE_PATIENCE_SEC = 60.0
-SERVER_ERROR = 500
-
-
-class Answer(Enum):
-    SET = auto()
-    REFUSED = auto()
-    UNREACHABLE = auto()
-    NO_SERVICE = auto()  # the task was started by hand: nothing scales it in
 
 
 class Protection(Protocol):
@@ -46,7 +34,7 @@ class Protection(Protocol):
 
 
 class Unprotected:
-    """Where there is no ECS agent."""
+    """Where nothing scales in."""
 
     def ready(self, has_work: Callable[[], bool]) -> bool:
         return True
@@ -64,12 +52,12 @@ class Unprotected:
 class ScaleInProtection:
     """Not thread-safe. Refused: no claim is made. Unreachable for a minute: work goes on unprotected, and says so."""
 
-    def __init__(self, agent_uri: str, minutes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = agent_uri.rstrip("/") + STATE_PATH
+    def __init__(self, keeper: Keeper, minutes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keeper = keeper
         self._minutes = minutes
         self._clock = clock
         self._needed = True
-        self._may_be_set = False  # also true when the answer to a request was lost
+        self._may_be_set = keeper.outlives_us  # also true when the answer to a request was lost
         self._renew_at = self._expires_at = 0.0
         self._empty_claims = self._false_alarms = self._troubles = 0
         self._ask_at = 0.0
@@ -84,7 +72,10 @@ class ScaleInProtection:
             return True
         if now < self._ask_at:
             return self._goes_unprotected(now)
-        return has_work() and self._protect()
+        if has_work():
+            return self._protect()
+        self._drop_leftover()
+        return False
 
     def note(self, worked: bool) -> None:
         if worked:
@@ -104,20 +95,27 @@ class ScaleInProtection:
             self._protect()
 
     def drop(self) -> None:
-        """A refusal is no harm: it expires by itself."""
+        """A refusal is no harm where it expires by itself; what would stay is dropped by whoever is idle next."""
         if not self._may_be_set:
             return
-        answer, words = self._put({"ProtectionEnabled": False})
+        answer, words = self._keeper.release()
         if answer in (Answer.REFUSED, Answer.UNREACHABLE):
             warn(Event.SCALE_IN_PROTECTION_KEPT, message=words)
         self._may_be_set = answer is Answer.UNREACHABLE
         self._renew_at = self._expires_at = 0.0
         self._empty_claims = 0
 
+    def _drop_leftover(self) -> None:
+        """Of the process before this one, or of a request whose answer was lost."""
+        self.drop()
+        if self._may_be_set:
+            self._troubles += 1
+            self._pause(self._troubles)
+
     def _protect(self) -> bool:
         """Whether a claim may be made."""
         asked_at = self._clock()
-        answer, words = self._put({"ProtectionEnabled": True, "ExpiresInMinutes": self._minutes})
+        answer, words = self._keeper.protect(self._minutes)
         if answer is Answer.SET:
             self._may_be_set, self._silent_since, self._troubles = True, None, 0
             self._expires_at = asked_at + self._minutes * 60
@@ -144,34 +142,17 @@ class ScaleInProtection:
     def _pause(self, times: int) -> None:
         self._ask_at = self._clock() + min(MAX_PAUSE_SEC, 2.0 ** min(times, 10))
 
-    def _put(self, state: dict[str, object]) -> tuple[Answer, str]:
-        headers = {"Content-Type": "application/json"}
-        try:
-            status, body = ask("PUT", self._url, body=json.dumps(state).encode(), headers=headers)
-        except OSError as error:
-            return Answer.UNREACHABLE, f"The ECS agent does not answer ({type(error).__name__})."
-        return _understood(status, body)
-
 
 def protection_of(settings: Settings) -> Protection:
-    if settings.ecs_agent_uri is None or settings.scale_in_protection == "off":
-        return Unprotected()
-    return ScaleInProtection(settings.ecs_agent_uri, settings.scale_in_protection_minutes)
+    """ECS's where its agent is, Kubernetes' where this pod has a name; else none."""
+    keeper = None if settings.scale_in_protection == "off" else _keeper_of(settings)
+    return ScaleInProtection(keeper, settings.scale_in_protection_minutes) if keeper else Unprotected()
 
 
-def _understood(status: int, body: bytes) -> tuple[Answer, str]:
-    """The agent answers `protection`, `failure` (a Reason) or `error` (a Code)."""
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = None
-    words = body[:300].decode(errors="replace")
-    if not isinstance(said, dict) or not said.keys() & {"protection", "failure", "error"}:
-        trouble = Answer.UNREACHABLE if status >= SERVER_ERROR else Answer.REFUSED
-        return trouble, f"The ECS agent answered {status}: {words}"
-    if said.get("protection") and not said.get("failure") and not said.get("error"):
-        return Answer.SET, words
-    failure = said.get("failure")
-    if isinstance(failure, dict) and failure.get("Reason") == "TASK_NOT_VALID":
-        return Answer.NO_SERVICE, words
-    return Answer.REFUSED, words
+def _keeper_of(settings: Settings) -> Keeper | None:
+    if settings.ecs_agent_uri is not None:
+        return EcsAgent(settings.ecs_agent_uri)
+    api_url, namespace, name = settings.kubernetes_api_url, settings.pod_namespace, settings.pod_name
+    if api_url is None or namespace is None or name is None:
+        return None
+    return OwnPod(api_url, namespace, name, settings.service_account_dir)

@@ -1,4 +1,4 @@
-"""What autoscaling and operators read: the queue's figures, CloudWatch once a minute, who is there."""
+"""What autoscaling and operators read: the queue's figures, CloudWatch three times a minute, who is there."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from backend.settings import Settings, get_settings
 from backend.storage import open_store
 from backend.workers.metrics import CloudWatchSender
 from backend.workers.vitals import presence, vitals
+from deploy.fleet import policies as simulation
 from tests.conftest import Said
 from tests.integration.conftest import wait_until
 from tests.integration.rows import add_job, ago, sql
@@ -113,27 +114,110 @@ def test_an_empty_queue_sends_zeros(
     s3_server: str, database: Database, cloudwatch_settings: Settings
 ) -> None:  # fmt: skip
     assert CloudWatchSender(database, cloudwatch_settings).send_if_due() is True
-    for name in ("QueuedChunkCount", "ProcessingChunkCount", "FailedChunkCount", "BacklogPerWorker",
-                 "FailedJobCount", "DoneJobCount",
-                 "OldestQueuedSeconds", "RunningWorkers"):  # fmt: skip
+    for name in ("QueuedChunkCount", "ProcessingChunkCount", "FailedChunkCount", "CompletedChunkCount",
+                 "BacklogPerWorker", "QueuedWithoutWorkers", "FailedJobCount", "DoneJobCount", "OldestQueuedSeconds",
+                 "OldestAggregationSeconds", "OldestTransactionSeconds", "RunningWorkers"):  # fmt: skip
         (point,) = received(s3_server, cloudwatch_settings.metrics_namespace, name)
         assert (point["Sum"], point["SampleCount"]) == (0, 1), name
 
 
-def test_of_many_analysis_workers_one_sends_each_minute(
+def sent_once(database: Database, address: str, settings: Settings) -> dict[str, float]:
+    """What one send brings into CloudWatch, by metric; each has one point."""
+    fresh = settings.model_copy(update={"metrics_namespace": f"test-{uuid4().hex}"})
+    sql(database, "DELETE FROM metrics_turns")
+    assert CloudWatchSender(database, fresh).send_if_due() is True
+    client = boto3.client("cloudwatch", endpoint_url=address, region_name="us-east-1")
+    names = {each["MetricName"] for each in client.list_metrics(Namespace=fresh.metrics_namespace)["Metrics"]}
+    points = {name: received(address, fresh.metrics_namespace, name) for name in names}
+    assert all(point["SampleCount"] == 1 for (point,) in points.values())
+    return {name: point["Sum"] for name, (point,) in points.items()}
+
+
+def test_what_cloudwatch_holds_is_what_the_rows_say(
+    s3_server: str, database: Database, cloudwatch_settings: Settings
+) -> None:
+    busy_queue(database)
+    values = sent_once(database, s3_server, cloudwatch_settings)
+    times = {name: values.pop(name) for name in list(values) if name.startswith("Oldest")}
+    assert values == {
+        "QueuedChunkCount": 2, "ProcessingChunkCount": 1, "FailedChunkCount": 1, "CompletedChunkCount": 4,
+        "FailedJobCount": 1, "DoneJobCount": 1, "RunningWorkers": 0, "BacklogPerWorker": 3, "BusyShare": 1,
+        "QueuedWithoutWorkers": 2,
+    }  # fmt: skip
+    assert 40 <= times["OldestQueuedSeconds"] < 60
+    assert 130 <= times["OldestAggregationSeconds"] < 160
+    with database.transaction() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        assert sent_once(database, s3_server, cloudwatch_settings)["OldestTransactionSeconds"] >= 0.3
+    sql(database, "INSERT INTO workers (worker_id, kind) VALUES ('w1', 'gpu_chunk_worker'), ('w2', 'gpu_chunk_worker')")
+    values = sent_once(database, s3_server, cloudwatch_settings)
+    assert (values["RunningWorkers"], values["BacklogPerWorker"], values["QueuedWithoutWorkers"]) == (2, 1.5, 0)
+    sql(database, "UPDATE fleet SET paused_at = now()")
+    sql(database, "DELETE FROM workers")
+    values = sent_once(database, s3_server, cloudwatch_settings)
+    assert (values["QueuedChunkCount"], values["BacklogPerWorker"], values["QueuedWithoutWorkers"]) == (2, 1, 0)
+
+
+def test_workers_that_are_asked_for_count_before_they_run(
+    s3_server: str, database: Database, cloudwatch_settings: Settings, monkeypatch: pytest.MonkeyPatch, said: list[Said]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", s3_server)
+    ecs = boto3.client("ecs", endpoint_url=s3_server, region_name="us-east-1")
+    fleet = {"cluster": f"fleet-{uuid4().hex}", "service": "gpu-worker"}
+    settings = cloudwatch_settings.model_copy(update={"fleet_ecs_service": "/".join(fleet.values())})
+    busy_queue(database)
+    ecs.create_cluster(clusterName=fleet["cluster"])
+    assert sent_once(database, s3_server, settings)["BacklogPerWorker"] == 3  # no such service: as if nobody had asked
+    assert [each.fields["sink"] for each in said if each.event == "metrics_failed"] == ["ecs"]
+    ecs.register_task_definition(family="gpu", containerDefinitions=[{"name": "w", "image": "w", "memory": 1}])
+    ecs.create_service(cluster=fleet["cluster"], serviceName=fleet["service"], taskDefinition="gpu", desiredCount=6)
+    values = sent_once(database, s3_server, settings)
+    assert (values["BacklogPerWorker"], values["BusyShare"], values["QueuedWithoutWorkers"]) == (0.5, 2 / 6, 0)
+    ecs.update_service(**fleet, desiredCount=0)
+    sql(database, "INSERT INTO workers (worker_id, kind) VALUES ('protected', 'gpu_chunk_worker')")
+    values = sent_once(database, s3_server, settings)
+    assert (values["BacklogPerWorker"], values["QueuedWithoutWorkers"]) == (3, 2)
+
+
+def test_the_simulation_scales_on_what_the_rows_say(database: Database) -> None:
+    def add_worker(name: str) -> None:
+        sql(database, "INSERT INTO workers (worker_id, kind) VALUES (:name, 'gpu_chunk_worker')", name=name)
+
+    def compare(queued: int, processing: int, running: int) -> None:
+        for wanted in (None, 0, 1, 4):
+            figures = read_figures(database, wanted)
+            seen = simulation.Figures(queued, processing, running, wanted=9 if wanted is None else wanted)
+            assert simulation.Emitter(knows_wanted=wanted is not None).metrics(seen) == {
+                "QueuedChunkCount": figures.queued_chunks,
+                "BacklogPerWorker": figures.backlog_per_worker,
+                "BusyShare": figures.busy_share,
+                "QueuedWithoutWorkers": figures.queued_without_workers,
+            }
+
+    compare(0, 0, 0)
+    add_job(database, [{"status": "queued"}] * 3)
+    compare(3, 0, 0)
+    add_worker("w0")
+    add_worker("w1")
+    compare(3, 0, 2)
+    add_job(database, [{"status": "processing", "claimed_by": "w0"}] * 2)
+    compare(3, 2, 2)
+
+
+def test_of_many_analysis_workers_one_sends_each_turn(
     s3_server: str, database: Database, cloudwatch_settings: Settings
 ) -> None:
     busy_queue(database)
     several = [cloudwatch_settings.model_copy(update={"worker_id": f"analysis-{number}"}) for number in range(8)]
     senders = [CloudWatchSender(database, settings) for settings in several]
-    start_of_minute = "UPDATE metrics_turns SET sent_at = date_trunc('minute', now()) - interval '1 second'"
+    earlier = "UPDATE metrics_turns SET sent_at = sent_at - interval '20 seconds'"
     with ThreadPoolExecutor(8) as pool:
         for _ in range(2):
             sent = [list(pool.map(lambda sender: sender.send_if_due(), senders)).count(True) for _ in range(2)]
-            # Two rounds within a minute; should the minute end between them, each may have sent.
+            # Two rounds within a turn; should it end between them, each may have sent.
             assert 1 <= sum(sent) <= 2
             assert max(sent) == 1
-            sql(database, start_of_minute)
+            sql(database, earlier)
     points = received(s3_server, cloudwatch_settings.metrics_namespace, "QueuedChunkCount")
     assert {point["Sum"] / point["SampleCount"] for point in points} == {2.0}
     assert sum(point["SampleCount"] for point in points) >= 2
@@ -265,12 +349,12 @@ def answers(database: Database) -> bool:
         return False
 
 
-def test_one_turn_a_minute_behind_pgbouncer_and_no_lock_stays(
+def test_one_turn_in_its_time_behind_pgbouncer_and_no_lock_stays(
     pooled: Database, database: Database, s3_server: str, cloudwatch_settings: Settings
 ) -> None:
     senders = [CloudWatchSender(pooled, cloudwatch_settings) for _ in range(4)]
-    left = "SELECT 60 - extract(second FROM now()) AS seconds"
-    wait_until(lambda: sql(database, left)[0]["seconds"] > 3, 10, "a minute that does not end at once")
+    left = "SELECT 20 - mod(extract(second FROM now()), 20) AS seconds"
+    wait_until(lambda: sql(database, left)[0]["seconds"] > 3, 10, "a turn that does not end at once")
     with ThreadPoolExecutor(4) as pool:
         sent = list(pool.map(lambda sender: sender.send_if_due(), senders))
     assert sent.count(True) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from backend.settings import Settings
+from backend.workers.ecs_agent import EcsAgent
 from backend.workers.loop import WorkerLoop
 from backend.workers.scale_in import (
     EMPTY_CLAIMS_BEFORE_DROP,
@@ -29,6 +31,10 @@ def agent_uri(agent: Agent) -> Iterator[str]:
         yield f"{address}/api"
 
 
+def protection_by(agent_uri: str, minutes: int = 60, clock: Callable[[], float] = time.monotonic) -> ScaleInProtection:
+    return ScaleInProtection(EcsAgent(agent_uri), minutes, clock)
+
+
 def always() -> bool:
     return True
 
@@ -38,7 +44,7 @@ def never() -> bool:
 
 
 def test_one_request_protects_many_claims_and_a_few_empty_ones(agent: Agent, agent_uri: str) -> None:
-    protection = ScaleInProtection(agent_uri, 60)
+    protection = protection_by(agent_uri)
     for _ in range(20):
         assert protection.ready(always)
         protection.note(True)
@@ -52,13 +58,13 @@ def test_one_request_protects_many_claims_and_a_few_empty_ones(agent: Agent, age
 
 
 def test_an_idle_worker_asks_the_agent_for_nothing(agent: Agent, agent_uri: str) -> None:
-    protection = ScaleInProtection(agent_uri, 60)
+    protection = protection_by(agent_uri)
     assert not any(protection.ready(never) for _ in range(10))
     assert agent.wishes == []
 
 
 def test_work_that_is_seen_and_never_got_does_not_make_the_protection_flap(agent: Agent, agent_uri: str) -> None:
-    protection = ScaleInProtection(agent_uri, 60)
+    protection = protection_by(agent_uri)
     for _ in range(50):  # much faster than the pause after a false alarm
         if protection.ready(always):
             protection.note(False)
@@ -67,7 +73,7 @@ def test_work_that_is_seen_and_never_got_does_not_make_the_protection_flap(agent
 
 def test_refused_protection_means_no_claim_and_few_questions(agent: Agent, agent_uri: str) -> None:
     agent.reply = refusal("DEPLOYMENT_BLOCKED")
-    protection = ScaleInProtection(agent_uri, 60)
+    protection = protection_by(agent_uri)
     assert not any(protection.ready(always) for _ in range(50))
     assert agent.wishes == [True]
 
@@ -84,12 +90,12 @@ def test_refused_protection_means_no_claim_and_few_questions(agent: Agent, agent
 )
 def test_whatever_is_not_a_yes_means_no_claim(agent: Agent, agent_uri: str, status: int, reply: dict[str, str]) -> None:
     agent.status, agent.reply = status, reply
-    assert not ScaleInProtection(agent_uri, 60).ready(always)
+    assert not protection_by(agent_uri).ready(always)
 
 
 def test_a_task_of_no_service_works_without_protection(agent: Agent, agent_uri: str) -> None:
     agent.reply = refusal("TASK_NOT_VALID")
-    protection = ScaleInProtection(agent_uri, 60)
+    protection = protection_by(agent_uri)
     assert all(protection.ready(always) for _ in range(5))
     assert agent.wishes == [True]
 
@@ -105,7 +111,7 @@ def test_a_silent_agent_holds_claims_up_for_a_minute_and_not_for_ever() -> None:
     clock = Clock()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and not listening
-        protection = ScaleInProtection(f"http://127.0.0.1:{taken.getsockname()[1]}/api", 60, clock)
+        protection = protection_by(f"http://127.0.0.1:{taken.getsockname()[1]}/api", 60, clock)
         for _ in range(12):
             assert not protection.ready(always)
             clock.now += 5
@@ -120,7 +126,7 @@ def test_an_agent_that_comes_back_protects_again(agent: Agent) -> None:
         return (503, b"") if down else agent(request)
 
     with loopback(answer) as address:
-        protection = ScaleInProtection(f"{address}/api", 60, clock)
+        protection = protection_by(f"{address}/api", 60, clock)
         assert not protection.ready(always)
         clock.now += UNREACHABLE_PATIENCE_SEC + MAX_PAUSE_SEC
         assert protection.ready(always)  # unprotected
@@ -130,9 +136,24 @@ def test_an_agent_that_comes_back_protects_again(agent: Agent) -> None:
     assert agent.wishes == [True]
 
 
+def test_protection_whose_answer_was_lost_is_dropped_by_the_idle_worker(agent: Agent) -> None:
+    clock = Clock()
+
+    def answer(request: Request) -> tuple[int, bytes]:
+        said = agent(request)
+        return (503, b"") if len(agent.wishes) == 1 else said
+
+    with loopback(answer) as address:
+        protection = protection_by(f"{address}/api", 60, clock)
+        assert not protection.ready(always)  # the agent did it, and we never heard
+        clock.now += MAX_PAUSE_SEC
+        assert not any(protection.ready(never) for _ in range(5))
+    assert agent.wishes == [True, False]
+
+
 def test_protection_is_renewed_in_work_at_half_of_its_time(agent: Agent, agent_uri: str) -> None:
     clock = Clock()
-    protection = ScaleInProtection(agent_uri, minutes=2, clock=clock)
+    protection = protection_by(agent_uri, minutes=2, clock=clock)
     assert protection.ready(always)
     clock.now += 59
     protection.renew_if_due()
@@ -145,7 +166,7 @@ def test_protection_is_renewed_in_work_at_half_of_its_time(agent: Agent, agent_u
 
 def test_protection_that_ran_out_is_asked_for_before_the_next_claim(agent: Agent, agent_uri: str) -> None:
     clock = Clock()
-    protection = ScaleInProtection(agent_uri, minutes=2, clock=clock)
+    protection = protection_by(agent_uri, minutes=2, clock=clock)
     assert protection.ready(always)
     clock.now += 121
     agent.reply = refusal("DEPLOYMENT_BLOCKED")
