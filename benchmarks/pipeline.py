@@ -143,7 +143,7 @@ def show_bytes(clip: Path, measured: Measured) -> None:
 
 
 def show_rates(measured: Measured) -> None:
-    """What benchmarks.scaling wants: seconds of one worker for a second of video. All cores were busy."""
+    """What `python -m deploy.simulate` wants: seconds of one worker for a second of video. All cores were busy."""
     seconds, video_sec = measured.report["seconds"], measured.report["video"]["duration_seconds"]
     rates = {"detect": seconds["detect"] * WORKERS, "solve": seconds["stitch_and_path"]}
     if "join" in seconds:

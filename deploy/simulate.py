@@ -99,7 +99,7 @@ def main(
 def _one_video(video_sec: float, gpu: Costs) -> Stages:
     kinds = {"CPU, x264": CPU_WORKER, "GPU, NVENC": gpu}
     return {
-        (name, workers): one_video(video_sec, workers, Setting(costs=costs, losses=Losses(spot_an_hour=0.0)))
+        (name, workers): one_video(video_sec, [0.0] * workers, Setting(costs=costs, losses=Losses(spot_an_hour=0.0)))
         for name, costs in kinds.items()
         for workers in WORKERS
     }

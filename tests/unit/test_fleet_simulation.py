@@ -144,7 +144,7 @@ def test_the_same_seed_gives_the_same_day_and_another_one_another() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3, 10])
 def test_stages_of_one_video_are_what_the_list_of_its_chunks_comes_to(workers: int) -> None:
-    found = one_video(900.0, workers, SAFE)
+    found = one_video(900.0, [0.0] * workers, SAFE)
     costs = SAFE.costs
     assert found["detect"] == pytest.approx(spread(costs.chunks(900.0), workers))
     assert found["render"] == pytest.approx(spread(costs.pieces(900.0, workers), workers))
