@@ -22,7 +22,7 @@ def told(*words: str) -> dict[str, Any]:
 def test_it_compares_the_policies_of_a_day(tmp_path: Path) -> None:
     picture = tmp_path / "day.png"
     document = told("--seed", "3", "--plot", str(picture))
-    coach, _kept, running, ours, _one, always = document["policies"]
+    coach, _kept, running, ours, _ours_kept, _one, always = document["policies"]
     assert coach["unfinished"] == coach["jobs"] == document["videos"]["count"]
     assert coach["p50_minutes"] is None
     assert ours["unfinished"] == 0
@@ -33,6 +33,9 @@ def test_it_compares_the_policies_of_a_day(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     three = next(each for each in document["one_video"] if (each["worker"], each["workers"]) == ("GPU, NVENC", 3))
     assert sum(three["seconds"].values()) < 300  # the coach's aim: 15 minutes in 5
+    cold = document["from_zero"]
+    assert cold["first_claim_seconds"] <= 60 + 1.2 * 255 + 2
+    assert cold["first_claim_seconds"] < cold["seconds"] < cold["first_claim_seconds"] + 233
 
 
 def test_arrivals_come_from_a_file(tmp_path: Path) -> None:
