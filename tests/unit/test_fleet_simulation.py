@@ -86,6 +86,12 @@ def test_it_returns_to_zero_and_the_instance_goes_too() -> None:
 def test_a_queue_whose_length_the_workers_send_never_starts_the_first_of_them() -> None:
     found = day(Policy("coach", raw_queue(RULES, 0), WorkersSend()))
     assert (found.counts.most_running, found.unfinished) == (0, len(found.jobs))
+    # Nor with a rule that would start one: nobody is there to send what it looks at.
+    first = RULES.step_scaling[0]
+    alarm = first.alarm.model_copy(update={"metric_name": "QueuedChunkCount", "period_seconds": 60})
+    helped = raw_queue(RULES, 0).model_copy(update={"step_scaling": (first.model_copy(update={"alarm": alarm}),)})
+    assert day(Policy("helped", helped, WorkersSend())).counts.most_running == 0
+    assert day(Policy("sent from outside", helped, Emitter(knows_wanted=False))).counts.most_running > 0
 
 
 def test_a_raw_queue_length_asks_for_every_worker_there_may_be_where_three_serve() -> None:
