@@ -25,6 +25,7 @@ from deploy.fleet.rules import SCALING_FILE, Rules
 from deploy.fleet.simulation import Setting, one_video, simulate
 
 WORKERS = (1, 3, 10)
+COLD_SEC = 3600  # and ten times its length: who is not done then never is
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PICTURE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -113,7 +114,9 @@ def _one_video(video_sec: float, gpu: Costs) -> Stages:
 def _from_zero(video_sec: float, rules: Rules, setting: Setting) -> dict[str, float]:
     """One video that finds no worker, and nothing else in the day; nothing is lost."""
     ours = Policy("ours", rules, Emitter(knows_wanted=True))
-    found = simulate(ours, replace(setting, losses=Losses(spot_an_hour=0.0)), [(0.0, video_sec)])
+    found = simulate(
+        ours, replace(setting, losses=Losses(spot_an_hour=0.0)), [(0.0, video_sec)], COLD_SEC + 10 * video_sec
+    )
     (seconds,) = found.latencies_sec
     first_claim_sec = found.counts.ready_sec[0] if found.counts.ready_sec else math.inf
     return {"seconds": seconds, "first_claim_seconds": first_claim_sec, "most_workers": found.counts.most_running}

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +20,7 @@ from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.range_reader import RangeReader
 from backend.workers.drain import FORCE_GRACE_SEC
+from tests.fake_kubernetes import POD, Cluster, make_authority, mount_account
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
 from tests.loopback import NOTICE, Agent, Metadata, loopback, refusal
@@ -176,6 +178,32 @@ def test_a_spot_notice_in_the_middle_of_a_chunk_lets_it_finish_and_claims_no_oth
     assert agent.wishes == [True, False]
     log = workers.log("chunk-0")
     assert log.index('"spot_notice"') < log.index('"worker_draining"') < log.index('"worker_stopped"')
+
+
+@pytest.mark.slow
+def test_a_pod_is_marked_before_its_worker_claims_and_not_when_it_is_idle(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = settings.model_copy(update={"chunk_seconds": 1.0})
+    job = submit(database, few, make_sample(tmp_path / "clip.mp4", seconds=2).as_uri())
+    service, authority = JobService(database), make_authority(tmp_path)
+    cluster = Cluster(note=lambda: sum(chunk.attempts for chunk in service.chunks(job.id)))
+    with loopback(cluster, authority.server) as address:
+        place = urlsplit(address)
+        for name, value in {
+            "KUBERNETES_SERVICE_HOST": place.hostname,
+            "KUBERNETES_SERVICE_PORT": str(place.port),
+            "POD_NAMESPACE": POD.split("/")[4],
+            "POD_NAME": POD.split("/")[6],
+            "SERVICE_ACCOUNT_DIR": str(mount_account(tmp_path, authority)),
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        workers.start_chunk_worker()
+        wait_until(lambda: service.get(job.id).status == "aggregating", 60, "the chunks are done")
+        wait_until(lambda: len(cluster.history) == 2, 10, "the marks are taken away")
+    assert list(zip(cluster.history, cluster.noted, strict=True)) == [
+        (True, 0), (False, service.get(job.id).total_chunks),
+    ]  # fmt: skip
 
 
 class Trickle:

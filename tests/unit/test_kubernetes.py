@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def written(folder: str) -> list[Manifest]:
     return found
 
 
+@cache
 def rendered(folder: str) -> list[Manifest]:
     """What kustomize makes of it."""
     kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize")
