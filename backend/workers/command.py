@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 from pydantic import ValidationError
 
-from backend import events
+from backend import events, quick_start
 from backend.db.engine import Database
 from backend.errors import FramefleetError, InvalidRequest
 from backend.media.hardware import hardware_here
@@ -57,6 +57,7 @@ def worker(name: str, *, encodes: bool = False) -> Callable[[Body], Callable[[],
         @click.option("--job", type=click.UUID, help="Work on this job only.")
         @click.option("--parent-pid", type=int, hidden=True, help="Stop when this process is gone.")
         def entry(once: bool, idle_exit: float | None, job: UUID | None, parent_pid: int | None) -> None:
+            quick_start.imported()
             events.configure()
             if parent_pid is not None:
                 exit_with_parent(parent_pid)
