@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
 import pytest
 import yaml
 
@@ -49,7 +50,7 @@ def settings_of(folder: str) -> dict[str, str]:
 
 
 def written(folder: str) -> list[Manifest]:
-    """The manifests of a folder as they stand in its files, with those of its bases, and its ConfigMap."""
+    """The manifests of a folder and its bases as they stand in the files, patched, with their ConfigMap."""
     found: list[Manifest] = []
     for name in kustomization(folder)["resources"]:
         path = K8S / folder / name
@@ -61,7 +62,19 @@ def written(folder: str) -> list[Manifest]:
         if generator.get("behavior") != "merge":
             names = {"metadata": {"name": generator["name"]}, "data": settings_of(folder)}
             found.append({"apiVersion": "v1", "kind": "ConfigMap", **names})
+    for patch in kustomization(folder).get("patches", []):
+        found = patched(found, patch["target"], yaml.safe_load(patch["patch"]))
     return found
+
+
+def patched(manifests: list[Manifest], target: Mapping[str, str], operations: list[Any]) -> list[Manifest]:
+    """JSON patches (RFC 6902), as kustomize applies them."""
+
+    def is_meant(each: Manifest) -> bool:
+        return (each["kind"], each["metadata"]["name"]) == (target["kind"], target["name"])
+
+    assert any(is_meant(each) for each in manifests), f"there is no {target}"
+    return [jsonpatch.apply_patch(each, operations) if is_meant(each) else each for each in manifests]
 
 
 @cache
@@ -103,12 +116,12 @@ def test_a_binding_names_the_account_of_its_own_namespace() -> None:
 
 
 def test_without_gpus_the_chunk_worker_is_the_lean_image_and_asks_for_none() -> None:
-    worker = workload(rendered("overlays/cpu"), "framefleet-gpu-worker")
-    text = yaml.safe_dump(worker)
-    assert "nvidia" not in text and worker["spec"]["replicas"] >= 1
+    worker = workload(written("overlays/cpu"), "framefleet-gpu-worker")
+    assert "nvidia" not in yaml.safe_dump(worker) and worker["spec"]["replicas"] >= 1
     (container,) = worker["spec"]["template"]["spec"]["containers"]
-    assert container["image"].startswith("framefleet/analysis-worker:")
     assert container["args"] == ["python", "-m", "backend.workers.gpu_chunk_worker"]
+    renamed = {image["name"]: image.get("newName") for image in kustomization("overlays/cpu")["images"]}
+    assert renamed == {"framefleet/gpu-worker": "framefleet/analysis-worker"}
 
 
 def test_every_image_has_the_version_of_the_code() -> None:

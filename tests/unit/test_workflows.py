@@ -56,8 +56,12 @@ def _unpinned(text: str) -> Iterator[str]:
 
 
 def _of_job(job: dict[str, Any]) -> Iterator[str]:
-    if job.get("permissions", {"contents": "read"}).items() - {("contents", "read"), ("id-token", "write")}:
-        yield "it may more than read the code and assume a role"
+    wanted = {("contents", "read")}
+    text = json.dumps(job)
+    wanted |= {("id-token", "write")} if "AWS_" in text or "uses" in job else set()
+    wanted |= {("packages", "write")} if "ghcr.io" in text else set()
+    if job.get("permissions", {"contents": "read"}).items() - wanted:
+        yield "it may more than its steps need"
     if "uses" not in job and "timeout-minutes" not in job:
         yield "it may hang for hours: timeout-minutes is missing"
     for step in job.get("steps", []):
@@ -104,7 +108,7 @@ MISTAKES = {
     "a tag that may move": ("@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2", "@v4", "not pinned"),
     "a workflow that is not there": ("./.github/workflows/ci.yml", "./.github/workflows/test.yml", "not pinned"),
     "rights to write": ("contents: read\n\nconcurrency", "contents: write\n\nconcurrency", "more than read"),
-    "more rights for a job": ("id-token: write", "packages: write", "more than read the code and assume"),
+    "more rights for a job": ("id-token: write", "packages: write", "more than its steps need"),
     "a long-lived key": ("${{ vars.AWS_BUILD_ROLE_ARN }}", "${{ secrets.AWS_KEY }}", "a secret is used"),
     "a name from outside in a script": (
         'release="${TAG#v}"',
@@ -142,11 +146,16 @@ def test_a_release_is_tested_built_and_scanned_before_staging_and_staged_before_
     assert "image" in jobs["staging"]["needs"]
     assert "staging" in jobs["production"]["needs"]
     assert {jobs[name]["with"]["environment"] for name in ("staging", "production")} == {"staging", "production"}
-    steps = jobs["image"]["steps"]
-    build = next(step for step in steps if step.get("id") == "build")["with"]
-    assert (build["push"], build["sbom"], build["provenance"]) == (True, True, "mode=max")
-    scan = next(step for step in steps if "trivy" in step.get("uses", ""))["with"]
-    assert scan["exit-code"] == "1" and "steps.build.outputs.digest" in scan["image-ref"]
+    for name in ("image", "runpod-image"):
+        build = _build(jobs[name])
+        assert (build["push"], build["sbom"], build["provenance"]) == (True, True, "mode=max")
+        (scan,) = [step["with"] for step in jobs[name]["steps"] if "trivy" in step.get("uses", "")]
+        assert scan["exit-code"] == "1" and "steps.build.outputs.digest" in scan["image-ref"]
+
+
+def _build(job: dict[str, Any]) -> dict[str, Any]:
+    (build,) = [step["with"] for step in job["steps"] if step.get("id") == "build"]
+    return dict(build)
 
 
 def test_every_image_of_the_dockerfile_is_built() -> None:
@@ -155,7 +164,8 @@ def test_every_image_of_the_dockerfile_is_built() -> None:
     stages = re.findall(r"^FROM (\S+) AS (\S+)$", dockerfile, re.MULTILINE)
     # What has a command of its own and is built upon by nobody.
     built_upon = {base for base, _ in stages} | set(re.findall(r"--from=(\S+)", dockerfile))
-    assert set(jobs["image"]["strategy"]["matrix"]["target"]) == {name for _, name in stages} - built_upon
+    built = [*jobs["image"]["strategy"]["matrix"]["target"], _build(jobs["runpod-image"])["target"]]
+    assert sorted(built) == sorted({name for _, name in stages} - built_upon)
 
 
 def test_no_film_means_no_release() -> None:
