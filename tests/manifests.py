@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 
-from tests.setting_names import setting_names
+from deploy.ecs.known_names import setting_names
 
 Manifest = Mapping[str, Any]
 SCHEMAS = Path(__file__).parent / "schemas" / "kubernetes-1.30.json"

@@ -17,8 +17,8 @@ import yaml
 
 from backend import __version__
 from backend.settings import Settings
+from deploy.ecs.known_names import setting_names
 from tests.manifests import SECRETS, WORKLOADS, Manifest, complaints
-from tests.setting_names import setting_names
 
 PROJECT = Path(__file__).resolve().parents[2]
 K8S = PROJECT / "deploy" / "k8s"
@@ -133,7 +133,7 @@ def test_every_image_has_the_version_of_the_code() -> None:
 @pytest.mark.parametrize("folder", ["base", "overlays/keda", "overlays/cpu"])
 def test_workers_start_with_the_settings_of_the_manifests(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = settings_of(folder)
-    assert set(said) <= setting_names()
+    assert set(said) <= setting_names().keys()
     for name, value in {**said, "DATABASE_URL": "postgresql://h/d", "POD_NAME": "a-1", "POD_NAMESPACE": "b"}.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
