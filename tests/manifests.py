@@ -78,7 +78,7 @@ def _of_workload(workload: Manifest, manifests: list[Manifest], settings: Mappin
         grace, drain = pod.get("terminationGracePeriodSeconds", 30), float(settings["DRAIN_SECONDS"])
         if grace < drain + KILL_SLACK_SEC:
             yield f"terminationGracePeriodSeconds {grace} is not {KILL_SLACK_SEC} s more than DRAIN_SECONDS {drain:g}"
-    for container in pod["containers"]:
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
         yield from _of_container(container, pod, manifests)
 
 
