@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from backend import __version__, events
+from backend import __version__, events, quick_start
 from backend.cli import fleet, jobs, remote, work
 
 COMMANDS = (
@@ -39,4 +39,5 @@ for command in COMMANDS:
 
 
 def main() -> None:
+    quick_start.imported()
     cli.main(prog_name="framefleet")

@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 from pydantic import ValidationError
 
-from backend import events
+from backend import events, quick_start
 from backend.db.engine import Database
 from backend.errors import AccessRevoked, FramefleetError, InvalidRequest
 from backend.media.hardware import hardware_here
@@ -79,6 +79,7 @@ def worker(
         @click.option("--job", type=click.UUID, help="Work on this job only.")
         @click.option("--parent-pid", type=int, hidden=True, help="Stop when this process is gone.")
         def entry(once: bool, idle_exit: float | None, job: UUID | None, parent_pid: int | None, **access: Any) -> None:
+            quick_start.imported()
             events.configure()
             if parent_pid is not None:
                 exit_with_parent(parent_pid)

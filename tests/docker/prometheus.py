@@ -20,8 +20,8 @@ import yaml
 from tests.docker.compose import FOLDER, PROJECT
 from tests.docker.stack import free_port
 
-SCRAPE_EVERY = "250ms"
-RATE_INTERVAL = "5s"  # what Grafana puts in for $__rate_interval: some scrapes
+SCRAPE_EVERY = "1s"
+RATE_INTERVAL = "8s"  # what Grafana puts in for $__rate_interval: some scrapes
 
 
 class Prometheus:
@@ -38,11 +38,11 @@ class Prometheus:
         result = self.ask("query", query=expression)["result"]
         return float(result[0]["value"][1]) if len(result) == 1 else math.nan
 
-    def finite_points(self, expression: str, last_sec: float = 300) -> int:
+    def finite_points(self, expression: str, last_sec: float = 120) -> int:
         """How many numbers the query gives for the last while, over all its series."""
         now = time.time()
         spelled = expression.replace("$__rate_interval", RATE_INTERVAL)
-        series = self.ask("query_range", query=spelled, start=now - last_sec, end=now, step=0.25)["result"]
+        series = self.ask("query_range", query=spelled, start=now - last_sec, end=now, step=0.5)["result"]
         return sum(math.isfinite(float(value)) for each in series for _, value in each["values"])
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout_sec: float = 60) -> None:

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class Stack:
             try:
                 with urllib.request.urlopen(self.url(name, path), timeout=5):
                     return
-            except urllib.error.URLError:
+            except (OSError, HTTPException):  # it does not listen yet, or still imports
                 time.sleep(0.1)
         raise AssertionError(f"{name} does not answer: {self.log(name)}")
 

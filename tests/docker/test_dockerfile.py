@@ -62,13 +62,13 @@ def test_every_target_keeps_to_our_rules() -> None:
     [
         ("USER 10001:10001", "USER root", "does not run as"),
         ('CMD ["python", "-m", "backend.workers.gpu_chunk_worker"]', "CMD python -m backend", "gpu-worker: CMD is not"),
-        ('ENTRYPOINT ["/usr/bin/tini", "--"]', "ENTRYPOINT tini --", "ENTRYPOINT is not in exec form"),
+        ('ENTRYPOINT ["/usr/bin/tini", "-s", "--"]', "ENTRYPOINT tini --", "ENTRYPOINT is not in exec form"),
         ("STOPSIGNAL SIGTERM\n", "", "has no STOPSIGNAL"),
         ("HEALTHCHECK NONE\n", "", "runpod: has no HEALTHCHECK"),
         ("slim-bookworm@sha256:", "slim-bookworm#sha256:", "not pinned by a digest"),
         ("FROM ${PYTHON_IMAGE} AS base", "FROM python:latest AS base", "latest names another image"),
         ("ARG MODEL_URL=", "ARG R2_SECRET_ACCESS_KEY=", "would be a secret"),
-        ("ENV METRICS_HOST=0.0.0.0", "ENV PROCESS_TOKEN=abc", "would be a secret"),
+        ("ENV MODEL_NAME=yolo11n.onnx", "ENV PROCESS_TOKEN=abc", "would be a secret"),
         ("AS runpod\n", "AS runpot\n", "runpod: there is no such target"),
     ],
 )

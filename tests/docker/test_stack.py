@@ -103,7 +103,7 @@ def ended(stack: Stack, job: dict[str, Any]) -> dict[str, Any]:
         now: dict[str, Any] = requests.get(stack.url("api", f"/api/v1/jobs/{job['id']}"), timeout=30).json()
         if now["status"] in ENDED:
             return now
-        time.sleep(0.2)
+        time.sleep(0.4)
     pytest.fail(f"the job does not end: {now}; {stack.log('gpu-worker')}")
 
 
