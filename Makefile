@@ -9,7 +9,7 @@ MINUTES ?= 10
 # environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue image-bases clean
+.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue bench-fleet image-bases clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-quality           tracking, camera paths, seams and cost beside single pass, EMA and static"
 	@echo "make image-bases             pin the images that docker/ builds on to what their tags name now; needs docker"
 	@echo "make bench-queue             claims a second and latency; PEERS=python: beside the peers, which that python has"
+	@echo "make bench-fleet             the simulated fleet beside real runs on this machine"
 
 setup: $(VENV)/.ready
 
@@ -43,9 +44,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
-# Two more than two cores: many tests wait for leases and for servers that are away.
+# Three more than two cores: many tests wait for leases and for servers that are away.
 test: setup
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 5 --dist loadfile
 
 # One after the other: each has the machine to itself.
 test-slow: setup
@@ -69,6 +70,9 @@ bench-quality: setup
 
 bench-queue: setup
 	@$(BIN)/python -m benchmarks.queue $(if $(PEERS),--peers '$(PEERS)')
+
+bench-fleet: setup
+	@$(BIN)/python -m benchmarks.simulated $(if $(VIDEO),'$(VIDEO)')
 
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')

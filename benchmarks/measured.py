@@ -66,11 +66,13 @@ def command(*words: str) -> Spent:
     return Spent(wall_sec, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def run(kind: str, clip: Path, data_dir: Path, params: Sequence[str], suffix: str = ".mp4") -> Measured:
+def run(
+    kind: str, clip: Path, data_dir: Path, params: Sequence[str], suffix: str = ".mp4", workers: int = WORKERS
+) -> Measured:
     """`framefleet run` on the clip, in a process of its own, watched from outside. Ends this program where it fails."""
     words = [sys.executable, "-m", "backend", "run", kind, str(clip), "--json"]
     words += [word for param in params for word in ("--param", param)]
-    words += ["--workers", str(WORKERS), "--data-dir", str(data_dir), "-o", f"{data_dir}{suffix}"]
+    words += ["--workers", str(workers), "--data-dir", str(data_dir), "-o", f"{data_dir}{suffix}"]
     began = time.monotonic()
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks: dict[str, int] = {}

@@ -143,11 +143,11 @@ def show_bytes(clip: Path, measured: Measured) -> None:
 
 
 def show_rates(measured: Measured) -> None:
-    """What benchmarks.scaling wants: seconds of one worker for a second of video. All cores were busy."""
+    """What `python -m deploy.simulate` wants: seconds of one worker for a second of video. All cores were busy."""
     seconds, video_sec = measured.report["seconds"], measured.report["video"]["duration_seconds"]
-    rates = {"detect": seconds["detect"] * WORKERS, "solve": seconds["stitch_and_path"]}
+    rates = {"detect": seconds["detect"] * WORKERS}
     if "join" in seconds:
-        rates |= {"render": seconds["render"] * WORKERS, "join": seconds["join"]}
+        rates["render"] = seconds["render"] * WORKERS
     console.print(" ".join(f"--{name}-rate {spent / video_sec:.4f}" for name, spent in rates.items()))
 
 

@@ -32,10 +32,13 @@ class RollFailed(click.ClickException):
 class Roll:
     """One fleet, whose services and families are called `<name>-api` and so on (deploy/ecs)."""
 
-    def __init__(self, services: EcsServices, name: str, timeout_sec: float, poll_sec: float = POLL_SEC) -> None:
+    def __init__(
+        self, services: EcsServices, name: str, timeout_sec: float, migration_sec: float, poll_sec: float = POLL_SEC
+    ) -> None:
         self._services = services
         self._name = name
         self._timeout_sec = timeout_sec
+        self._migration_sec = migration_sec
         self._poll_sec = poll_sec
 
     def forward(self, release: str) -> dict[str, dict[str, str]]:
@@ -65,7 +68,7 @@ class Roll:
         revision = self._services.new_revision(self._full(MIGRATION), release)
         task = self._services.start_task(revision, self._full("api"))
         click.echo(f"migrate: {task}", err=True)
-        ended = self._waited(lambda: self._services.ended_badly(task), "the migration")
+        ended = self._waited(lambda: self._services.ended_badly(task), "the migration", self._migration_sec)
         if ended:
             raise RollFailed(
                 f"The migration failed ({ended}); no service was touched. Log group: /{self._name}/{MIGRATION}."
@@ -85,13 +88,13 @@ class Roll:
                 raise RollFailed(f"{service} did not come up: {now.words}")
             return now.words if now.is_done else None
 
-        self._waited(ended, service)
+        self._waited(ended, service, self._timeout_sec)
 
-    def _waited(self, look: Callable[[], str | None], what: str) -> str:
-        give_up_at = time.monotonic() + self._timeout_sec
+    def _waited(self, look: Callable[[], str | None], what: str, timeout_sec: float) -> str:
+        give_up_at = time.monotonic() + timeout_sec
         while (found := look()) is None:
             if time.monotonic() > give_up_at:
-                raise RollFailed(f"After {self._timeout_sec:.0f} s {what} is still under way.")
+                raise RollFailed(f"After {timeout_sec:.0f} s {what} is still under way.")
             time.sleep(self._poll_sec)
         return found
 
@@ -115,6 +118,7 @@ class Roll:
     help="Instead: go back to where the services were before the run that printed this file.",
 )
 @click.option("--timeout", "timeout_sec", default=1800.0, show_default=True, help="Seconds for each service.")
+@click.option("--migration-timeout", "migration_sec", default=7200.0, show_default=True, help="Seconds for that.")
 @click.option("--poll", "poll_sec", default=POLL_SEC, show_default=True, help="Seconds between two looks.")
 def main(
     name: str,
@@ -123,6 +127,7 @@ def main(
     release: str | None,
     back: Path | None,
     timeout_sec: float,
+    migration_sec: float,
     poll_sec: float,
 ) -> None:
     """Migrates, then moves analysis workers, GPU workers and the API to a release, each when the one before runs.
@@ -132,7 +137,7 @@ def main(
     if (release is None) == (back is None):
         raise click.UsageError("say --release TAG or --back FILE.")
     try:
-        roll = Roll(EcsServices(cluster or name, region), name, timeout_sec, poll_sec)
+        roll = Roll(EcsServices(cluster or name, region), name, timeout_sec, migration_sec, poll_sec)
         if back is not None:
             roll.back(_earlier(json.loads(back.read_text())))
         elif release is not None:

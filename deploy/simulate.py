@@ -7,6 +7,7 @@ are those of deploy/prices.json. docs/cost.md says what is assumed.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,13 @@ from rich.console import Console
 from deploy.fleet import arrivals, report
 from deploy.fleet.arrivals import Arrival
 from deploy.fleet.costs import CPU_WORKER, GPU_WORKER, Costs, Losses, Startup
-from deploy.fleet.policies import compared
+from deploy.fleet.policies import Emitter, Policy, compared
 from deploy.fleet.prices import Price, Prices
 from deploy.fleet.rules import SCALING_FILE, Rules
 from deploy.fleet.simulation import Setting, one_video, simulate
 
 WORKERS = (1, 3, 10)
+COLD_SEC = 3600  # and ten times its length: who is not done then never is
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PICTURE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -78,11 +80,11 @@ def main(
     outcomes = [simulate(policy, setting, comings, 3600 * hours, seed) for policy in compared(rules, always)]
     price = prices.instances[instance]
     rows = [report.figures(outcome, price) for outcome in outcomes]
-    stages = _one_video(60 * minutes, gpu)
+    stages, cold = _one_video(60 * minutes, gpu), _from_zero(60 * minutes, rules, setting)
     if plot is not None:
         report.plot(outcomes, plot)
     if as_json:
-        click.echo(json.dumps(_document(rows, stages, comings, instance, price), indent=2))
+        click.echo(json.dumps(_document(rows, stages, cold, comings, instance, price), indent=2))
         return
     console = Console(width=120)
     length = sum(video_sec for _, video_sec in comings) / 3600
@@ -94,23 +96,45 @@ def main(
     console.print(report.policies_table(rows))
     console.print(f"One video of {minutes:g} minutes on workers that live already, seconds:")
     console.print(report.video_table(stages, 60 * minutes))
+    console.print(
+        f"The same, GPU, where none lives, under our rules: {cold['seconds']:.0f} s, the first claim after "
+        f"{cold['first_claim_seconds']:.0f} s, {cold['most_workers']:.0f} workers"
+    )
 
 
 def _one_video(video_sec: float, gpu: Costs) -> Stages:
     kinds = {"CPU, x264": CPU_WORKER, "GPU, NVENC": gpu}
     return {
-        (name, workers): one_video(video_sec, workers, Setting(costs=costs, losses=Losses(spot_an_hour=0.0)))
+        (name, workers): one_video(video_sec, [0.0] * workers, Setting(costs=costs, losses=Losses(spot_an_hour=0.0)))
         for name, costs in kinds.items()
         for workers in WORKERS
     }
 
 
+def _from_zero(video_sec: float, rules: Rules, setting: Setting) -> dict[str, float]:
+    """One video that finds no worker, and nothing else in the day; nothing is lost."""
+    ours = Policy("ours", rules, Emitter(knows_wanted=True))
+    found = simulate(
+        ours, replace(setting, losses=Losses(spot_an_hour=0.0)), [(0.0, video_sec)], COLD_SEC + 10 * video_sec
+    )
+    (seconds,) = found.latencies_sec
+    first_claim_sec = found.counts.ready_sec[0] if found.counts.ready_sec else math.inf
+    return {"seconds": seconds, "first_claim_seconds": first_claim_sec, "most_workers": found.counts.most_running}
+
+
 def _document(
-    rows: Sequence[Mapping[str, Any]], stages: Stages, comings: Sequence[Arrival], instance: str, price: Price
+    rows: Sequence[Mapping[str, Any]],
+    stages: Stages,
+    cold: Mapping[str, float],
+    comings: Sequence[Arrival],
+    instance: str,
+    price: Price,
 ) -> dict[str, Any]:
     videos = {"count": len(comings), "seconds": round(sum(length for _, length in comings), 1)}
     one = [{"worker": name, "workers": count, "seconds": spent} for (name, count), spent in stages.items()]
-    return {"videos": videos, "instance": instance, "price": price.model_dump(), "policies": rows, "one_video": one}
+    known = {name: value if math.isfinite(value) else None for name, value in cold.items()}
+    document = {"videos": videos, "instance": instance, "price": price.model_dump(), "policies": rows}
+    return document | {"one_video": one, "from_zero": known}
 
 
 if __name__ == "__main__":

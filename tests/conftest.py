@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import uuid
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+# Until the tests are collected: see pytest_collection_finish.
+gc.disable()
 
 # The machine's own settings must not leak into tests, nor telemetry out of them.
 OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "POSE_MODEL_NAME", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
@@ -36,6 +40,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAMPLE_PHOTO = Path(__file__).resolve().parents[1] / "backend" / "local" / "street.jpg"
 MODEL = SHARED / "models" / "yolo11n_int8_openvino_model"
 POSE_MODEL = SHARED / "models" / "yolo11n_pose_openvino_model"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported lives as long as the tests: the collector, off until now, does not walk it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def shared_file(*parts: str) -> Path:

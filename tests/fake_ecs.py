@@ -76,8 +76,10 @@ class Ecs:
         return str(self.definitions[self.running[service]]["containerDefinitions"][0]["image"])
 
     def _DescribeTaskDefinition(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        newest = [arn for arn, it in self.definitions.items() if asked["taskDefinition"] in (arn, it["family"])][-1]
-        return {"taskDefinition": self.definitions[newest], "tags": [{"key": "team", "value": "films"}]}
+        return {
+            "taskDefinition": self.definitions[self._newest(asked["taskDefinition"])],
+            "tags": [{"key": "team", "value": "films"}],
+        }
 
     def _RegisterTaskDefinition(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         revision = 1 + sum(it["family"] == asked["family"] for it in self.definitions.values())
@@ -132,8 +134,11 @@ class Ecs:
         ended = {"lastStatus": "STOPPED", "stoppedReason": "Essential container in task exited"}
         return {"tasks": [{**ended, "containers": [{"name": "api", "exitCode": self.migration_exit}]}]}
 
-    def _tag(self, arn: str) -> str:
-        return str(self.definitions[arn]["containerDefinitions"][0]["image"].rpartition(":")[2])
+    def _newest(self, named: str) -> str:
+        return [arn for arn, it in self.definitions.items() if named in (arn, it["family"])][-1]
+
+    def _tag(self, named: str) -> str:
+        return str(self.definitions[self._newest(named)]["containerDefinitions"][0]["image"].rpartition(":")[2])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+NOTICE = b'{"action": "terminate", "time": "2026-11-20T12:00:00Z"}'
 TASK = "arn:aws:ecs:eu-west-1:1:task/fleet/7f"
 
 
@@ -90,3 +91,24 @@ class Agent:
 
 def refusal(reason: str) -> dict[str, Any]:
     return {"failure": {"Arn": TASK, "Reason": reason, "Detail": "no"}}
+
+
+class Metadata:
+    """The instance's metadata service, version 2: no answer without a token it gave. `notice` is the spot notice."""
+
+    def __init__(self) -> None:
+        self.notice: bytes | None = None
+        self.tokens_given = 0
+        self.asked = threading.Event()
+
+    def __call__(self, request: Request) -> tuple[int, bytes]:
+        if request.path == "/latest/api/token":
+            assert request.method == "PUT"
+            assert 1 <= int(request.headers["x-aws-ec2-metadata-token-ttl-seconds"]) <= 21600
+            self.tokens_given += 1
+            return 200, f"token-{self.tokens_given}".encode()
+        assert request.path == "/latest/meta-data/spot/instance-action"
+        if request.headers.get("x-aws-ec2-metadata-token") != f"token-{self.tokens_given}":
+            return 401, b""
+        self.asked.set()
+        return (404, b"") if self.notice is None else (200, self.notice)

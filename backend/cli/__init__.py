@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from backend import __version__, events
-from backend.cli import fleet, jobs, work
+from backend import __version__, events, quick_start
+from backend.cli import fleet, jobs, remote, work
 
 COMMANDS = (
     work.run,
@@ -19,6 +19,7 @@ COMMANDS = (
     jobs.retry,
     jobs.plot,
     fleet.workers,
+    remote.remote,
     fleet.pause,
     fleet.resume,
     fleet.doctor,
@@ -38,4 +39,5 @@ for command in COMMANDS:
 
 
 def main() -> None:
+    quick_start.imported()
     cli.main(prog_name="framefleet")

@@ -11,10 +11,11 @@ import resource
 import socket
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from backend.errors import FramefleetError, StorageError
 from backend.media import wire
+from backend.media.operations import OPERATIONS, Result, Task
 
 NVIDIA = Path("/dev/nvidiactl")
 
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     source = cast(BinaryIO, wire.RemoteFile(bytes_sock, order["size_bytes"]))
     ring = mmap.mmap(int(arguments[2]), order["ring"]["slots"] * order["ring"]["slot_bytes"]) if order["ring"] else None
     try:
-        result = _run(order, source, messages_sock, ring)
+        result = _run(Task(order, source, messages_sock, ring))
         wire.send_message(messages_sock, {"result": result})
     except FramefleetError as error:
         wire.send_message(messages_sock, {"error": error.code, "message": error.message})
@@ -43,73 +44,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _run(
-    order: dict[str, Any], source: BinaryIO, messages_sock: socket.socket, ring: mmap.mmap | None
-) -> dict[str, Any]:
-    from backend.media import (  # after the limits are set
-        decode,
-        dub,
-        encoders,
-        hardware_decoder,
-        index,
-        join,
-        probe,
-        probe_sound,
-        render,
-        render_piece,
-        samples,
-        stills,
-        subtitle_pictures,
-        trim,
-    )
-    from backend.media.cropper import CropOrder
-    from backend.media.head import RecordedFile
-
-    params = order["params"]
-    report = lambda done: wire.send_message(messages_sock, {"frames": done})  # noqa: E731
-    match order["operation"]:
-        case "probe":
-            prober = probe.Prober(source, max_pixels=params["max_pixels"], threads=params["threads"])
-            return prober.facts().model_dump(mode="json")
-        case "probe_sound":
-            return probe_sound.probe_sound(source).model_dump(mode="json")
-        case "trim":
-            return trim.trim(
-                source, trim.TrimOrder(**params), lambda sec: wire.send_message(messages_sock, {"sec": sec})
-            )
-        case "dub":
-            tell = lambda sec: wire.send_message(messages_sock, {"sec": sec})  # noqa: E731
-            return dub.dub(source, dub.DubOrder(**params), tell)
-        case "subtitles":
-            drawing = subtitle_pictures.SubtitleOrder(**params)
-            return subtitle_pictures.draw_subtitles(source.read(), drawing, report)
-        case "index":
-            send = lambda pts: wire.send_message(messages_sock, {"frame_pts": pts})  # noqa: E731
-            return index.index(source, index.IndexOrder(**params), send)
-        case "encoders":
-            return {"working": encoders.working_encoders((params["width"], params["height"]))}
-        case "decoders":
-            return {"working": hardware_decoder.working_decoders((params["width"], params["height"]))}
-        case "join":
-            return join.join(join.JoinOrder(**params), report, ring)
-    recorded = RecordedFile(source) if order["operation"] == "render_piece" else None
-    with decode.open_container(cast(BinaryIO, recorded or source)) as container:
-        head = recorded.head() if recorded else []
-        stream = decode.open_video(container, max_pixels=params["max_pixels"], threads=params["threads"])
-        match order["operation"]:
-            case "samples":
-                assert ring is not None  # the parent always hands one to this operation
-                sink = samples.SlotSink(messages_sock, ring, order["ring"]["slots"], order["ring"]["slot_bytes"])
-                return samples.stream_samples(container, stream, samples.SampleOrder(**params), sink)
-            case "render":
-                return render.render(container, stream, CropOrder(**params), report, ring)
-            case "render_piece":
-                piece = render_piece.PieceOrder(**params)
-                return render_piece.render_piece(container, stream, piece, report, head, order["size_bytes"])
-            case "stills":
-                return stills.take_stills(container, stream, stills.TakeOrder(**params), report, ring)
-            case unknown:
-                raise FramefleetError(f"The media process knows no operation {unknown!r}.")
+def _run(task: Task) -> Result:
+    operation = OPERATIONS.get(task.order["operation"])
+    if operation is None:
+        raise FramefleetError(f"The media process knows no operation {task.order['operation']!r}.")
+    return operation(task)
 
 
 def _limit(memory_bytes: int) -> None:

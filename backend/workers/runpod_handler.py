@@ -17,7 +17,7 @@ from uuid import UUID
 import click
 from pydantic import ValidationError
 
-from backend import events
+from backend import events, quick_start
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.provided import database_of
@@ -126,6 +126,7 @@ def main() -> int:
     except ModuleNotFoundError:
         click.echo("The RunPod package is not here: install framefleet[runpod].", err=True)
         return EXIT_BAD_SETUP
+    quick_start.imported()
     events.configure()
     try:
         settings = get_settings()

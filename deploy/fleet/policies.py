@@ -66,11 +66,13 @@ def raw_queue(ours: Rules, min_capacity: int) -> Rules:
 
 
 def compared(ours: Rules, fixed: Sequence[int] = (3,)) -> list[Policy]:
+    kept = ours.model_copy(update={"min_capacity": 1})
     return [
         Policy("raw queue, sent by workers", raw_queue(ours, 0), WorkersSend()),
         Policy("the same, one worker kept", raw_queue(ours, 1), WorkersSend(), begin_with=1),
         Policy("backlog per running worker", ours, Emitter(knows_wanted=False)),
         Policy("ours: per wanted worker", ours, Emitter(knows_wanted=True)),
+        Policy("ours, one worker kept", kept, Emitter(knows_wanted=True), begin_with=1),
         *(Policy(f"always {count}", None, Emitter(knows_wanted=True), begin_with=count) for count in fixed),
     ]
 

@@ -141,10 +141,10 @@ def simulate(
     return world.outcome()
 
 
-def one_video(video_sec: float, workers: int, setting: Setting) -> dict[str, float]:
-    """Seconds of each stage of one video on workers that live already."""
-    policy = Policy(f"always {workers}", None, Emitter(knows_wanted=True), begin_with=workers)
-    world = World(policy, setting)
+def one_video(video_sec: float, ready_after_sec: Sequence[float], setting: Setting) -> dict[str, float]:
+    """Seconds of each stage of one video on workers that are ready so long after it arrived."""
+    world = World(Policy("one video", None, Emitter(knows_wanted=True)), setting)
+    world.pool.begin(ready_after_sec)
     world.jobs.arrive(video_sec)
     world.loop.run(math.inf, is_over=lambda: world.jobs.undone == 0)
     stages = world.jobs.all[0].stages

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,9 +20,10 @@ from backend.settings import Settings
 from backend.storage.base import ObjectInfo
 from backend.storage.range_reader import RangeReader
 from backend.workers.drain import FORCE_GRACE_SEC
+from tests.fake_kubernetes import POD, Cluster, make_authority, mount_account
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
-from tests.loopback import Agent, loopback, refusal
+from tests.loopback import NOTICE, Agent, Metadata, loopback, refusal
 from tests.samples import make_sample
 
 AT_ONCE_SEC = FORCE_GRACE_SEC + 2.0  # the rest is a busy machine's
@@ -149,6 +151,59 @@ def test_a_task_is_protected_before_its_worker_claims_and_not_when_it_is_idle(
         wait_until(lambda: service.get(job.id).status == "aggregating", 60, "the chunks are done")
         wait_until(lambda: len(agent.asked) == 2, 10, "the protection is dropped")
     assert agent.asked == [(True, 0), (False, service.get(job.id).total_chunks)]
+
+
+def test_a_spot_notice_in_the_middle_of_a_chunk_lets_it_finish_and_claims_no_other(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers.fleet.settings = workers.settings.model_copy(update={"drain_seconds": 60.0})
+    few = settings.model_copy(update={"chunk_seconds": 2.0})
+    job = submit(database, few, make_sample(tmp_path / "clip.mp4", seconds=6).as_uri())
+    agent, metadata = Agent(), Metadata()
+    with loopback(agent) as agent_address, loopback(metadata) as metadata_address:
+        monkeypatch.setenv("ECS_AGENT_URI", f"{agent_address}/api")
+        monkeypatch.setenv("SPOT_NOTICE", "ec2")
+        monkeypatch.setenv("SPOT_METADATA_URL", metadata_address)
+        monkeypatch.setenv("SPOT_POLL_SECONDS", "0.05")
+        worker = workers.start_chunk_worker()
+        held = workers.wait_for_work(job)
+        metadata.notice = NOTICE
+        assert worker.process.wait(timeout=60) == 0
+    chunks = JobService(database).chunks(job.id)
+    # Whoever is slow to look has seen one more completed by the same worker; what was not begun is nobody's.
+    assert chunks[held.chunk_index].status == "completed"
+    left = [chunk for chunk in chunks if chunk.status != "completed"]
+    assert [(chunk.status, chunk.attempts, chunk.failures) for chunk in left] == [("queued", 0, 0)] * len(left)
+    assert left
+    assert agent.wishes == [True, False]
+    log = workers.log("chunk-0")
+    assert log.index('"spot_notice"') < log.index('"worker_draining"') < log.index('"worker_stopped"')
+
+
+@pytest.mark.slow
+def test_a_pod_is_marked_before_its_worker_claims_and_not_when_it_is_idle(
+    workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = settings.model_copy(update={"chunk_seconds": 1.0})
+    job = submit(database, few, make_sample(tmp_path / "clip.mp4", seconds=2).as_uri())
+    service, authority = JobService(database), make_authority(tmp_path)
+    cluster = Cluster(note=lambda: sum(chunk.attempts for chunk in service.chunks(job.id)))
+    with loopback(cluster, authority.server) as address:
+        place = urlsplit(address)
+        for name, value in {
+            "KUBERNETES_SERVICE_HOST": place.hostname,
+            "KUBERNETES_SERVICE_PORT": str(place.port),
+            "POD_NAMESPACE": POD.split("/")[4],
+            "POD_NAME": POD.split("/")[6],
+            "SERVICE_ACCOUNT_DIR": str(mount_account(tmp_path, authority)),
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        workers.start_chunk_worker()
+        wait_until(lambda: service.get(job.id).status == "aggregating", 60, "the chunks are done")
+        wait_until(lambda: len(cluster.history) == 2, 10, "the marks are taken away")
+    assert list(zip(cluster.history, cluster.noted, strict=True)) == [
+        (True, 0), (False, service.get(job.id).total_chunks),
+    ]  # fmt: skip
 
 
 class Trickle:

@@ -16,8 +16,8 @@ from backend.errors import InvalidRequest, OutputUnwritable
 from backend.kinds.crop import CROP
 from backend.local.film_file import check_output, write_film
 from backend.storage.local import FileSource
+from tests.integration.commands import environment, framefleet, framefleet_here
 from tests.integration.conftest import read_film
-from tests.integration.test_run import framefleet
 from tests.samples import make_sample
 
 FILM = os.urandom(100_000)
@@ -100,7 +100,7 @@ def test_a_source_that_became_the_output_meanwhile_keeps_its_bytes(tmp_path: Pat
 
 @pytest.mark.parametrize("output", ["in.mp4", "out.mkv", "in.mp4/out.mp4", "n" * 300 + ".mp4"])
 def test_the_command_refuses_before_it_starts_anything(tmp_path: Path, source: Path, output: str) -> None:
-    done = framefleet("run", "crop", source.as_uri(), "-o", output, "--json", cwd=tmp_path)
+    done = framefleet_here("run", "crop", source.as_uri(), "-o", output, "--json", cwd=tmp_path)
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] in ("invalid_request", "output_unwritable")
     assert "Traceback" not in done.stderr
@@ -109,11 +109,10 @@ def test_the_command_refuses_before_it_starts_anything(tmp_path: Path, source: P
 
 def test_a_full_disk_is_said_before_any_work(tmp_path: Path, source: Path) -> None:
     """A limit of the size of files stands for the full disk: a file can be made, and takes no byte."""
-    project = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
         [sys.executable, "-m", "backend", "run", "crop", str(source), "-o", "out.mp4"],
         cwd=tmp_path,
-        env=dict(os.environ) | {"PYTHONPATH": project, "COLUMNS": "300"},
+        env=environment({"COLUMNS": "300"}),
         capture_output=True,
         text=True,
         timeout=60,

@@ -21,9 +21,9 @@ from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_store
+from tests.integration.commands import framefleet
 from tests.integration.conftest import Workers, read_film
 from tests.integration.rows import sql
-from tests.integration.test_run import framefleet
 from tests.integration.test_workers import submit
 from tests.samples import make_sample
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,14 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.db.embedded import EmbeddedPostgres
 from tests.conftest import shared_file
+from tests.integration.commands import environment, framefleet, framefleet_here
 from tests.integration.conftest import read_film
 from tests.samples import make_sample
 
 HELD_SHARE = 0.9
 BT709, LIMITED = 1, 1
-
-
-def framefleet(*arguments: str, cwd: Path, timeout_sec: float = 180, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "backend", *arguments],
-        cwd=cwd,
-        env=_environment(env),
-        capture_output=True,
-        text=True,
-        timeout=timeout_sec,
-    )
-
-
-def _environment(extra: dict[str, str]) -> dict[str, str]:
-    project = str(Path(__file__).resolve().parents[2])
-    return dict(os.environ) | {"PYTHONPATH": project} | extra
 
 
 def test_dancer_is_cropped_in_three_chunks_with_every_frame_and_the_sound(tmp_path: Path, model: Path) -> None:
@@ -148,12 +135,16 @@ def _bad_inputs(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_errors_do_not_exit_0_and_are_typed_without_a_traceback(tmp_path: Path) -> None:
-    for name, (argument, code) in _bad_inputs(tmp_path).items():
-        done = framefleet("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
-        assert done.returncode in (1, 2), name
-        report = json.loads(done.stdout)
-        assert report["error"]["code"] == code, (name, report["error"])
-        assert "Traceback" not in done.stderr + done.stdout, name
+    """The first as a process, the others in this one, on one server."""
+    call = framefleet
+    with EmbeddedPostgres(tmp_path / ".framefleet" / "postgres"):
+        for name, (argument, code) in _bad_inputs(tmp_path).items():
+            done = call("run", "crop", argument, "--workers", "0", "--json", cwd=tmp_path, DETECTOR="hog")
+            assert done.returncode in (1, 2), name
+            report = json.loads(done.stdout)
+            assert report["error"]["code"] == code, (name, report["error"])
+            assert "Traceback" not in done.stderr + done.stdout, name
+            call = framefleet_here
 
 
 def test_a_film_that_nobody_is_looked_for_in_is_made_by_one_worker(tmp_path: Path) -> None:
@@ -189,10 +180,16 @@ def test_a_film_that_nobody_is_looked_for_in_is_made_by_one_worker(tmp_path: Pat
 )
 def test_bad_arguments_exit_2_and_say_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     (tmp_path / "x.mp4").touch()
-    done = framefleet(*arguments, cwd=tmp_path)
+    done = framefleet_here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_process_with_bad_arguments_exits_2(tmp_path: Path) -> None:
+    done = framefleet("run", "knit", "x.mp4", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "crop" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_interrupting_a_run_cancels_the_job_and_leaves_no_process(tmp_path: Path) -> None:
@@ -200,7 +197,7 @@ def test_interrupting_a_run_cancels_the_job_and_leaves_no_process(tmp_path: Path
     process = subprocess.Popen(
         [sys.executable, "-m", "backend", "run", "crop", str(clip), "--json", "--workers", "1"],
         cwd=tmp_path,
-        env=_environment({"DETECTOR": "hog"}),
+        env=environment({"DETECTOR": "hog"}),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -248,17 +245,19 @@ def test_doctor_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
 
 def test_list_status_and_chunks_show_a_finished_job(tmp_path: Path) -> None:
     clip = make_sample(tmp_path / "clip.mp4", seconds=2)
-    done = framefleet("run", "crop", str(clip), "--json", "--workers", "1", cwd=tmp_path, DETECTOR="hog")
-    assert done.returncode == 0, done.stderr
-    run: dict[str, Any] = json.loads(done.stdout)
-    listed = json.loads(framefleet("list", "--json", cwd=tmp_path).stdout)["jobs"]
-    assert [job["id"] for job in listed] == [run["id"]]
-    assert json.loads(framefleet("status", run["id"], "--json", cwd=tmp_path).stdout)["progress_pct"] == 100
-    chunks = json.loads(framefleet("chunks", run["id"], "--json", cwd=tmp_path).stdout)["chunks"]
-    assert [chunk["status"] for chunk in chunks] == ["completed"]
-    assert framefleet("plot", run["id"], "-o", "path.png", cwd=tmp_path).returncode == 0
-    assert cv2.imread(str(tmp_path / "path.png")).shape == (900, 1200, 3)
-    height, width, _ = cv2.imread(str(tmp_path / "path_sheet.png")).shape
-    assert width > height > 900
-    assert framefleet("cancel", run["id"], cwd=tmp_path).returncode == 2
-    assert framefleet("retry", run["id"], cwd=tmp_path).returncode == 2
+    with EmbeddedPostgres(tmp_path / ".framefleet" / "postgres"):  # one server for all of these
+        done = framefleet("run", "crop", str(clip), "--json", "--workers", "1", cwd=tmp_path, DETECTOR="hog")
+        assert done.returncode == 0, done.stderr
+        run: dict[str, Any] = json.loads(done.stdout)
+        here = partial(framefleet_here, cwd=tmp_path)
+        listed = json.loads(here("list", "--json").stdout)["jobs"]
+        assert [job["id"] for job in listed] == [run["id"]]
+        assert json.loads(here("status", run["id"], "--json").stdout)["progress_pct"] == 100
+        chunks = json.loads(here("chunks", run["id"], "--json").stdout)["chunks"]
+        assert [chunk["status"] for chunk in chunks] == ["completed"]
+        assert here("plot", run["id"], "-o", "path.png").returncode == 0
+        assert cv2.imread(str(tmp_path / "path.png")).shape == (900, 1200, 3)
+        height, width, _ = cv2.imread(str(tmp_path / "path_sheet.png")).shape
+        assert width > height > 900
+        assert here("cancel", run["id"]).returncode == 2
+        assert here("retry", run["id"]).returncode == 2

@@ -16,7 +16,7 @@ from deploy.fleet.events import Cores, EventLoop
 from deploy.fleet.policies import Emitter, Policy, WorkersSend, raw_queue
 from deploy.fleet.pool import JITTER
 from deploy.fleet.rules import Rules
-from deploy.fleet.simulation import DAY_SEC, Outcome, Setting, World, one_video, simulate
+from deploy.fleet.simulation import Outcome, Setting, World, one_video, simulate
 
 RULES = Rules.read()
 OURS = Policy("ours", RULES, Emitter(knows_wanted=True))
@@ -28,7 +28,9 @@ COOLDOWN_SEC = RULES.target_tracking[0].scale_in_cooldown_seconds
 
 
 def day(policy: Policy = OURS, setting: Setting = SAFE, seed: int = 1) -> Outcome:
-    return simulate(policy, setting, arrivals.by_chance(60, 15, seed), seed=seed)
+    """Until the early afternoon."""
+    comings = [(at_sec, video_sec) for at_sec, video_sec in arrivals.by_chance(60, 15, seed) if at_sec < 13 * HOUR]
+    return simulate(policy, setting, comings, 14 * HOUR, seed)
 
 
 @pytest.mark.parametrize("phase_sec", range(0, 60, 3))
@@ -63,8 +65,9 @@ def steady(policy: Policy, every_sec: float) -> Outcome:
 
 
 def test_no_busy_worker_is_stopped_by_scaling_in_and_without_protection_some_are() -> None:
-    assert day().counts.stopped_busy == 0
-    assert sum(each.after < each.before for each in day().activities) > 10
+    found = day()
+    assert found.counts.stopped_busy == 0
+    assert sum(each.after < each.before for each in found.activities) > 10
     bare = replace(SAFE, is_protected=False)
     eager = replace(OURS, rules=EAGER)
     assert day(eager, bare).counts.stopped_busy > 0
@@ -86,6 +89,12 @@ def test_it_returns_to_zero_and_the_instance_goes_too() -> None:
 def test_a_queue_whose_length_the_workers_send_never_starts_the_first_of_them() -> None:
     found = day(Policy("coach", raw_queue(RULES, 0), WorkersSend()))
     assert (found.counts.most_running, found.unfinished) == (0, len(found.jobs))
+    # Nor with a rule that would start one: nobody is there to send what it looks at.
+    first = RULES.step_scaling[0]
+    alarm = first.alarm.model_copy(update={"metric_name": "QueuedChunkCount", "period_seconds": 60})
+    helped = raw_queue(RULES, 0).model_copy(update={"step_scaling": (first.model_copy(update={"alarm": alarm}),)})
+    assert day(Policy("helped", helped, WorkersSend())).counts.most_running == 0
+    assert day(Policy("sent from outside", helped, Emitter(knows_wanted=False))).counts.most_running > 0
 
 
 def test_a_raw_queue_length_asks_for_every_worker_there_may_be_where_three_serve() -> None:
@@ -133,18 +142,19 @@ def test_a_notice_drains_and_the_chunk_in_hand_is_finished_or_given_back_in_time
     assert found.counts.notices > 10
     assert (found.counts.killed_busy, found.unfinished) == (0, 0)
     slow = replace(told, costs=replace(GPU_WORKER, detect_rate=5.0))  # longer than DRAIN_SECONDS
-    assert simulate(OURS, slow, [(0.0, 300.0)], DAY_SEC).counts.killed_busy == 0
+    assert simulate(OURS, slow, [(0.0, 300.0)], 4 * HOUR).counts.killed_busy == 0
 
 
 def test_the_same_seed_gives_the_same_day_and_another_one_another() -> None:
     risky = Setting()
-    assert day(setting=risky).latencies_sec == day(setting=risky).latencies_sec
-    assert day(setting=risky).latencies_sec != day(setting=risky, seed=2).latencies_sec
+    first = day(setting=risky).latencies_sec
+    assert first == day(setting=risky).latencies_sec
+    assert first != day(setting=risky, seed=2).latencies_sec
 
 
 @pytest.mark.parametrize("workers", [1, 3, 10])
 def test_stages_of_one_video_are_what_the_list_of_its_chunks_comes_to(workers: int) -> None:
-    found = one_video(900.0, workers, SAFE)
+    found = one_video(900.0, [0.0] * workers, SAFE)
     costs = SAFE.costs
     assert found["detect"] == pytest.approx(spread(costs.chunks(900.0), workers))
     assert found["render"] == pytest.approx(spread(costs.pieces(900.0, workers), workers))

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import json
-import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
 from backend.settings import Settings
@@ -29,93 +20,19 @@ from backend.workers.scale_in import (
     protection_of,
 )
 from tests.conftest import Said
-from tests.loopback import Request, loopback
-
-POD = "/api/v1/namespaces/films/pods/gpu-worker-7c9f-x2"
-
-
-@dataclass
-class Cluster:
-    """A Kubernetes API with one pod. It merges annotations as RFC 7386 says, and refuses as the real one does."""
-
-    tokens: list[str] = field(default_factory=lambda: ["first"])
-    forbidden: bool = False
-    status: int | None = None  # of a server in trouble
-    annotations: dict[str, str] = field(default_factory=dict)
-    history: list[bool] = field(default_factory=list)  # after each patch: is the pod marked?
-
-    def __call__(self, request: Request) -> tuple[int, bytes]:
-        if self.status is not None:
-            return self.status, b"{}"
-        if request.headers.get("authorization") not in {f"Bearer {token}" for token in self.tokens}:
-            return 401, b'{"kind":"Status","reason":"Unauthorized"}'
-        if self.forbidden or request.path != POD:
-            return 403, b'{"kind":"Status","reason":"Forbidden"}'
-        assert (request.method, request.headers["content-type"]) == ("PATCH", "application/merge-patch+json")
-        patch = json.loads(request.body)
-        assert patch.keys() == {"metadata"} and patch["metadata"].keys() == {"annotations"}
-        for name, value in patch["metadata"]["annotations"].items():
-            assert value is None or isinstance(value, str), "Kubernetes takes text alone"
-            self.annotations.pop(name, None)
-            if value is not None:
-                self.annotations[name] = value
-        self.history.append(MARKS.items() <= self.annotations.items())
-        return 200, b'{"kind":"Pod"}'
-
-
-@dataclass(frozen=True)
-class Authority:
-    """Signs the certificate of 127.0.0.1, as a cluster's own does."""
-
-    ca_pem: bytes
-    server: ssl.SSLContext
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _authority(folder: Path) -> Authority:
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-
-    def certificate(subject: str, public: ec.EllipticCurvePublicKey, *, is_ca: bool) -> x509.Certificate:
-        builder = x509.CertificateBuilder(_named("cluster"), _named(subject), public, x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(hours=1))
-        builder = builder.not_valid_after(now + datetime.timedelta(hours=1))
-        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        usage = {"digital_signature": True, "key_cert_sign": is_ca, "crl_sign": is_ca}
-        others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-        no = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
-        builder = builder.add_extension(x509.KeyUsage(**usage, **no), critical=True)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        if not is_ca:
-            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        return builder.sign(ca_key, hashes.SHA256())
-
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "server.pem").write_bytes(private + certificate("api", key.public_key(), is_ca=False).public_bytes(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return Authority(certificate("cluster", ca_key.public_key(), is_ca=True).public_bytes(pem), context)
+from tests.fake_kubernetes import POD, Authority, Cluster, make_authority, mount_account
+from tests.loopback import loopback
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return _authority(tmp_path_factory.mktemp("authority"))
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def account(tmp_path: Path, authority: Authority) -> Path:
     """The folder that Kubernetes mounts."""
-    (tmp_path / "token").write_text("first\n")
-    (tmp_path / "ca.crt").write_bytes(authority.ca_pem)
-    return tmp_path
+    return mount_account(tmp_path, authority)
 
 
 @pytest.fixture
@@ -227,7 +144,7 @@ def test_an_api_in_trouble_holds_claims_up_for_a_minute_and_not_for_ever(
 def test_no_token_goes_to_a_server_that_the_cluster_did_not_sign(
     cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    stranger = _authority(tmp_path_factory.mktemp("stranger"))
+    stranger = make_authority(tmp_path_factory.mktemp("stranger"))
     with loopback(cluster, stranger.server) as address:
         assert not protection_at(address, account).ready(lambda: True)
     assert cluster.history == []
@@ -238,6 +155,22 @@ def test_a_process_outside_of_a_pod_asks_nobody(api_url: str, account: Path) -> 
         assert isinstance(protection_of(in_pod(api_url, account, **{missing: None})), Unprotected)
     assert isinstance(protection_of(in_pod(api_url, account, scale_in_protection="off")), Unprotected)
     assert isinstance(protection_of(in_pod(api_url, account)), ScaleInProtection)
+
+
+def test_a_pod_is_known_by_what_kubernetes_and_the_manifest_set(
+    cluster: Cluster, api_url: str, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = urlsplit(api_url)
+    for name, value in {
+        "KUBERNETES_SERVICE_HOST": place.hostname,
+        "KUBERNETES_SERVICE_PORT": str(place.port),
+        "POD_NAME": POD.rpartition("/")[2],
+        "POD_NAMESPACE": "films",
+        "SERVICE_ACCOUNT_DIR": str(account),
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    assert protection_of(Settings()).ready(lambda: True)
+    assert cluster.history == [True]
 
 
 def test_an_address_of_version_6_is_written_as_urls_are(account: Path) -> None:

@@ -83,6 +83,13 @@ def test_a_service_that_never_settles_is_given_up(ecs: Ecs) -> None:
     assert not any("gpu-worker" in event or "api" in event for event in ecs.events)
 
 
+def test_a_migration_that_never_ends_is_given_up_before_any_service_moves(ecs: Ecs) -> None:
+    done = roll("--release", "0.2.0", "--migration-timeout", "0")
+    assert done.exit_code == 1
+    assert "After 0 s the migration is still under way" in done.stderr
+    assert ecs.events == ["migrate 0.2.0"]
+
+
 def test_a_copy_of_ecs_that_is_behind_is_no_failure(ecs: Ecs) -> None:
     ecs.stale_looks = 1
     done = roll("--release", "0.2.0")

@@ -18,6 +18,7 @@ from tests.unit.figures import figures
 def test_the_fleet_goes_from_none_to_ten_with_the_cooldowns_of_the_coach() -> None:
     rules = Rules.read()
     tracking, busy = rules.target_tracking
+    assert tracking.disable_scale_in and not busy.disable_scale_in
     assert busy.target_value == 1  # never out
     assert (rules.min_capacity, rules.max_capacity) == (0, 10)
     for each in rules.target_tracking:

@@ -19,20 +19,36 @@ def told(*words: str) -> dict[str, Any]:
     return dict(json.loads(result.stdout))
 
 
-def test_it_compares_the_policies_of_a_day(tmp_path: Path) -> None:
+@pytest.fixture
+def morning(tmp_path: Path) -> Path:
+    """A dozen videos of a quarter of an hour in three hours."""
+    listed = tmp_path / "arrivals.csv"
+    listed.write_text("".join(f"{600 * n},900\n" for n in range(12)))
+    return listed
+
+
+def test_it_compares_the_policies_of_a_day(morning: Path, tmp_path: Path) -> None:
     picture = tmp_path / "day.png"
-    document = told("--seed", "3", "--plot", str(picture))
-    coach, _kept, running, ours, _one, always = document["policies"]
-    assert coach["unfinished"] == coach["jobs"] == document["videos"]["count"]
+    document = told("--arrivals", str(morning), "--hours", "3", "--plot", str(picture))
+    coach, _kept, running, ours, _ours_kept, _one, always = document["policies"]
+    assert coach["unfinished"] == coach["jobs"] == document["videos"]["count"] == 12
     assert coach["p50_minutes"] is None
     assert ours["unfinished"] == 0
-    assert ours["gpu_hours"] < running["gpu_hours"] < always["gpu_hours"] + 24
-    assert always["gpu_hours"] == pytest.approx(72, abs=1)
+    assert ours["most_workers"] < running["most_workers"]
+    assert ours["gpu_hours"] < running["gpu_hours"]
+    assert always["gpu_hours"] == pytest.approx(9, abs=0.5)
     price = Prices.read().instances["g4dn.xlarge"]
     assert ours["cost_usd"] == pytest.approx(ours["gpu_hours"] * price.spot_an_hour, abs=0.01)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_tells_of_one_video_on_living_workers_and_from_zero(morning: Path) -> None:
+    document = told("--arrivals", str(morning), "--hours", "1")
     three = next(each for each in document["one_video"] if (each["worker"], each["workers"]) == ("GPU, NVENC", 3))
     assert sum(three["seconds"].values()) < 300  # the coach's aim: 15 minutes in 5
+    cold = document["from_zero"]
+    assert cold["first_claim_seconds"] <= 60 + 1.2 * 255 + 2
+    assert cold["first_claim_seconds"] < cold["seconds"] < cold["first_claim_seconds"] + 233
 
 
 def test_arrivals_come_from_a_file(tmp_path: Path) -> None:

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from backend.settings import Settings
 from backend.workers.loop import WorkerLoop
 from backend.workers.spot import SpotNotice, spot_watch
-from tests.loopback import Request, loopback
-
-NOTICE = b'{"action": "terminate", "time": "2026-11-20T12:00:00Z"}'
-
-
-class Metadata:
-    """Version 2 of the metadata service: no answer without a token it gave."""
-
-    def __init__(self) -> None:
-        self.notice: bytes | None = None
-        self.tokens_given = 0
-        self.asked = threading.Event()
-
-    def __call__(self, request: Request) -> tuple[int, bytes]:
-        if request.path == "/latest/api/token":
-            assert request.method == "PUT"
-            assert 1 <= int(request.headers["x-aws-ec2-metadata-token-ttl-seconds"]) <= 21600
-            self.tokens_given += 1
-            return 200, f"token-{self.tokens_given}".encode()
-        assert request.path == "/latest/meta-data/spot/instance-action"
-        if request.headers.get("x-aws-ec2-metadata-token") != f"token-{self.tokens_given}":
-            return 401, b""
-        self.asked.set()
-        return (404, b"") if self.notice is None else (200, self.notice)
+from tests.loopback import NOTICE, Metadata, loopback
 
 
 def test_it_reads_the_notice_and_renews_its_token() -> None:

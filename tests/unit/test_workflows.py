@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import string
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from deploy import roll, smoke
+from tests import iam
 from tests.fake_ecs import Ecs, ecs_on_loopback
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -25,8 +27,8 @@ WORKFLOWS = sorted(path.name for path in FOLDER.iterdir())
 CI = PROJECT / "deploy" / "ci"
 PINNED = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 COMMANDS: dict[str, click.Command] = {"deploy.roll": roll.main, "deploy.smoke": smoke.main}
-# Statements about everything: AWS knows no narrower one for these.
-ON_EVERYTHING = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"}
+# AWS knows nothing narrower for these.
+ON_EVERYTHING = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition"}
 
 
 def loaded(text: str) -> dict[str, Any]:
@@ -56,8 +58,12 @@ def _unpinned(text: str) -> Iterator[str]:
 
 
 def _of_job(job: dict[str, Any]) -> Iterator[str]:
-    if job.get("permissions", {"contents": "read"}).items() - {("contents", "read"), ("id-token", "write")}:
-        yield "it may more than read the code and assume a role"
+    wanted = {("contents", "read")}
+    text = json.dumps(job)
+    wanted |= {("id-token", "write")} if "AWS_" in text or "uses" in job else set()
+    wanted |= {("packages", "write")} if "ghcr.io" in text else set()
+    if job.get("permissions", {"contents": "read"}).items() - wanted:
+        yield "it may more than its steps need"
     if "uses" not in job and "timeout-minutes" not in job:
         yield "it may hang for hours: timeout-minutes is missing"
     for step in job.get("steps", []):
@@ -83,11 +89,16 @@ def _of_script(script: str) -> Iterator[str]:
             yield f"there is no {path}"
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_is_what_github_takes(name: str) -> None:
+def checked_by_schema(*paths: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
-    done = subprocess.run([*command, str(FOLDER / name)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=60)
+
+
+def test_workflows_are_what_github_takes(tmp_path: Path) -> None:
+    done = checked_by_schema(*(FOLDER / name for name in WORKFLOWS))
     assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "ci.yml").write_text((FOLDER / "ci.yml").read_text().replace("runs-on:", "runs_on:"))
+    assert checked_by_schema(tmp_path / "ci.yml").returncode == 1
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -99,7 +110,7 @@ MISTAKES = {
     "a tag that may move": ("@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2", "@v4", "not pinned"),
     "a workflow that is not there": ("./.github/workflows/ci.yml", "./.github/workflows/test.yml", "not pinned"),
     "rights to write": ("contents: read\n\nconcurrency", "contents: write\n\nconcurrency", "more than read"),
-    "more rights for a job": ("id-token: write", "packages: write", "more than read the code and assume"),
+    "more rights for a job": ("id-token: write", "packages: write", "more than its steps need"),
     "a long-lived key": ("${{ vars.AWS_BUILD_ROLE_ARN }}", "${{ secrets.AWS_KEY }}", "a secret is used"),
     "a name from outside in a script": (
         'release="${TAG#v}"',
@@ -137,11 +148,16 @@ def test_a_release_is_tested_built_and_scanned_before_staging_and_staged_before_
     assert "image" in jobs["staging"]["needs"]
     assert "staging" in jobs["production"]["needs"]
     assert {jobs[name]["with"]["environment"] for name in ("staging", "production")} == {"staging", "production"}
-    steps = jobs["image"]["steps"]
-    build = next(step for step in steps if step.get("id") == "build")["with"]
-    assert (build["push"], build["sbom"], build["provenance"]) == (True, True, "mode=max")
-    scan = next(step for step in steps if "trivy" in step.get("uses", ""))["with"]
-    assert scan["exit-code"] == "1" and "steps.build.outputs.digest" in scan["image-ref"]
+    for name in ("image", "runpod-image"):
+        build = _build(jobs[name])
+        assert (build["push"], build["sbom"], build["provenance"]) == (True, True, "mode=max")
+        (scan,) = [step["with"] for step in jobs[name]["steps"] if "trivy" in step.get("uses", "")]
+        assert scan["exit-code"] == "1" and "steps.build.outputs.digest" in scan["image-ref"]
+
+
+def _build(job: dict[str, Any]) -> dict[str, Any]:
+    (build,) = [step["with"] for step in job["steps"] if step.get("id") == "build"]
+    return dict(build)
 
 
 def test_every_image_of_the_dockerfile_is_built() -> None:
@@ -150,7 +166,8 @@ def test_every_image_of_the_dockerfile_is_built() -> None:
     stages = re.findall(r"^FROM (\S+) AS (\S+)$", dockerfile, re.MULTILINE)
     # What has a command of its own and is built upon by nobody.
     built_upon = {base for base, _ in stages} | set(re.findall(r"--from=(\S+)", dockerfile))
-    assert set(jobs["image"]["strategy"]["matrix"]["target"]) == {name for _, name in stages} - built_upon
+    built = [*jobs["image"]["strategy"]["matrix"]["target"], _build(jobs["runpod-image"])["target"]]
+    assert sorted(built) == sorted({name for _, name in stages} - built_upon)
 
 
 def test_no_film_means_no_release() -> None:
@@ -163,8 +180,18 @@ def test_no_film_means_no_release() -> None:
     assert runs[back][1] == f"failure() && steps.{steps[forward]['id']}.outcome == 'success'"
 
 
+VALUES = {"account_id": "123456789012", "region": "eu-west-1", "name": "framefleet", "environment": "production"}
+
+
+def document(name: str) -> dict[str, Any]:
+    """A policy as docs/release.md has it filled in, but for the repository's name."""
+    filled = string.Template((CI / name).read_text()).substitute(VALUES, repository="${repository}")
+    loaded: dict[str, Any] = json.loads(filled)
+    return loaded
+
+
 def policy(name: str) -> list[dict[str, Any]]:
-    statements: list[dict[str, Any]] = json.loads((CI / name).read_text())["Statement"]
+    statements: list[dict[str, Any]] = document(name)["Statement"]
     return statements
 
 
@@ -178,6 +205,7 @@ def test_a_role_of_the_workflows_may_no_more_than_named_things(name: str) -> Non
         assert not any("*" in action for action in actions(statement))
         if statement["Resource"] == "*":
             assert actions(statement) <= ON_EVERYTHING
+    assert iam.findings(document(name)) == []
 
 
 def test_the_deployments_role_may_what_a_roll_out_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
