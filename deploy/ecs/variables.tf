@@ -243,6 +243,12 @@ variable "gpu_instance_types" {
   default     = ["g4dn.xlarge", "g6.xlarge", "g5.xlarge"]
 }
 
+variable "gpu_ami_parameter" {
+  description = "SSM parameter that holds the AMI: AWS's newest, for ECS on GPUs. An apply brings a newer one to instances that start after it."
+  type        = string
+  default     = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id"
+}
+
 variable "gpu_on_demand_base" {
   description = "So many GPU instances are on-demand before any is spot."
   type        = number
