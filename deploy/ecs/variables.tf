@@ -283,7 +283,7 @@ variable "environment" {
   default     = {}
 
   validation {
-    condition     = length(setintersection(keys(var.environment), ["DATABASE_URL", "APP_SECRET_KEY", "PROCESS_TOKEN", "CLEANUP_TOKEN", "AWS_SECRET_ACCESS_KEY", "HMAC_SECRET", "R2_SECRET_ACCESS_KEY"])) == 0
+    condition     = alltrue([for name, value in var.environment : !can(regex("DATABASE_URL|SECRET|PASSWORD|TOKEN|ACCESS_KEY|HMAC_KEY", name)) && !can(regex("://[^/@]*:[^/@]+@", value))])
     error_message = "environment has a secret in it, which everybody could read who may describe a task definition. Put it into Secrets Manager and its ARN into secrets."
   }
 }
