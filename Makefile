@@ -44,9 +44,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
-# Two more than two cores: many tests wait for leases and for servers that are away.
+# Three more than two cores: many tests wait for leases and for servers that are away.
 test: setup
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 5 --dist loadfile
 
 # One after the other: each has the machine to itself.
 test-slow: setup
