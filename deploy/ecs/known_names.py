@@ -16,7 +16,8 @@ OTHERS = frozenset(
     {
         "TINI_SUBREAPER",  # where ECS brings an init of its own, tini is not process 1
         "TMPDIR", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PGPASSWORD", "PGUSER",
-        "PGSSLROOTCERT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "MPLCONFIGDIR", "OMP_NUM_THREADS",
+        "PGSSLROOTCERT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "MPLCONFIGDIR",
+        "OMP_NUM_THREADS",
         "APP_SECRET_KEY",  # the coach's operators have it; nothing is signed with it here
     }
 )  # fmt: skip
