@@ -111,6 +111,10 @@ class Settings(BaseSettings):
         "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
 
+    # Of a worker that reaches no database: the API that it works for, and its token.
+    remote_server: str | None = Field(None, validation_alias="FRAMEFLEET_SERVER")
+    remote_token: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_TOKEN")
+
     # Detection.
     detector: Literal["auto", "yolo", "hog"] = Field("yolo", validation_alias="DETECTOR")
     model_name: str = Field("yolo11n.pt", validation_alias="MODEL_NAME")

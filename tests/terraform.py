@@ -17,17 +17,17 @@ MIRRORS = ("~/.terraform.d/plugins", "/usr/local/share/terraform/plugins", "/usr
 PATIENCE_SEC = 240
 
 
-def terraform(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def terraform(folder: Path, *arguments: str, timeout_sec: float = PATIENCE_SEC) -> subprocess.CompletedProcess[str]:
     """Runs it in that folder; skips the test where there is none."""
     command = shutil.which("terraform")
     if command is None:
         pytest.skip("needs terraform >= 1.7: https://developer.hashicorp.com/terraform/install")
     # The provider's schemas are hundreds of megabytes: a collector that runs less often saves a third of the time.
     calm = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "GOGC": "800"}
-    environment = {**os.environ, **calm, **_mirrored(folder), **more}
+    environment = {**os.environ, **calm, **_mirrored(folder)}
     run = [command, *arguments]
     return subprocess.run(
-        run, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_SEC, stdin=subprocess.DEVNULL
+        run, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout_sec, stdin=subprocess.DEVNULL
     )
 
 

@@ -55,7 +55,6 @@ resource "aws_db_instance" "this" {
   skip_final_snapshot             = var.disposable
   final_snapshot_identifier       = var.disposable ? null : "${var.name}-last"
   auto_minor_version_upgrade      = true
-  performance_insights_enabled    = true
   enabled_cloudwatch_logs_exports = ["postgresql"]
 }
 

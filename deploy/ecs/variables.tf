@@ -106,8 +106,8 @@ variable "client_cidrs" {
   type        = list(string)
 
   validation {
-    condition     = length(var.client_cidrs) > 0 && alltrue([for cidr in var.client_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
-    error_message = "client_cidrs must name address ranges such as 203.0.113.0/24. Not the whole internet: the API has no authentication of its own; put a proxy that has in front, and name its addresses."
+    condition     = length(var.client_cidrs) > 0 && alltrue([for cidr in var.client_cidrs : can(cidrnetmask(cidr)) && !endswith(cidr, "/0")])
+    error_message = "client_cidrs must name IPv4 ranges such as 203.0.113.0/24. Not the whole internet: the API has no authentication of its own; put a proxy that has in front, and name its addresses."
   }
 }
 
