@@ -231,7 +231,8 @@ def test_other_weights_than_the_pinned_ones_fail_the_build(builder: Buildah, con
 
 def _submitted(port: int, film: Path) -> UUID:
     with film.open("rb") as file:
-        answer = requests.post(f"http://127.0.0.1:{port}/api/v1/jobs", files={"file": file}, timeout=60)
+        params = {"params": '{"aspect": "9:16"}'}
+        answer = requests.post(f"http://127.0.0.1:{port}/api/v1/jobs", data=params, files={"file": file}, timeout=60)
     assert answer.status_code == 202, answer.text
     return UUID(answer.json()["id"])
 
