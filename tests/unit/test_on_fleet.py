@@ -46,6 +46,11 @@ def test_as_the_owner_it_is_the_migrations_task(ecs: Ecs) -> None:
     assert "/fleet/migrate migrate/migrate/1" in ecs.events
 
 
+def test_a_log_that_is_a_moment_behind_is_looked_at_again(ecs: Ecs) -> None:
+    ecs.log_is_behind = 2
+    assert ask("framefleet", "workers").stdout == "one\ntwo\n"
+
+
 def test_a_command_that_says_nothing_is_no_failure(ecs: Ecs) -> None:
     ecs.said = []
     done = ask("framefleet", "resume")
