@@ -102,8 +102,12 @@ ACCESS_OPTIONS = (
     click.option(
         "--server", metavar="URL", help="Work for this API, without a database. FRAMEFLEET_SERVER is read too."
     ),
-    click.option("--token", help="The server's token. Others on this machine see it: better in FRAMEFLEET_TOKEN, or"),
-    click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="in a file."),
+    click.option("--token", help="The same, but others on this machine see it."),
+    click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="With the server's token; else FRAMEFLEET_TOKEN.",
+    ),
     click.option("--allow-http", is_flag=True, help="Send the token to an http:// server, too."),
 )
 

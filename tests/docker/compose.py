@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from deploy.ecs.known_names import setting_names
 from tests.docker.dockerfile import DIGEST, TARGETS, environment_of, inherited, stages_of
-from tests.docker.settings_names import known_names
 
 Compose = dict[str, Any]
 PROJECT = Path(__file__).resolve().parents[2]
@@ -149,7 +149,7 @@ def _on_environment(service: Compose, compose: Compose) -> Iterator[str]:
             yield f"{name} is written down in the file"
     if is_ours(service):
         names = set(given) | set(environment_of(DOCKERFILE, target_of(service)))
-        for name in sorted(set(given) - known_names()):
+        for name in sorted(set(given) - setting_names().keys()):
             yield f"{name} is no setting"
         if "STORAGE_URL" not in names or "DATABASE_URL" not in names:
             yield "does not know the database and the store"
