@@ -38,7 +38,7 @@ LEAN = ("api", "analysis-worker")
 GPU = ("gpu-worker", "runpod")
 HEAVY = {"torch": "2.14.1", "torchvision": "0.29.1", "ultralytics_opencv_headless": "8.4.190"}
 WEIGHTS = "yolo11n.onnx"
-NO_WORK = ("python", "-m", "backend.workers.gpu_chunk_worker")
+CHUNK_WORKER = ("python", "-m", "backend.workers.gpu_chunk_worker")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = download_wheels(tmp_path_factory.mktemp("wheels"), ".", "setuptools>=77")
+    folder = download_wheels(tmp_path_factory.mktemp("wheels"), ".[runpod]", "setuptools>=77")
     for name, version in HEAVY.items():
         _empty_wheel(folder, name, version)
     return folder
@@ -156,7 +156,7 @@ def test_containers_do_a_job_and_stop_having_drained(
     metrics = {"METRICS_PORT": str(metrics_port)}
     analysis = container(lean, "analysis-worker", tmp_path / "analysis", **environment, **metrics)
     chunks = container(lean, "analysis-worker", tmp_path / "chunks", **environment, METRICS_PORT=str(free_port()))
-    running = {"api": api.start(), "analysis": analysis.start(), "chunks": chunks.start(NO_WORK)}
+    running = {"api": api.start(), "analysis": analysis.start(), "chunks": chunks.start(CHUNK_WORKER)}
     jobs = JobService(Database(database))
     try:
         wait_until(lambda: _answers(port, "/ready"), 120, "the API is ready")
@@ -195,9 +195,13 @@ def test_a_worker_that_is_stopped_while_it_starts_does_not_start(
 ) -> None:
     box = container(lean, "analysis-worker", tmp_path / "box", **environment)
     process = box.start()
-    wait_until(lambda: _has_begun(process), 30, "the entry point has a child")
-    ask_to_stop(process)
-    assert process.wait(timeout=60) in (0, 143)
+    try:
+        wait_until(lambda: _has_begun(process), 30, "the entry point has a child")
+        ask_to_stop(process)
+        assert process.wait(timeout=60) in (0, 143)
+    finally:
+        process.kill()
+        process.wait()
     assert '"worker_started"' not in box.log.read_text()
 
 
@@ -215,9 +219,13 @@ def test_the_gpu_images_carry_the_pinned_weights_and_start(
         assert f"MODEL_SHA256={sha256}" in box.config["Env"]
     worker = container(builder, "gpu-worker", tmp_path / "worker", **environment, DETECTOR="yolo")
     process = worker.start()
-    wait_until(lambda: '"worker_started"' in worker.log.read_text(), 120, "the worker starts with its weights")
-    ask_to_stop(process)
-    assert process.wait(timeout=60) == 0
+    try:
+        wait_until(lambda: '"worker_started"' in worker.log.read_text(), 120, "the worker starts with its weights")
+        ask_to_stop(process)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
     code, words = container(builder, "runpod", tmp_path / "pod").output("python", "-c", "import runpod")
     assert code == 0, words
 
