@@ -36,17 +36,32 @@ $(VENV)/.lean: pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+# Two thirds of what there is to unpack is torch with CUDA. `make --jobs 2` does that beside the rest; pip alone would do
+# one after the other.
+PIP_QUICKLY = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+ifeq ($(shell uname -sm),Linux x86_64)
+	@grep -E '^(torch|torchvision|triton|nvidia-|cuda-)' constraints.txt | grep -v '^nvidia-ml-py' > $@.txt
+	@$(PIP_QUICKLY) --no-deps -r $@.txt
+endif
+	@touch $@
+
+$(VENV)/.others: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV), torch too; the first time takes some minutes."
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP_QUICKLY) -e '.[otel,runpod]'
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.torch $(VENV)/.others
+	@$(PIP_QUICKLY) -e '.[dev]'
 	@touch $(VENV)/.lean $@
 
 demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
-# Two more than two cores: many tests wait for leases and for servers that are away.
+# Three more than two cores: many tests wait for leases and for servers that are away.
 test: setup
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 5 --dist loadfile
 
 # One after the other: each has the machine to itself.
 test-slow: setup

@@ -225,6 +225,12 @@ class LeaseLapsed(ClaimLost):
     fault = Fault.ENVIRONMENT
 
 
+class AccessRevoked(ClaimLost):
+    """The server does not take this worker's token, so whatever it holds is lost to it; it ends."""
+
+    code = "access_revoked"
+
+
 class ArtifactCorrupt(FramefleetError):
     code = "artifact_corrupt"
 
@@ -279,6 +285,12 @@ class DatabaseUnavailable(FramefleetError):
     code = "database_unavailable"
     retryable = True
     fault = Fault.ENVIRONMENT
+
+
+class ServerUnavailable(DatabaseUnavailable):
+    """A remote worker does not reach its server, or that does not reach its database."""
+
+    code = "server_unavailable"
 
 
 class Unexpected(FramefleetError):

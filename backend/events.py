@@ -85,6 +85,9 @@ class Event(StrEnum):
     ORPHANS_KEPT = "orphans_kept"
     LEFTOVER_REMOVED = "leftover_removed"
     WORK_UNKNOWN = "work_unknown"
+    SERVER_KNOWS = "server_knows"
+    REMOTE_WORKER_ADDED = "remote_worker_added"
+    REMOTE_WORKER_REVOKED = "remote_worker_revoked"
     OLDEST_TRANSACTION = "oldest_transaction"
 
 

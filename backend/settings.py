@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     # Where things are. Unset means: embedded parts in the data folder.
     data_dir: Path = Field(Path(".framefleet"), validation_alias=_named("FRAMEFLEET_DATA_DIR", "DATA_DIR"))
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    # The role that services log in as; only the command that makes it reads this (backend/db/app_role.py).
+    app_database_url: SecretStr | None = Field(None, validation_alias="APP_DATABASE_URL")
     # The most that one answer of the database may take; well below LEASE_SECONDS, so that a heartbeat has a second try.
     database_timeout_seconds: Positive = Field(15.0, validation_alias="DATABASE_TIMEOUT_SECONDS")
     storage_url: str | None = Field(None, validation_alias="STORAGE_URL")
@@ -108,6 +110,10 @@ class Settings(BaseSettings):
     oidc_jwks_url: str = Field(
         "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
+
+    # Of a worker that reaches no database: the API that it works for, and its token.
+    remote_server: str | None = Field(None, validation_alias="FRAMEFLEET_SERVER")
+    remote_token: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_TOKEN")
 
     # Detection.
     detector: Literal["auto", "yolo", "hog"] = Field("yolo", validation_alias="DETECTOR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,14 @@ class Rollout:
     is_done: bool
     has_failed: bool
     words: str
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """How a task ended: each container's exit code, None where it never ran, and ECS's words."""
+
+    codes: Mapping[str, int | None]
+    reason: str
 
 
 class EcsServices:
@@ -59,11 +68,17 @@ class EcsServices:
         is_done = primary.get("rolloutState") == "COMPLETED" and len(found["deployments"]) == 1
         return Rollout(is_done, False, words)
 
-    def start_task(self, revision: str, like_service: str) -> str:
-        """Starts one task on Fargate, in the network of that service. Returns its ARN."""
-        network = self._service(like_service)["networkConfiguration"]
+    def start_task(self, revision: str, like_service: str, commands: Mapping[str, Sequence[str]] | None = None) -> str:
+        """Starts one task on Fargate, in the network of that service; `commands` are other ones than the definition's,
+        by container. Returns its ARN."""
+        network, given = self._service(like_service)["networkConfiguration"], commands or {}
         answer = self._client.run_task(
-            cluster=self._cluster, taskDefinition=revision, launchType="FARGATE", networkConfiguration=network, count=1
+            cluster=self._cluster,
+            taskDefinition=revision,
+            launchType="FARGATE",
+            networkConfiguration=network,
+            count=1,
+            overrides={"containerOverrides": [{"name": name, "command": [*words]} for name, words in given.items()]},
         )
         if not answer["tasks"]:
             raise LookupError(f"The task was not started: {answer.get('failures')}")
@@ -71,6 +86,13 @@ class EcsServices:
 
     def ended_badly(self, task: str) -> str | None:
         """None while it runs; "" when every container of it ended with 0; else what went wrong."""
+        end = self.end_of(task)
+        if end is None or all(code == 0 for code in end.codes.values()):
+            return None if end is None else ""
+        return f"exit codes {dict(end.codes)}; {end.reason}"
+
+    def end_of(self, task: str) -> TaskEnd | None:
+        """None while it runs."""
         answer = self._client.describe_tasks(cluster=self._cluster, tasks=[task])
         if not answer["tasks"]:
             raise LookupError(f"The task {task} is gone: {answer.get('failures')}")
@@ -78,9 +100,7 @@ class EcsServices:
         if found["lastStatus"] != "STOPPED":
             return None
         codes = {each["name"]: each.get("exitCode") for each in found["containers"]}
-        if all(code == 0 for code in codes.values()):
-            return ""
-        return f"exit codes {codes}; {found.get('stoppedReason', 'no reason given')}"
+        return TaskEnd(codes, found.get("stoppedReason", "no reason given"))
 
     def _service(self, name: str) -> dict[str, Any]:
         answer = self._client.describe_services(cluster=self._cluster, services=[name])

@@ -47,7 +47,10 @@ class Ecs:
     broken: set[str] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     stale_looks: int = 0  # after each update, answers of a copy that has not heard of it
-    migration_exit: int = 0
+    migration_exit: int | None = 0  # of a task's container; None: it never ran
+    container: str = "api"
+    said: list[str] = field(default_factory=list)  # what a task wrote, a line a page
+    log_is_behind: int = 0  # so many looks see nothing yet
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
@@ -70,14 +73,16 @@ class Ecs:
         if "cluster" in asked:
             assert asked["cluster"] == "fleet"
         answer = getattr(self, f"_{operation}")(asked)
-        return 200, json.dumps(answer).encode()
+        return 400 if "__type" in answer else 200, json.dumps(answer).encode()
 
     def image(self, service: str) -> str:
         return str(self.definitions[self.running[service]]["containerDefinitions"][0]["image"])
 
     def _DescribeTaskDefinition(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        newest = [arn for arn, it in self.definitions.items() if asked["taskDefinition"] in (arn, it["family"])][-1]
-        return {"taskDefinition": self.definitions[newest], "tags": [{"key": "team", "value": "films"}]}
+        return {
+            "taskDefinition": self.definitions[self._newest(asked["taskDefinition"])],
+            "tags": [{"key": "team", "value": "films"}],
+        }
 
     def _RegisterTaskDefinition(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         revision = 1 + sum(it["family"] == asked["family"] for it in self.definitions.values())
@@ -120,20 +125,39 @@ class Ecs:
 
     def _RunTask(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         assert (asked["networkConfiguration"], asked["launchType"]) == (NETWORK, "FARGATE")
-        self.events.append(f"migrate {self._tag(asked['taskDefinition'])}")
+        overrides = {each["name"]: each["command"] for each in asked["overrides"]["containerOverrides"]}
+        for container, command in overrides.items():
+            self.events.append(f"{container}: {' '.join(command)}")
+            self.container = container
+        if not overrides:
+            self.events.append(f"migrate {self._tag(asked['taskDefinition'])}")
         self.looks["migrate"] = 0
         return {"tasks": [{"taskArn": f"{ARN}:task/fleet/1"}], "failures": []}
 
     def _DescribeTasks(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         self.looks["migrate"] += 1
         if self.looks["migrate"] < 2:
-            return {"tasks": [{"lastStatus": "PENDING", "containers": [{"name": "api"}]}]}
-        self.events.append("migrated")
+            return {"tasks": [{"lastStatus": "PENDING", "containers": [{"name": self.container}]}]}
+        if self.looks["migrate"] == 2:
+            self.events.append("migrated")
         ended = {"lastStatus": "STOPPED", "stoppedReason": "Essential container in task exited"}
-        return {"tasks": [{**ended, "containers": [{"name": "api", "exitCode": self.migration_exit}]}]}
+        exited = {} if self.migration_exit is None else {"exitCode": self.migration_exit}
+        return {"tasks": [{**ended, "containers": [{"name": self.container, **exited}]}]}
 
-    def _tag(self, arn: str) -> str:
-        return str(self.definitions[arn]["containerDefinitions"][0]["image"].rpartition(":")[2])
+    def _GetLogEvents(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self.events.append(f"{asked['logGroupName']} {asked['logStreamName']}")
+        self.log_is_behind -= 1
+        if not self.said or self.log_is_behind >= 0:
+            return {"__type": "ResourceNotFoundException", "message": "no stream"}
+        page = int(asked.get("nextToken", "0"))
+        events = [{"message": line, "timestamp": 1} for line in self.said[page : page + 1]]
+        return {"events": events, "nextForwardToken": str(min(page + 1, len(self.said)))}
+
+    def _newest(self, named: str) -> str:
+        return [arn for arn, it in self.definitions.items() if named in (arn, it["family"])][-1]
+
+    def _tag(self, named: str) -> str:
+        return str(self.definitions[self._newest(named)]["containerDefinitions"][0]["image"].rpartition(":")[2])
 
 
 @contextmanager
@@ -141,6 +165,7 @@ def ecs_on_loopback(ecs: Ecs, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     with loopback(ecs) as address:
         for name, value in {
             "AWS_ENDPOINT_URL_ECS": address,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
         }.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 
-from tests.setting_names import setting_names
+from deploy.ecs.known_names import setting_names
 
 Manifest = Mapping[str, Any]
 SCHEMAS = Path(__file__).parent / "schemas" / "kubernetes-1.30.json"
@@ -78,7 +78,7 @@ def _of_workload(workload: Manifest, manifests: list[Manifest], settings: Mappin
         grace, drain = pod.get("terminationGracePeriodSeconds", 30), float(settings["DRAIN_SECONDS"])
         if grace < drain + KILL_SLACK_SEC:
             yield f"terminationGracePeriodSeconds {grace} is not {KILL_SLACK_SEC} s more than DRAIN_SECONDS {drain:g}"
-    for container in pod["containers"]:
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
         yield from _of_container(container, pod, manifests)
 
 

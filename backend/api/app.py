@@ -11,7 +11,7 @@ from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
-from backend.api import create_body, errors, fleet, jobs, pages, pipeline, push, system
+from backend.api import create_body, errors, fleet, jobs, pages, pipeline, push, remote, remote_files, system
 from backend.api.context import EXTENSION, Context
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=Info(title="framefleet", version=__version__),
+        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}},
         doc_ui=False,
         static_folder=None,
         validation_error_status=400,
@@ -67,6 +68,9 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)
     app.register_api(system.blueprint)
+    app.register_api(remote.blueprint)
+    app.register_api(remote_files.blueprint)
+    app.register_api(remote_files.links)
     app.register_blueprint(pages.blueprint)
     app.before_request(_refuse_other_sites)
     app.after_request(_guard_browser)

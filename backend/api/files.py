@@ -22,6 +22,16 @@ def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: 
         source = store.source(key)
     except SourceNotFound:  # whose sentence names a path of this machine
         raise ObjectNotFound("The job has no such file yet.") from None
+    response = send_source(source, content_type)
+    if content_type.startswith("text/html"):
+        response.headers["Content-Security-Policy"] = PAGE_POLICY
+    if attachment is not None:
+        response.headers["Content-Disposition"] = content_disposition(attachment)
+    return response
+
+
+def send_source(source: Source, content_type: str) -> Response:
+    """200, or 206 for a range, or 416."""
     size = source.info.size_bytes
     wanted = request.range.range_for_length(size) if request.range else None
     if request.range and wanted is None and size:
@@ -35,10 +45,6 @@ def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: 
     response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     response.set_etag(source.info.etag.strip('"'))
-    if content_type.startswith("text/html"):
-        response.headers["Content-Security-Policy"] = PAGE_POLICY
-    if attachment is not None:
-        response.headers["Content-Disposition"] = content_disposition(attachment)
     return response
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from backend import __version__, events, quick_start
-from backend.cli import fleet, jobs, work
+from backend.cli import fleet, jobs, remote, work
 
 COMMANDS = (
     work.run,
@@ -19,6 +19,7 @@ COMMANDS = (
     jobs.retry,
     jobs.plot,
     fleet.workers,
+    remote.remote,
     fleet.pause,
     fleet.resume,
     fleet.doctor,

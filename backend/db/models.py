@@ -15,6 +15,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     SmallInteger,
@@ -277,6 +278,24 @@ class Worker(Base):
     trouble_since: Mapped[datetime | None]
 
     __table_args__ = (_QUEUE_STORAGE,)
+
+
+class RemoteWorker(Base):
+    """A machine that works over HTTPS with a token of its own (backend/queue/remote_workers.py)."""
+
+    __tablename__ = "remote_workers"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str]
+    token_sha256: Mapped[str]  # the token itself is shown once and kept nowhere
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+    last_seen_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # The name of one that was revoked can be given to another.
+        Index("uq_remote_workers_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
+    )
 
 
 class MetricsTurn(Base):

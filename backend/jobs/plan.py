@@ -47,11 +47,12 @@ class Planner:
         self._database = database
         self._store = store
         self._settings = settings
-        self._executor = Executor(queue, surroundings or Surroundings(store), settings)
+        self._queue = queue
+        self._executor = Executor(surroundings or Surroundings(store), settings)
 
     def plan(self, claim: JobClaim, boss: Boss = NOBODY) -> None:
         """What is the source's fault ends in the job. Raises DatabaseUnavailable; Drain after giving it back."""
-        with self._executor.job(claim, boss) as hold:
+        with self._executor.job(self._queue, claim, boss) as hold:
             self._plan(claim, hold)
 
     def _plan(self, claim: JobClaim, hold: Hold) -> None:

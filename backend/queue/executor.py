@@ -8,6 +8,7 @@ from typing import Protocol
 
 from backend import telemetry
 from backend.errors import FramefleetError
+from backend.queue.chunk_queue import ChunkQueue
 from backend.queue.claims import ChunkClaim, JobClaim
 from backend.queue.lease import LeaseKeeper
 from backend.queue.outcome import Ends, ends_of_chunk, ends_of_job, outcome
@@ -75,28 +76,27 @@ class Hold:
 class Executor:
     """Holds claims while they are worked on, and writes under each what came of it when that was nothing good."""
 
-    def __init__(self, queue: Queue, surroundings: Surroundings, settings: Settings) -> None:
-        self._queue = queue
+    def __init__(self, surroundings: Surroundings, settings: Settings) -> None:
         self._surroundings = surroundings
         self._settings = settings
 
-    def chunk(self, claim: ChunkClaim, boss: Boss) -> AbstractContextManager[Hold]:
+    def chunk(self, queue: ChunkQueue, claim: ChunkClaim, boss: Boss) -> AbstractContextManager[Hold]:
         """Around the work of a chunk. Raises Drain after giving it back, DatabaseUnavailable."""
-        ends = ends_of_chunk(self._queue, claim)
-        return self._held(
-            ends, "chunk", claim.trace_context, lambda share: self._queue.heartbeat_chunk(claim, share), boss
-        )
+        ends = ends_of_chunk(queue, claim)
+        return self._held(ends, "chunk", claim.trace_context, lambda share: queue.heartbeat_chunk(claim, share), boss)
 
-    def job(self, claim: JobClaim, boss: Boss, stage: Stage | None = None) -> AbstractContextManager[Hold]:
+    def job(
+        self, queue: Queue, claim: JobClaim, boss: Boss, stage: Stage | None = None
+    ) -> AbstractContextManager[Hold]:
         """Around the planning of a job, or a step that takes all of it; `stage` is said once there is progress. Raises
         as `chunk` does."""
         work: telemetry.Work = "plan" if claim.status is JobStatus.QUEUED else "aggregate"
-        ends = ends_of_job(self._queue, claim)
+        ends = ends_of_job(queue, claim)
         return self._held(
             ends,
             work,
             claim.trace_context,
-            lambda share: self._queue.heartbeat_job(claim, share, stage if share else None),
+            lambda share: queue.heartbeat_job(claim, share, stage if share else None),
             boss,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.errors import ClaimLost, Fault, FramefleetError, LeaseLapsed, unexpected
 from backend.events import Event, emit, error, warn
+from backend.queue.chunk_queue import ChunkQueue
 from backend.queue.claims import ChunkClaim, JobClaim
 from backend.queue.failure import tell_why
 from backend.queue.queue import Queue
@@ -48,7 +49,7 @@ class Ends:
         _write(failure, self.fail, self.failed, self.ids)
 
 
-def ends_of_chunk(queue: Queue, claim: ChunkClaim) -> Ends:
+def ends_of_chunk(queue: ChunkQueue, claim: ChunkClaim) -> Ends:
     return Ends(
         claim.ids,
         failed=Event.CHUNK_FAILED,

@@ -29,9 +29,7 @@ class Queue(ChunkVerbs, JobVerbs):
     def tend(self) -> None:
         """What every worker does beside its work: raises the floors that its claims found stale, so that no claim waits
         for that; and sweeps, when it is its turn among all workers. Raises DatabaseUnavailable."""
-        for lane in tuple(self._stale_lanes):  # another thread may tend or claim meanwhile
-            self._stale_lanes.discard(lane)
-            lanes.raise_floor(self._database, *lane)
+        self.raise_stale_floors()
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + self._sweep_every_sec
@@ -49,6 +47,12 @@ class Queue(ChunkVerbs, JobVerbs):
         except Exception:
             self._sweep_at += self._sweep_every_sec * random.uniform(*TURNS_LEFT_TO_OTHERS)
             raise
+
+    def raise_stale_floors(self) -> None:
+        """Those that claims found stale. Raises DatabaseUnavailable."""
+        for lane in tuple(self._stale_lanes):  # another thread may tend or claim meanwhile
+            self._stale_lanes.discard(lane)
+            lanes.raise_floor(self._database, *lane)
 
     def rescue_expired(self) -> int:
         """Sweeps now, whoever's turn it is. Returns how many claims were taken back."""

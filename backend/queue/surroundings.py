@@ -11,10 +11,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from backend.errors import DatabaseUnavailable, Fault, FramefleetError, StorageError
+from backend.errors import AccessRevoked, DatabaseUnavailable, Fault, FramefleetError, StorageError
 from backend.events import Event, emit, warn
-from backend.storage.base import ObjectStore
 
 FIRST_PAUSE_SEC = 1.0
 MAX_PAUSE_SEC = 45.0  # with the probe itself, a worker is back within a minute of its store
@@ -26,10 +26,18 @@ PROBE_DISK_BYTES = 2**20
 LOOK_AROUND = "Other workers of its kind work well: look at this machine's endpoint, credentials, network and disk."
 
 
+class Probed(Protocol):
+    """The store, as far as it is tried."""
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
 class Surroundings:
     """Thread-safe: a worker's presence is told from another thread than its work."""
 
-    def __init__(self, store: ObjectStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Probed, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._failures = 0
@@ -74,7 +82,7 @@ class Surroundings:
     def ready(self) -> bool:
         """Whether a claim may be made now. After trouble, only when the pause is over and a probe was answered.
 
-        Raises DatabaseUnavailable while something is owed to it.
+        Raises DatabaseUnavailable while something is owed to it; AccessRevoked.
         """
         if self._owed is not None:
             self.settle(self._owed)
@@ -83,6 +91,8 @@ class Surroundings:
         if self._clock() < self._probe_at:
             return False
         failure = self.probe()
+        if isinstance(failure, AccessRevoked):  # no pause mends that
+            raise failure
         if failure is not None:
             self.suffer(failure)
             return False

@@ -29,9 +29,16 @@ class Verbs:
             "cap_seconds": settings.retry_cap_seconds,
         }
 
+    def knows(self, kinds: Iterable[str], schema_version: int) -> None:
+        """Asks on behalf of a worker of another version, which cannot do more than both know."""
+        self.known = {
+            "kinds": as_array(set(kinds) & set(KINDS)),
+            "schema_version": min(schema_version, SCHEMA_VERSION),
+        }
+
 
 def as_array(names: Iterable[str]) -> str:
-    """Names of our own, which need no quoting, as PostgreSQL writes an array."""
+    """Names that need no quoting (our own, or as messages.Name has them), as PostgreSQL writes an array."""
     return "{" + ",".join(sorted(names)) + "}"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -14,6 +14,14 @@ class ObjectInfo:
 
     size_bytes: int
     etag: str
+
+
+@dataclass(frozen=True)
+class SignedPut:
+    """Whoever sends exactly these headers may write one object, in one PUT. The URL is a secret."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
 
 
 class Source(Protocol):
@@ -73,9 +81,16 @@ class ObjectStore(Protocol):
         ...
 
     def put_stream(
-        self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"
+        self,
+        key: str,
+        stream: BinaryIO,
+        *,
+        max_bytes: int,
+        content_type: str = "application/octet-stream",
+        if_absent: bool = False,
     ) -> ObjectInfo:
-        """Stores a stream of unknown length with flat memory. Raises UploadTooLarge; then nothing is stored."""
+        """Stores a stream of unknown length with flat memory. Raises UploadTooLarge; then nothing is stored. With
+        `if_absent` as put_if_absent, as far as the store can."""
         ...
 
     def get_file(self, key: str, path: Path) -> None: ...
@@ -102,4 +117,11 @@ class ObjectStore(Protocol):
 
     def presign_get(self, key: str, *, expires_sec: int, filename: str | None = None) -> str | None:
         """A URL a browser can fetch without credentials, or None where the API must serve the bytes itself."""
+        ...
+
+    def presign_put(
+        self, key: str, *, size_bytes: int, content_type: str, expires_sec: int, if_absent: bool
+    ) -> SignedPut | None:
+        """For one object of that size; with `if_absent` only where there is none. None where the API must take the
+        bytes itself."""
         ...

@@ -57,7 +57,14 @@ class PutUrl:
                     "Content-Type": content_type,
                     "Content-Length": str(path.stat().st_size),
                 }
-                status = self._put(self._target, file, headers, moved)
+                status = put_once(
+                    self._target,
+                    file,
+                    headers,
+                    moved,
+                    allow_private=self._allow_private,
+                    stall_sec=self._stall_sec,
+                )
         except (HTTPError, OSError) as error:  # urllib3's message holds the path with its query
             raise StorageError(f"{self.uri} cannot be reached ({type(error).__name__}): try again later.") from None
         if status >= 500 or status in _PASSING:
@@ -68,28 +75,38 @@ class PutUrl:
                 f"it signs a content type, signs {content_type}."
             )
 
-    def _put(self, target: Target, file: BinaryIO, headers: dict[str, str], moved: Callable[[int], object]) -> int:
-        """The answer's status, of the first of the host's addresses that takes a connection."""
-        failure: HTTPError | None = None
-        pace = Pace(self._stall_sec)
 
-        def taken(size_bytes: int) -> None:
-            pace.earn(size_bytes)
-            moved(size_bytes)
+def put_once(
+    target: Target,
+    file: BinaryIO,
+    headers: dict[str, str],
+    moved: Callable[[int], object],
+    *,
+    allow_private: bool,
+    stall_sec: float,
+) -> int:
+    """The answer's status, of the first of the host's addresses that takes a connection. Raises HTTPError, OSError,
+    and what `resolve` raises."""
+    failure: HTTPError | None = None
+    pace = Pace(stall_sec)
 
-        for pool in connect(target, allow_private=self._allow_private):
-            try:
-                with pace.waiting(), within(pace):
-                    status = _send(pool, target.path, _blocks(file, taken), headers)
-            except (NewConnectionError, ConnectTimeoutError) as error:
-                failure = error
-                continue
-            finally:
-                pool.close()
-            if pace.is_over:  # a head that was cut reads like a short one
-                raise HTTPError("the answer came too slowly")
-            return status
-        raise failure or HTTPError("the host has no address")
+    def taken(size_bytes: int) -> None:
+        pace.earn(size_bytes)
+        moved(size_bytes)
+
+    for pool in connect(target, allow_private=allow_private):
+        try:
+            with pace.waiting(), within(pace):
+                status = _send(pool, target.path, _blocks(file, taken), headers)
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            failure = error
+            continue
+        finally:
+            pool.close()
+        if pace.is_over:  # a head that was cut reads like a short one
+            raise HTTPError("the answer came too slowly")
+        return status
+    raise failure or HTTPError("the host has no address")
 
 
 def _send(pool: urllib3.HTTPConnectionPool, path: str, body: Iterator[bytes], headers: dict[str, str]) -> int:

@@ -23,7 +23,7 @@ from backend.errors import (
     StorageError,
     UploadTooLarge,
 )
-from backend.storage.base import ObjectInfo
+from backend.storage.base import ObjectInfo, SignedPut
 from backend.storage.files import pread_all, temporary_file
 from backend.storage.names import check_folder, check_key, check_prefix
 
@@ -120,10 +120,16 @@ class LocalStore:
                 moved(len(part))
 
     def put_stream(
-        self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"
+        self,
+        key: str,
+        stream: BinaryIO,
+        *,
+        max_bytes: int,
+        content_type: str = "application/octet-stream",
+        if_absent: bool = False,
     ) -> ObjectInfo:
         size_bytes = 0
-        with self._writing(key, os.replace) as file:
+        with self._writing(key, _link_if_absent if if_absent else os.replace) as file:
             while part := stream.read(COPY_BYTES):
                 size_bytes += len(part)
                 if size_bytes > max_bytes:
@@ -177,6 +183,13 @@ class LocalStore:
 
     def presign_get(self, key: str, *, expires_sec: int, filename: str | None = None) -> str | None:
         """None: no browser reads a file:// URL, so the API serves these bytes itself."""
+        check_key(key)
+        return None
+
+    def presign_put(
+        self, key: str, *, size_bytes: int, content_type: str, expires_sec: int, if_absent: bool
+    ) -> SignedPut | None:
+        """None: the API takes these bytes itself."""
         check_key(key)
         return None
 

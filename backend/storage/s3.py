@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from backend.errors import ObjectExists, ObjectNotFound, OutputUnwritable, StorageError, UploadTooLarge
 from backend.settings import Settings
-from backend.storage.base import ObjectInfo
+from backend.storage.base import ObjectInfo, SignedPut
 from backend.storage.files import temporary_file
 from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
 from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, store_errors
@@ -129,10 +129,13 @@ class S3Store:
 
     def _put_unless_seen(self, key: str, request: dict[str, Any]) -> None:
         """For stores without conditional writes. Race: two writers may both win; the row's SHA-256 still decides."""
-        if self.head(key) is not None:
-            raise ObjectExists(f"{self.uri(key)} is already there.")
+        self._check_absent(key)
         with store_errors(self.uri(key)):
             self._client.put_object(**request)
+
+    def _check_absent(self, key: str) -> None:
+        if self.head(key) is not None:
+            raise ObjectExists(f"{self.uri(key)} is already there.")
 
     def put_file(
         self,
@@ -146,8 +149,16 @@ class S3Store:
             self._upload(key, file, path.stat().st_size, content_type, moved)
 
     def put_stream(
-        self, key: str, stream: BinaryIO, *, max_bytes: int, content_type: str = "application/octet-stream"
+        self,
+        key: str,
+        stream: BinaryIO,
+        *,
+        max_bytes: int,
+        content_type: str = "application/octet-stream",
+        if_absent: bool = False,
     ) -> ObjectInfo:
+        if if_absent:
+            self._check_absent(key)
         self._upload(key, _BoundedStream(stream, max_bytes), max_bytes, content_type)
         info = self.head(key)
         if info is None:
@@ -211,6 +222,18 @@ class S3Store:
                 "get_object", Params=params, ExpiresIn=min(expires_sec, MAX_PRESIGN_SEC)
             )
             return url
+
+    def presign_put(
+        self, key: str, *, size_bytes: int, content_type: str, expires_sec: int, if_absent: bool
+    ) -> SignedPut | None:
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        params = {**self._place(key), "ContentType": content_type, "ContentLength": size_bytes, **condition}
+        with store_errors(self.uri(key)):
+            url = self._client.generate_presigned_url(
+                "put_object", Params=params, ExpiresIn=min(expires_sec, MAX_PRESIGN_SEC)
+            )
+        headers = {"Content-Type": content_type, "Content-Length": str(size_bytes)}
+        return SignedPut(url, headers | ({"If-None-Match": "*"} if if_absent else {}))
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}

@@ -21,6 +21,7 @@ from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.callbacks import Callbacks
 from backend.jobs.film_place import settled
+from backend.jobs.further_inputs import open_input
 from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
 from backend.jobs.phases import begin_phase
@@ -68,7 +69,7 @@ class Aggregator:
         settings: Settings,
         surroundings: Surroundings | None = None,
     ) -> None:
-        self._executor = Executor(queue, surroundings or Surroundings(store), settings)
+        self._executor = Executor(surroundings or Surroundings(store), settings)
         self._database = database
         self._jobs = JobService(database)
         self._queue = queue
@@ -83,7 +84,7 @@ class Aggregator:
             return False
         emit(Event.AGGREGATION_CLAIMED, **claim.ids, phase=claim.phase)
         kind = kind_named(claim.kind)
-        with self._executor.job(claim, loop, kind.phase(claim.phase).whole.stage) as hold:
+        with self._executor.job(self._queue, claim, loop, kind.phase(claim.phase).whole.stage) as hold:
             self._work(claim, kind, hold)
         return True
 
@@ -127,7 +128,7 @@ class Aggregator:
                     tools=self._tools,
                     fleet=lambda: encoders_of_fleet(self._database) if claim.deep_mode is DeepMode.GPU else [],
                     report=report,
-                    open_input=further_inputs(params, self._settings, hold),
+                    open_input=further_inputs(lambda uri: open_input(params, uri, self._settings), hold),
                     ending=_ending(claim, kind),
                 )
             )

@@ -12,19 +12,37 @@ from backend.errors import ArtifactCorrupt
 from backend.jobs.layout import plan_key
 from backend.storage.base import ObjectStore
 from backend.vision.artifacts import sha256_hex
+from backend.workers.chunk_files import ChunkFiles
+
+
+class EarlierOfChunk:
+    """For a step in chunks, which takes up nobody's: only what was written down for its phase."""
+
+    def __init__(self, files: ChunkFiles, phase_plan: Mapping[str, Any]) -> None:
+        self.plan: Mapping[str, Any] = phase_plan.get("told", {})
+        self._files = files
+
+    def artifacts(self) -> Iterator[tuple[bytes, str]]:
+        return iter(())
+
+    def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        return iter(())
+
+    def object(self, name: str) -> bytes:
+        return self._files.object(name)
 
 
 class StoredEarlier:
-    """`phase_plan` is the job row's; `chunks` gives the rows of the phase, all completed, to the step that takes them
-    up. `tell` is called before each is read."""
+    """For the step that takes up a phase's chunks. `phase_plan` is the job row's; `chunks` gives the rows of the
+    phase, all completed. `tell` is called before each is read."""
 
     def __init__(
         self,
         store: ObjectStore,
         job_id: UUID,
         phase_plan: Mapping[str, Any],
-        chunks: Callable[[], Sequence[Chunk]] = tuple,
-        tell: Callable[[], None] = lambda: None,
+        chunks: Callable[[], Sequence[Chunk]],
+        tell: Callable[[], None],
     ) -> None:
         self.plan: Mapping[str, Any] = phase_plan.get("told", {})
         self._phase_plan = phase_plan

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from backend.errors import ModelMissing
 from backend.events import Event, emit
-from backend.jobs.sources import open_job_source
+from backend.jobs.chunk_place import step_of
 from backend.kinds import kind_named
-from backend.kinds.base import Chunks, Kind
+from backend.kinds.base import Chunks
 from backend.kinds.context import ChunkContext
-from backend.kinds.tools import Tools
+from backend.kinds.tools import Need, Tools
+from backend.queue.chunk_queue import ChunkQueue
 from backend.queue.claims import ChunkClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.queue import Queue
@@ -25,37 +26,39 @@ from backend.storage.range_reader import BlockCache, RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.chunk_artifacts import ChunkArtifact
-from backend.workers.earlier import StoredEarlier
+from backend.workers.chunk_files import ChunkFiles, FilesOf, stored_files
+from backend.workers.earlier import EarlierOfChunk
 from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
-from backend.workers.needs import needs_ahead
+from backend.workers.needs import needs_ahead, needs_of_all
 
 
-class ChunkWorker:
-    """Works on one chunk at a time. Bytes that several chunks of a video share are read once a process.
+class ChunkWork:
+    """Works on one chunk at a time, wherever queue and store are. Bytes that several chunks of a video share are read
+    once a process.
 
     `takes_next`: whoever finishes a chunk claims the next with the same statement, while the loop goes on.
     """
 
     def __init__(
         self,
-        queue: Queue,
-        store: ObjectStore,
+        queue: ChunkQueue,
+        files_of: FilesOf,
         tools: Tools,
+        surroundings: Surroundings,
         *,
         deep_mode: DeepMode = DeepMode.GPU,
         only_job: UUID | None = None,
         takes_next: bool = True,
-        surroundings: Surroundings | None = None,
     ) -> None:
         self._queue = queue
-        self._store = store
+        self._files_of = files_of
         self._tools = tools
         self._deep_mode = deep_mode
         self._only_job = only_job
         self._takes_next = takes_next
-        self._executor = Executor(queue, surroundings or Surroundings(store), tools.settings)
+        self._executor = Executor(surroundings, tools.settings)
         self._cache = BlockCache()
 
     def work_once(self, loop: WorkerLoop) -> bool:
@@ -74,19 +77,18 @@ class ChunkWorker:
         """The next chunk, when finishing this one brought one. What goes wrong is written under the claim."""
         following: ChunkClaim | None = None
         emit(Event.CHUNK_CLAIMED, **claim.ids)
-        with self._executor.chunk(claim, loop) as hold:
+        with self._executor.chunk(self._queue, claim, loop) as hold:
             following = self._work(claim, hold, loop)
         return following
 
     def _work(self, claim: ChunkClaim, hold: Hold, loop: WorkerLoop) -> ChunkClaim | None:
         hold.begin(Step.ADOPT)
-        kind = kind_named(claim.kind)
-        step = kind.phase(claim.phase).chunks
-        assert step is not None, "only phases with chunks have rows"
-        source = LazyReader(lambda: self._reader(claim))
+        step = step_of(claim)
+        files = self._files_of(claim, hold.watch.moved)
+        source = LazyReader(lambda: RangeReader(files.source(), self._cache))
         with work_folder() as folder:
-            context = self._context(claim, kind, source, folder, hold)
-            artifact = ChunkArtifact(self._queue, self._store, claim, step, context)
+            context = self._context(claim, files, source, folder, hold)
+            artifact = ChunkArtifact(files, claim, step, context)
             sha256 = artifact.adopted()
             if sha256 is None:
                 hold.begin(step.words)
@@ -116,15 +118,10 @@ class ChunkWorker:
         emit(Event.CHUNK_COMPLETED, **claim.ids, bytes_read=bytes_read, job_status=status)
         return following
 
-    def _reader(self, claim: ChunkClaim) -> RangeReader:
-        settings = self._tools.settings
-        source = open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, settings)
-        return RangeReader(source, self._cache)
-
     def _context(
-        self, claim: ChunkClaim, kind: Kind[Any], source: LazyReader, folder: Path, hold: Hold
+        self, claim: ChunkClaim, files: ChunkFiles, source: LazyReader, folder: Path, hold: Hold
     ) -> ChunkContext[Any]:
-        params = kind.parse_params(claim.params)
+        params = kind_named(claim.kind).parse_params(claim.params)
         return ChunkContext(
             job_id=str(claim.job_id),
             chunk_index=claim.chunk_index,
@@ -137,33 +134,84 @@ class ChunkWorker:
             reader=source,
             folder=folder,
             tools=self._tools,
-            earlier=StoredEarlier(self._store, claim.job_id, claim.plan),
+            earlier=EarlierOfChunk(files, claim.plan),
             report=hold.report,
-            open_input=further_inputs(params, self._tools.settings, hold),
+            open_input=further_inputs(lambda uri: files.further_input(params, uri), hold),
         )
 
 
-@command.worker("gpu_chunk_worker", encodes=True)
+class ChunkWorker(ChunkWork):
+    """One with a connection to the database and the store's credentials."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: ObjectStore,
+        tools: Tools,
+        *,
+        deep_mode: DeepMode = DeepMode.GPU,
+        only_job: UUID | None = None,
+        takes_next: bool = True,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        super().__init__(
+            queue,
+            stored_files(queue, store, tools.settings),
+            tools,
+            surroundings or Surroundings(store),
+            deep_mode=deep_mode,
+            only_job=only_job,
+            takes_next=takes_next,
+        )
+
+
+def work_remotely(place: command.RemotePlace) -> int:
+    """The same work, for a server that has the database and the store."""
+    from backend.workers.remote.files import remote_files
+    from backend.workers.remote.queue import RemoteQueue
+
+    tools = _tools_of(place)
+    if not _loads(tools, needs_of_all(tools)):
+        return command.EXIT_BAD_SETUP
+    queue = RemoteQueue(place.server, [*place.hardware, *tools.special])
+    files_of = remote_files(place.server, place.settings)
+    return _run(ChunkWork(queue, files_of, tools, place.surroundings, only_job=place.options.job), queue, place)
+
+
+@command.worker("gpu_chunk_worker", encodes=True, remote=work_remotely)
 def main(place: command.Workplace) -> int:
     """Claims chunks, works on them and writes each chunk's artifact once."""
-    settings, options = place.settings, place.options
-    tools = Tools(settings, lambda: open_detector(settings), hardware=frozenset(place.hardware))
+    tools = _tools_of(place)
+    if not _loads(tools, needs_ahead(place.database, tools, place.options.job)):
+        return command.EXIT_BAD_SETUP
+    queue = Queue(place.database, place.settings, [*place.hardware, *tools.special])
+    worker = ChunkWorker(queue, place.store, tools, only_job=place.options.job, surroundings=place.surroundings)
+    return _run(worker, queue, place)
+
+
+def _tools_of(place: command.Place) -> Tools:
+    return Tools(place.settings, lambda: open_detector(place.settings), hardware=frozenset(place.hardware))
+
+
+def _loads(tools: Tools, needs: frozenset[Need]) -> bool:
     try:
-        tools.load(needs_ahead(place.database, tools, options.job))
+        tools.load(needs)
     except ModelMissing as missing:
         command.complain(missing)
-        return command.EXIT_BAD_SETUP
-    queue = Queue(place.database, settings, [*place.hardware, *tools.special])
-    worker = ChunkWorker(queue, place.store, tools, only_job=options.job, surroundings=place.surroundings)
+        return False
+    return True
+
+
+def _run(work: ChunkWork, queue: ChunkQueue, place: command.Place) -> int:
     loop = WorkerLoop(
         "gpu_chunk_worker",
-        lambda: worker.work_once(loop),
+        lambda: work.work_once(loop),
         queue.tend,
-        settings,
+        place.settings,
         has_work=lambda: queue.has_queued(DeepMode.GPU),
         surroundings=place.surroundings,
     )
-    return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
+    return loop.run(once=place.options.once, idle_exit_sec=place.options.idle_exit_sec)
 
 
 if __name__ == "__main__":

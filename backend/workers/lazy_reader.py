@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.jobs.further_inputs import open_input
-from backend.kinds.params import Params
 from backend.queue.executor import Hold
-from backend.settings import Settings
+from backend.storage.base import Source
 from backend.storage.range_reader import RangeReader
 
 
@@ -40,6 +38,6 @@ class LazyReader:
         return self._opened
 
 
-def further_inputs(params: Params, settings: Settings, hold: Hold) -> Callable[[str], LazyReader]:
+def further_inputs(open_input: Callable[[str], Source], hold: Hold) -> Callable[[str], LazyReader]:
     """Opens what the parameters name beside the source. Bytes that come from there are progress too."""
-    return lambda uri: LazyReader(lambda: RangeReader(open_input(params, uri, settings)), hold.watch.moved)
+    return lambda uri: LazyReader(lambda: RangeReader(open_input(uri)), hold.watch.moved)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from backend.errors import DatabaseUnavailable, FramefleetError, ModelMissing
+from backend.errors import AccessRevoked, DatabaseUnavailable, FramefleetError, ModelMissing
 from backend.events import Event, emit
 from backend.queue.outcome import Drain, Ends
 from backend.queue.surroundings import Surroundings
@@ -133,7 +133,7 @@ class WorkerLoop:
             return self._protected_work()
         except Drain:
             return False
-        except ModelMissing:
+        except (ModelMissing, AccessRevoked):
             raise
         except Exception as failure:  # noqa: BLE001 - one poisoned row must not end a worker that serves all the others
             poll_failed(failure)

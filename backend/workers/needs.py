@@ -22,5 +22,9 @@ def needs_ahead(database: Database, tools: Tools, only_job: UUID | None) -> froz
         with suppress(JobNotFound, DatabaseUnavailable):
             job = JobService(database).get(only_job)
             return kind_named(job.kind).for_job(job.params).needs
+    return needs_of_all(tools)
+
+
+def needs_of_all(tools: Tools) -> frozenset[Need]:
     every = frozenset(chain.from_iterable(kind.needs for kind in KINDS.values()))
     return every & (tools.special | {Need.DETECTOR})

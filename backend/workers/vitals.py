@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
 from prometheus_client import start_http_server
 
 from backend import counters, tracing
 from backend.db.engine import Database
-from backend.db.sql import statement
-from backend.errors import DatabaseUnavailable, InvalidRequest
+from backend.errors import AccessRevoked, DatabaseUnavailable, InvalidRequest
 from backend.events import Event, emit
 from backend.kinds import KINDS
-from backend.queue.figures import SEEN_EVERY_SEC, SILENT_SECONDS
+from backend.queue.figures import SEEN_EVERY_SEC
+from backend.queue.registry import Presence, Registry, WorkerRows
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.versions import SCHEMA_VERSION
@@ -34,12 +34,7 @@ def vitals(
     hardware: Sequence[str] = (),
 ) -> Iterator[None]:
     """For as long as the worker `name` runs. Raises InvalidRequest when no port is free for its metrics."""
-    with ExitStack() as stack:
-        tracing.configure(settings, name)
-        stack.callback(tracing.stop)
-        if settings.metrics_port is not None:
-            _serve_metrics(stack, settings, settings.metrics_port)
-        stack.enter_context(presence(name, settings, database, surroundings, hardware))
+    with shown(name, settings), presence(name, settings, database, surroundings, hardware), ExitStack() as stack:
         if settings.metrics == "cloudwatch" and name in SENDERS:
             from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender  # boto3 takes a third of a second
 
@@ -50,33 +45,65 @@ def vitals(
 
 
 @contextmanager
+def shown(name: str, settings: Settings) -> Iterator[None]:
+    """Its traces, and its metrics for whoever asks. Raises InvalidRequest when no port is free for them."""
+    with ExitStack() as stack:
+        tracing.configure(settings, name)
+        stack.callback(tracing.stop)
+        if settings.metrics_port is not None:
+            _serve_metrics(stack, settings, settings.metrics_port)
+        yield
+
+
 def presence(
     name: str,
     settings: Settings,
     database: Database,
     surroundings: Surroundings | None = None,
     hardware: Sequence[str] = (),
+) -> AbstractContextManager[None]:
+    """A row in `workers` while the block runs."""
+    return registered(name, settings, WorkerRows(database), surroundings, hardware)
+
+
+@contextmanager
+def registered(
+    name: str,
+    settings: Settings,
+    registry: Registry,
+    surroundings: Surroundings | None = None,
+    hardware: Sequence[str] = (),
 ) -> Iterator[None]:
-    """A row in `workers` while the block runs, renewed from a thread: a long chunk must not look like a dead worker. It
-    tells what the worker knows and suffers from; the worker learns from it whether it suffers alone."""
-    known = {"knows": sorted(KINDS), "schema_version": SCHEMA_VERSION, "encoders": list(hardware)}
-    row = {"worker_id": settings.worker_id, "kind": name, **known}
-    orders = StopOrders(database, settings.worker_id)
+    """Says from a thread that the worker lives: a long chunk must not look like a dead one. It tells what the worker
+    knows and suffers from; the worker hears whether it suffers alone, and whether it is to stop."""
+    orders = StopOrders()
+    begins = True
 
     def seen() -> None:
-        told = {"trouble": surroundings.trouble if surroundings else None, "silent_seconds": SILENT_SECONDS}
-        with database.transaction() as connection:
-            others_are_well = connection.execute(statement("worker_seen"), row | told).scalar_one()
+        nonlocal begins
+        told = registry.seen(
+            Presence(
+                settings.worker_id,
+                name,
+                knows=sorted(KINDS),
+                schema_version=SCHEMA_VERSION,
+                encoders=list(hardware),
+                trouble=surroundings.trouble if surroundings else None,
+                begins=begins,
+            )
+        )
+        begins = False
         if surroundings is not None:
-            surroundings.compare(others_are_well)
-        orders.obey()
+            surroundings.compare(told.others_are_well)
+        if told.stop:
+            orders.obey()
 
     try:
         with Duties(Duty("presence", SEEN_EVERY_SEC, seen)).in_background():
             yield
     finally:
-        with suppress(DatabaseUnavailable), database.transaction() as connection:  # else its silence tells
-            connection.execute(statement("worker_gone"), {"worker_id": settings.worker_id})
+        with suppress(DatabaseUnavailable, AccessRevoked):  # else its silence tells
+            registry.gone(settings.worker_id)
 
 
 def _serve_metrics(stack: ExitStack, settings: Settings, first_port: int) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
@@ -206,6 +207,7 @@ def test_hostile_keys_never_reach_the_store(store: ObjectStore, key: str, tmp_pa
         lambda: store.source(key),
         lambda: store.uri(key),
         lambda: store.presign_get(key, expires_sec=5),
+        lambda: store.presign_put(key, size_bytes=1, content_type="a/b", expires_sec=5, if_absent=True),
     ]
     for action in actions:
         with pytest.raises(ValueError, match="not an object key"):
@@ -303,8 +305,34 @@ def test_signed_url_works_for_a_browser_without_credentials(s3_settings: Setting
     assert disposition == "attachment; filename=\"ete _1_.mp4\"; filename*=UTF-8''%C3%A9t%C3%A9%20%221%22.mp4"
 
 
+def test_who_has_a_signed_put_writes_that_one_object_of_that_size_once(s3_settings: Settings) -> None:
+    store = open_store(s3_settings)
+    signed = store.presign_put(KEY, size_bytes=5, content_type="video/mp4", expires_sec=60, if_absent=True)
+    assert signed is not None and "testing-secret" not in signed.url and signed.url not in repr(signed)
+    (names,) = parse_qs(urlsplit(signed.url).query)["X-Amz-SignedHeaders"]
+    assert names.split(";") == ["content-length", "content-type", "host", "if-none-match"]
+    statuses = [
+        urllib3.request("PUT", signed.url, headers=dict(signed.headers), body=body).status
+        for body in (b"first", b"again")
+    ]
+    assert (statuses, store.get(KEY)) == ([200, 412], b"first")
+    over = store.presign_put(KEY, size_bytes=5, content_type="video/mp4", expires_sec=60, if_absent=False)
+    assert over is not None
+    assert urllib3.request("PUT", over.url, headers=dict(over.headers), body=b"other").status == 200
+    assert store.get(KEY) == b"other"
+
+
+def test_a_stream_for_a_key_that_is_taken_is_refused(store: ObjectStore) -> None:
+    store.put_stream(KEY, io.BytesIO(b"first"), max_bytes=9, if_absent=True)
+    with pytest.raises(ObjectExists):
+        store.put_stream(KEY, io.BytesIO(b"again"), max_bytes=9, if_absent=True)
+    assert store.get(KEY) == b"first"
+
+
 def test_a_folder_signs_no_urls(local_settings: Settings) -> None:
-    assert open_store(local_settings).presign_get(KEY, expires_sec=60) is None
+    store = open_store(local_settings)
+    assert store.presign_get(KEY, expires_sec=60) is None
+    assert store.presign_put(KEY, size_bytes=1, content_type="a/b", expires_sec=60, if_absent=True) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Buildah:
     """Its store lies below `folder`, and nothing is left elsewhere."""
 
     folder: Path
+    mounted: dict[str, Path] = field(default_factory=dict)
 
     def run(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         store = ["--root", str(self.folder / "store"), "--runroot", str(self.folder / "run"), "--storage-driver", "vfs"]
@@ -82,9 +83,11 @@ class Buildah:
         return config
 
     def mount(self, target: str) -> Path:
-        """The root file system of a container of the image."""
-        container = self.run("from", "--pull-never", f"framefleet/{target}").stdout.strip()
-        return Path(self.run("mount", container).stdout.strip())
+        """The image's root file system. One for all of its containers: none may write to it, and each is a copy."""
+        if target not in self.mounted:
+            container = self.run("from", "--pull-never", f"framefleet/{target}").stdout.strip()
+            self.mounted[target] = Path(self.run("mount", container).stdout.strip())
+        return self.mounted[target]
 
 
 def build_context(folder: Path) -> Path:

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from tests.docker.dockerfile import DIGEST, environment_of, inherited, stages_of
-from tests.docker.settings_names import known_names
+from deploy.ecs.known_names import setting_names
+from tests.docker.dockerfile import DIGEST, TARGETS, environment_of, inherited, stages_of
 
 Compose = dict[str, Any]
 PROJECT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def is_ours(service: Mapping[str, Any]) -> bool:
 
 
 def target_of(service: Mapping[str, Any]) -> str:
-    return str(service["build"]["target"])
+    return str(service["image"]).removeprefix("framefleet/")
 
 
 def complaints(compose: Compose) -> list[str]:
@@ -128,10 +128,16 @@ def _on_image(service: Compose, compose: Compose) -> Iterator[str]:
     if not is_ours(service):
         if not DIGEST.search(service["image"]) or ":latest" in service["image"]:
             yield f"{service['image']} is not pinned by a digest"
-    elif target_of(service) not in stages_of(DOCKERFILE):
-        yield f"is built from the target {target_of(service)}, which there is not"
-    elif service["image"] != f"framefleet/{target_of(service)}":
-        yield f"{service['image']} is built from the target {target_of(service)}"
+    elif target_of(service) not in TARGETS:
+        yield f"{service['image']} is no target of the Dockerfile"
+    elif "build" not in service and service.get("pull_policy") != "never":
+        yield f"{service['image']} would be looked for in a registry"
+    elif "build" in service and service["build"]["target"] != target_of(service):
+        yield f"{service['image']} is built from the target {service['build']['target']}"
+    else:
+        same = [each for each in compose["services"].values() if each["image"] == service["image"] and "build" in each]
+        if len(same) != 1:
+            yield f"{service['image']} is built by {len(same)} services; it has to be one"
 
 
 def _on_environment(service: Compose, compose: Compose) -> Iterator[str]:
@@ -143,7 +149,7 @@ def _on_environment(service: Compose, compose: Compose) -> Iterator[str]:
             yield f"{name} is written down in the file"
     if is_ours(service):
         names = set(given) | set(environment_of(DOCKERFILE, target_of(service)))
-        for name in sorted(set(given) - known_names()):
+        for name in sorted(set(given) - setting_names().keys()):
             yield f"{name} is no setting"
         if "STORAGE_URL" not in names or "DATABASE_URL" not in names:
             yield "does not know the database and the store"

@@ -3,9 +3,11 @@ scratch volume at /tmp, no capability, the image's own user, environment and ent
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ set -e
 mount --make-rprivate /
 mount --bind {root} {root}
 mount -t proc proc {root}/proc
+mount --rbind /sys {root}/sys
 mount -t tmpfs -o mode=755 devices {root}/dev
 for device in null zero full random urandom; do
     touch {root}/dev/$device
@@ -44,6 +47,15 @@ class Container:
 
     def start(self, command: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """The image's command, or another one: behind the image's entry point, which is process 1 of its own space."""
+        return self._start(command, self.log)
+
+    def output(self, *command: str) -> tuple[int, str]:
+        """Exit code and words of a short command."""
+        with tempfile.NamedTemporaryFile(dir=self.log.parent) as words:
+            code = self._start(command, Path(words.name)).wait(timeout=120)
+            return code, words.read().decode().strip()
+
+    def _start(self, command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
         words = [*self._pairs(), *self.config["Entrypoint"], *(command or self.config["Cmd"])]
         uid, gid = self.config["User"].split(":")
         script = MOUNTS.format(
@@ -54,19 +66,13 @@ class Container:
             uid=uid,
             gid=gid,
         )
-        with self.log.open("ab") as log:
+        with log_path.open("ab") as log:
             return subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "sh", "-c", script],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-
-    def output(self, *command: str) -> tuple[int, str]:
-        """Exit code and words of a short command."""
-        before = self.log.stat().st_size if self.log.exists() else 0
-        code = self.start(command).wait(timeout=120)
-        return code, self.log.read_text()[before:].strip()
 
     def _pairs(self) -> list[str]:
         given = dict(pair.split("=", 1) for pair in self.config["Env"])
@@ -75,5 +81,9 @@ class Container:
 
 def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM to process 1 of the container, as an engine sends it: unshare, its parent, takes no notice of it."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    subprocess.run(["kill", f"-{signal.SIGTERM.value}", children[0]], check=True)
+    (first,) = children_of(process.pid)
+    os.kill(first, signal.SIGTERM)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

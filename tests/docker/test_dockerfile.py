@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from backend.settings import Settings
+from deploy.ecs.known_names import setting_names
 from tests.docker.dockerfile import TARGETS, command_of, complaints, environment_of, stages_of
-from tests.docker.settings_names import known_names
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCKERFILE = PROJECT / "docker" / "Dockerfile"
@@ -106,7 +106,7 @@ def test_what_is_copied_is_there_and_no_more_of_the_folder_is_sent() -> None:
 
 def test_the_images_settings_are_settings() -> None:
     for target in TARGETS:
-        assert set(environment_of(TEXT, target)) - OF_OTHERS <= known_names()
+        assert set(environment_of(TEXT, target)) - OF_OTHERS <= setting_names().keys()
 
 
 def test_whatever_writes_is_sent_to_the_scratch_volume() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
+import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -107,6 +109,23 @@ class Workers:
 
     def log(self, name: str) -> str:
         return (self.fleet.log_folder / f"{name}.log").read_text()
+
+
+@pytest.fixture
+def empty_url(postgres: str) -> Iterator[str]:
+    """A database without any schema."""
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield postgres.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Database]:
+    database = Database(empty_url)
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -24,7 +25,7 @@ from tests.integration.test_pieces import assert_same_film, sound_of
 from tests.integration.test_render import planes_of
 from tests.integration.whole_films import ffmpeg
 
-SECONDS, FPS = 4, 25
+SECONDS, FPS, SAMPLE_FPS = 4, 25, 5
 IN_PIECES = {"chunk_seconds": 2.0, "render_fanout_seconds": 2.0}
 IN_ONE = {"chunk_seconds": 1000.0, "render_fanout_seconds": 1000.0}
 CHUNKED = [name for name, asked in FILMS.items() if asked.samples]
@@ -88,7 +89,8 @@ def runs(
                 studio = Studio(database, settings.model_copy(update=cut), pose_detector, people=lambda: people)
                 jobs = {}
                 for name, asked in FILMS.items():
-                    more = {"audio_uri": other_sound.as_uri()} if name == "encode" else {}
+                    more: dict[str, Any] = {"audio_uri": other_sound.as_uri()} if name == "encode" else {}
+                    more |= {"sample_fps": SAMPLE_FPS} if asked.samples else {}
                     jobs[name] = studio.plan(street.as_uri(), asked.kind, **asked.params, **more)
                 studio.run()
                 done.append(Run(studio, jobs))

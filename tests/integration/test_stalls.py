@@ -148,7 +148,7 @@ def test_a_render_that_stands_still_is_given_up_and_done_again(
     database: Database, settings: Settings, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits for its media process hears the same share every second, and that is no progress."""
-    clip = make_sample(tmp_path / "long.mp4", seconds=20).as_uri()
+    clip = make_sample(tmp_path / "long.mp4", seconds=10).as_uri()
     job = submit(database, settings, clip, preset="slow", sample_fps=1)
     workers.start_chunk_worker()
     wait_until(lambda: JobService(database).get(job.id).status == "aggregating", 60, "the people are found")

@@ -54,16 +54,17 @@ def test_dancer_over_s3_with_workers_as_separate_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("MODEL_NAME", str(model))
+    dancer = shared_file("media", "dancer.avi")
     client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
     client.create_bucket(Bucket="films")
-    client.upload_file(str(shared_file("media", "dancer.avi")), "films", "in/dancer.avi")
+    client.upload_file(str(dancer), "films", "in/dancer.avi")
     remote = Settings.model_validate(settings.model_dump(exclude_unset=True) | {"storage_url": "s3://films/store"})
     workers.fleet.settings = remote.model_copy(update={"poll_seconds": 0.1, "detector": "yolo"})
     for name in ("chunk-0", "chunk-1"):
         workers.start_chunk_worker(name)
     workers.start_analysis_worker()
     # Not planned here: the analysis worker's sweep does it.
-    job = submit(database, remote, "s3://films/in/dancer.avi", plan=False, aspect="9:16")
+    job = submit(database, remote, "s3://films/in/dancer.avi", plan=False, aspect="9:16", sample_fps=5)
     job = workers.wait_for_end(job, timeout_sec=120)
     assert job.status == "done", job.error_message
     assert job.total_chunks == 3
@@ -79,7 +80,7 @@ def test_dancer_over_s3_with_workers_as_separate_processes(
     assert {f"store/jobs/{job.id}/manifest.json", f"store/jobs/{job.id}/camera_path.json"} < keys
     logs = workers.log("chunk-0") + workers.log("chunk-1")
     read = [json.loads(line)["bytes_read"] for line in logs.splitlines() if '"chunk_completed"' in line]
-    assert sum(read) < 1.3 * shared_file("media", "dancer.avi").stat().st_size
+    assert sum(read) < 1.3 * dancer.stat().st_size
 
 
 def test_a_worker_killed_in_the_middle_of_a_chunk_costs_no_frame(

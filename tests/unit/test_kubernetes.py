@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -17,8 +19,8 @@ import yaml
 
 from backend import __version__
 from backend.settings import Settings
+from deploy.ecs.known_names import setting_names
 from tests.manifests import SECRETS, WORKLOADS, Manifest, complaints
-from tests.setting_names import setting_names
 
 PROJECT = Path(__file__).resolve().parents[2]
 K8S = PROJECT / "deploy" / "k8s"
@@ -78,8 +80,8 @@ def patched(manifests: list[Manifest], target: Mapping[str, str], operations: li
 
 
 @cache
-def rendered(folder: str) -> list[Manifest]:
-    """What kustomize makes of it."""
+def rendered(folder: str | Path) -> list[Manifest]:
+    """What kustomize makes of it. A relative folder is one of ours."""
     kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize")
     if kubectl is None and kustomize is None:
         pytest.skip("neither kubectl nor kustomize is installed (https://kubernetes.io/docs/tasks/tools/)")
@@ -104,7 +106,8 @@ def test_what_kustomize_makes_fits_together(folder: str) -> None:
     assert complaints(manifests, settings_of(folder)) == []
     for each in manifests:
         if each["kind"] in WORKLOADS:
-            for container in each["spec"]["template"]["spec"]["containers"]:
+            pod = each["spec"]["template"]["spec"]
+            for container in [*pod.get("initContainers", []), *pod["containers"]]:
                 assert container["image"].endswith(f":{__version__}")
     spaces = {each["metadata"].get("namespace") for each in manifests}
     assert spaces == ({"framefleet"} if folder.startswith("overlays") else {None})
@@ -124,6 +127,30 @@ def test_without_gpus_the_chunk_worker_is_the_lean_image_and_asks_for_none() -> 
     assert renamed == {"framefleet/gpu-worker": "framefleet/analysis-worker"}
 
 
+@pytest.mark.parametrize(("ours", "gpu_image"), [("overlays/keda", "gpu-worker"), ("overlays/cpu", "analysis-worker")])
+def test_the_overlay_on_the_page_gives_a_fleet_with_its_own_images_and_store(
+    tmp_path: Path, ours: str, gpu_image: str
+) -> None:
+    page = (PROJECT / "docs" / "kubernetes.md").read_text()
+    shown = re.search(r"^( +)apiVersion: kustomize.*?(?=^$)", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    overlay = yaml.safe_load(textwrap.dedent(shown[0]))
+    (remote,) = overlay["resources"]
+    assert remote.endswith(f"//deploy/k8s/overlays/keda?ref=v{__version__}")
+    overlay["resources"] = [os.path.relpath(K8S / ours, tmp_path.resolve())]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    manifests = rendered(tmp_path)
+    said = next(each["data"] for each in manifests if each["kind"] == "ConfigMap")
+    assert (said["STORAGE_URL"], said["DRAIN_SECONDS"]) == ("s3://your-bucket/fleet", "100")
+    assert complaints(manifests, said) == []
+    images = {each["metadata"]["name"]: _container(manifests, each["metadata"]["name"])["image"]
+              for each in manifests if each["kind"] == "Deployment"}  # fmt: skip
+    assert images == {
+        f"framefleet-{name}": f"registry.example/framefleet/{image}:{__version__}"
+        for name, image in {"api": "api", "analysis-worker": "analysis-worker", "gpu-worker": gpu_image}.items()
+    }
+
+
 def test_every_image_has_the_version_of_the_code() -> None:
     for folder in FOLDERS:
         for image in kustomization(folder).get("images", []):
@@ -133,7 +160,7 @@ def test_every_image_has_the_version_of_the_code() -> None:
 @pytest.mark.parametrize("folder", ["base", "overlays/keda", "overlays/cpu"])
 def test_workers_start_with_the_settings_of_the_manifests(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = settings_of(folder)
-    assert set(said) <= setting_names()
+    assert set(said) <= setting_names().keys()
     for name, value in {**said, "DATABASE_URL": "postgresql://h/d", "POD_NAME": "a-1", "POD_NAMESPACE": "b"}.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
@@ -156,6 +183,15 @@ def test_a_gpu_worker_gets_a_gpu_and_its_pods_name() -> None:
               if "valueFrom" in each}  # fmt: skip
     assert (fields["POD_NAME"], fields["POD_NAMESPACE"]) == ("metadata.name", "metadata.namespace")
     assert pod["automountServiceAccountToken"] is True
+
+
+def test_the_migration_is_over_before_the_services_role_gets_its_rights() -> None:
+    pod = workload(written("migrate"), "framefleet-migrate")["spec"]["template"]["spec"]
+    assert [each["args"] for each in pod["initContainers"]] == [["alembic", "upgrade", "head"]]
+    (role,) = pod["containers"]
+    assert role["args"] == ["python", "-m", "backend.db.app_role"]
+    secrets = {each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in role["env"]}
+    assert secrets == {"DATABASE_URL": "framefleet-database-owner", "APP_DATABASE_URL": "framefleet-database"}
 
 
 def test_a_worker_may_patch_pods_and_nothing_else() -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import MediaUndecodable, ObjectNotFound, SourceNotFound, SourceUnreachable, StorageError
+from backend.errors import (
+    AccessRevoked,
+    MediaUndecodable,
+    ObjectNotFound,
+    SourceNotFound,
+    SourceUnreachable,
+    StorageError,
+)
 from backend.queue.surroundings import MAX_PAUSE_SEC, Surroundings
 from backend.storage.local import LocalStore
 from tests.conftest import Said
@@ -126,3 +133,22 @@ def test_a_worker_that_suffers_alone_says_so_once(house: House, said: list[Said]
         house.surroundings.compare(others_are_well=True)
     (alone,) = [each for each in said if "alone" in each.fields]
     assert "this machine" in str(alone.fields["message"])
+
+
+class Locked:
+    """What a remote worker tries, once its token is refused."""
+
+    def put(self, key: str, data: bytes) -> None:
+        raise AccessRevoked("The server does not take this token.")
+
+    def get(self, key: str) -> bytes:
+        raise AssertionError("nothing was put")
+
+
+def test_a_worker_whose_token_is_refused_does_not_wait_for_better_times() -> None:
+    now = 0.0
+    surroundings = Surroundings(Locked(), clock=lambda: now)
+    surroundings.suffer(AWAY)
+    now += MAX_PAUSE_SEC
+    with pytest.raises(AccessRevoked):
+        surroundings.ready()

@@ -35,6 +35,7 @@ from tests.integration.queue.helpers import (
 )
 
 
+@pytest.mark.direct
 def test_the_next_chunk_comes_with_the_completion_in_one_round_trip(
     database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

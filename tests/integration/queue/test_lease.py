@@ -119,6 +119,7 @@ def test_stale_worker_changes_nothing_of_a_rescued_and_reclaimed_chunk(
     assert complete(other, fresh) == JobStatus.PROCESSING
 
 
+@pytest.mark.fence
 @pytest.mark.parametrize("act", STALE_ACTS.values(), ids=STALE_ACTS)
 def test_stale_worker_changes_nothing_of_a_rescued_chunk_that_waits(
     database: Database, queue: Queue, act: StaleAct
@@ -133,6 +134,7 @@ def test_stale_worker_changes_nothing_of_a_rescued_chunk_that_waits(
     assert everything(database) == before
 
 
+@pytest.mark.fence
 @pytest.mark.parametrize("act", STALE_ACTS.values(), ids=STALE_ACTS)
 def test_a_finished_chunk_is_finished_once(database: Database, queue: Queue, act: StaleAct) -> None:
     planned_job(database, 2)

@@ -1,0 +1,75 @@
+"""A network that can be cut: a TCP proxy on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+BLOCK_BYTES = 64 * 1024
+
+
+class Network:
+    """While it is cut no connection is taken, and those there were are gone."""
+
+    def __init__(self, server: str) -> None:
+        self._server = (urlsplit(server).hostname or "", urlsplit(server).port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._is_cut = False
+        self.refused = 0
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        with self._lock:
+            self._is_cut = True
+            for link in self._open:
+                with suppress(OSError):
+                    link.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def close(self) -> None:
+        self.cut()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            if self._is_cut:
+                self.refused += 1
+                client.close()
+                continue
+            with suppress(OSError):
+                server = socket.create_connection(self._server)
+                with self._lock:
+                    self._open |= {client, server}
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(BLOCK_BYTES):
+                other.sendall(data)
+        for link in (one, other):
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._open -= {one, other}
+
+
+@contextmanager
+def network(server: str) -> Iterator[Network]:
+    one = Network(server)
+    try:
+        yield one
+    finally:
+        one.close()

@@ -1,0 +1,1 @@
+"""What earlier releases ask of the database: `python -m tests.releases.record COMMIT` adds one."""
