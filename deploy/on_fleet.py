@@ -21,6 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deploy.ecs_services import PATIENCE, EcsServices, TaskEnd
 
 NO_STREAM = "ResourceNotFoundException"
+# CloudWatch shows lines some seconds after they were written; a command that says nothing is waited for in vain.
+LOG_LOOKS = 4
 PRINTS_A_SECRET = ("framefleet", "remote", "add")
 
 
@@ -49,7 +51,16 @@ def code_of(end: TaskEnd, part: str) -> int:
     return code
 
 
-def lines_of(logs: Any, name: str, part: str, task: str) -> Iterator[str]:
+def said_by(logs: Any, name: str, part: str, task: str, poll_sec: float) -> list[str]:
+    """The lines that a task that has ended wrote, as far as CloudWatch shows them by now."""
+    for look in range(LOG_LOOKS):
+        time.sleep(poll_sec if look else 0.0)
+        if lines := list(_lines(logs, name, part, task)):
+            return lines
+    return []
+
+
+def _lines(logs: Any, name: str, part: str, task: str) -> Iterator[str]:
     """What it said, in order; nothing where it said nothing."""
     place = {"logGroupName": f"/{name}/{part}", "logStreamName": f"{part}/{part}/{task.rpartition('/')[2]}"}
     token: dict[str, str] = {}
@@ -82,8 +93,8 @@ def main(
     try:
         services = EcsServices(name, region)
         task = run(services, name, part, words, timeout_sec, poll_sec)
-        for line in lines_of(boto3.client("logs", region_name=region, config=PATIENCE), name, part, task):
-            click.echo(line)
+        logs = boto3.client("logs", region_name=region, config=PATIENCE)
+        click.echo("".join(f"{line}\n" for line in said_by(logs, name, part, task, poll_sec)), nl=False)
         end = services.end_of(task)
     except (BotoCoreError, ClientError, LookupError) as failure:
         raise NoAnswer(str(failure)) from failure

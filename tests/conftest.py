@@ -18,7 +18,15 @@ import pytest
 gc.disable()
 
 # The machine's own settings must not leak into tests, nor telemetry out of them.
-OWN_SETTINGS = ("DATABASE_URL", "STORAGE_URL", "DETECTOR", "POSE_MODEL_NAME", "OUTPUT_BUCKET", "FRAMEFLEET_DATA_DIR")
+OWN_SETTINGS = (
+    "DATABASE_URL",
+    "STORAGE_URL",
+    "DETECTOR",
+    "POSE_MODEL_NAME",
+    "OUTPUT_BUCKET",
+    "FRAMEFLEET_DATA_DIR",
+    "POD_NAME",
+)
 WATCHERS = (
     "METRICS",
     "METRICS_PORT",

@@ -50,6 +50,7 @@ class Ecs:
     migration_exit: int | None = 0  # of a task's container; None: it never ran
     container: str = "api"
     said: list[str] = field(default_factory=list)  # what a task wrote, a line a page
+    log_is_behind: int = 0  # so many looks see nothing yet
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
@@ -145,7 +146,8 @@ class Ecs:
 
     def _GetLogEvents(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         self.events.append(f"{asked['logGroupName']} {asked['logStreamName']}")
-        if not self.said:
+        self.log_is_behind -= 1
+        if not self.said or self.log_is_behind >= 0:
             return {"__type": "ResourceNotFoundException", "message": "no stream"}
         page = int(asked.get("nextToken", "0"))
         events = [{"message": line, "timestamp": 1} for line in self.said[page : page + 1]]

@@ -5,7 +5,7 @@ resource "aws_ecs_cluster" "this" {
 }
 
 data "aws_ssm_parameter" "gpu_ami" {
-  name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id"
+  name = var.gpu_ami_parameter
 }
 
 resource "aws_launch_template" "gpu" {
@@ -13,7 +13,7 @@ resource "aws_launch_template" "gpu" {
   image_id               = data.aws_ssm_parameter.gpu_ami.insecure_value # an AMI's id is public
   update_default_version = true
   vpc_security_group_ids = [aws_security_group.instance.id]
-  user_data              = base64encode(templatefile("${path.module}/gpu_instance.sh", { cluster = var.name }))
+  user_data              = base64encode(templatefile("${path.module}/gpu_instance.sh", { cluster = aws_ecs_cluster.this.name }))
 
   iam_instance_profile {
     arn = aws_iam_instance_profile.this.arn

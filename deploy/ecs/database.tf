@@ -56,6 +56,14 @@ resource "aws_db_instance" "this" {
   final_snapshot_identifier       = var.disposable ? null : "${var.name}-last"
   auto_minor_version_upgrade      = true
   enabled_cloudwatch_logs_exports = ["postgresql"]
+
+  depends_on = [aws_cloudwatch_log_group.database]
+}
+
+# RDS would make it, and keep everything for ever.
+resource "aws_cloudwatch_log_group" "database" {
+  name              = "/aws/rds/instance/${var.name}/postgresql"
+  retention_in_days = var.log_retention_days
 }
 
 resource "aws_secretsmanager_secret" "database_url" {

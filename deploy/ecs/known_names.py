@@ -11,11 +11,13 @@ from pydantic import AliasChoices, SecretStr
 
 from backend.settings import Settings
 
-# Not ours: read by Python, libpq, boto3, gunicorn, OpenTelemetry, NVIDIA's toolkit, OpenMP.
+# Not ours: read by tini, Python, libpq, gunicorn, Matplotlib, OpenMP; below by boto3, OpenTelemetry, NVIDIA's toolkit.
 OTHERS = frozenset(
     {
-        "TMPDIR", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "OMP_NUM_THREADS", "WEB_CONCURRENCY",
-        "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "PGPASSWORD", "PGUSER", "PGSSLROOTCERT", "MPLCONFIGDIR",
+        "TINI_SUBREAPER",  # where ECS brings an init of its own, tini is not process 1
+        "TMPDIR", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PGPASSWORD", "PGUSER",
+        "PGSSLROOTCERT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "MPLCONFIGDIR",
+        "OMP_NUM_THREADS",
         "APP_SECRET_KEY",  # the coach's operators have it; nothing is signed with it here
     }
 )  # fmt: skip
@@ -26,7 +28,7 @@ SECRET_VALUES = re.compile(
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|[?&](?:password|sslpassword)=[^&\s]+"
-    r"|^[A-Za-z0-9+/=_-]*(?=[A-Za-z0-9+/=_-]{40})(?=[^\s]*[0-9])(?=[^\s]*[A-Z])(?=[^\s]*[a-z])[A-Za-z0-9+/=_-]+$"
+    r"|^(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9+/=_-]{40,}$"  # as random as AWS's secret keys
 )
 
 

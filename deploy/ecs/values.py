@@ -101,7 +101,7 @@ def read_values(path: Path) -> Values:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {_in_words(fault['type'], fault['msg'])}" for fault in error.errors()
         )
-        raise DeployError(f"{path}: {faults}. variables.tf says what each value is.") from None
+        raise DeployError(f"{path}: {faults}. deploy/ecs/variables.tf says what each is.") from None
 
 
 def _in_words(kind: str, message: str) -> str:

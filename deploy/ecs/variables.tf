@@ -243,6 +243,12 @@ variable "gpu_instance_types" {
   default     = ["g4dn.xlarge", "g6.xlarge", "g5.xlarge"]
 }
 
+variable "gpu_ami_parameter" {
+  description = "SSM parameter that holds the AMI: AWS's newest, for ECS on GPUs. An apply brings a newer one to instances that start after it."
+  type        = string
+  default     = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id"
+}
+
 variable "gpu_on_demand_base" {
   description = "So many GPU instances are on-demand before any is spot."
   type        = number
@@ -277,7 +283,7 @@ variable "environment" {
   default     = {}
 
   validation {
-    condition     = length(setintersection(keys(var.environment), ["DATABASE_URL", "APP_SECRET_KEY", "PROCESS_TOKEN", "CLEANUP_TOKEN", "AWS_SECRET_ACCESS_KEY", "HMAC_SECRET", "R2_SECRET_ACCESS_KEY"])) == 0
+    condition     = alltrue([for name, value in var.environment : !can(regex("DATABASE_URL|SECRET|PASSWORD|TOKEN|ACCESS_KEY|HMAC_KEY", name)) && !can(regex("://[^/@]*:[^/@]+@", value))])
     error_message = "environment has a secret in it, which everybody could read who may describe a task definition. Put it into Secrets Manager and its ARN into secrets."
   }
 }

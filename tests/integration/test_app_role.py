@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,8 +17,12 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from backend.db.app_role import provide_app_role
+from backend.db.embedded import POSTGRES_BIN_PATH
 from backend.db.engine import Database
 from backend.errors import DatabaseUnavailable
+from deploy.ecs.sources import read
+from tests.servers import PASSWORD as OWNERS
+from tests.servers import started_server
 
 PASSWORD = "f00d" * 12
 
@@ -125,3 +130,48 @@ def test_the_command_needs_both_urls_and_ends_with_0(database: Database, databas
     assert without.returncode == 1 and "APP_DATABASE_URL" in without.stderr
     done = command(APP_DATABASE_URL=app_url(database_url, role))
     assert (done.returncode, done.stderr) == (0, "The services' role is ready.\n")
+
+
+@pytest.mark.slow
+def test_the_migration_task_prepares_a_database_in_which_a_film_is_made(tmp_path: Path) -> None:
+    """The containers of task_definitions/migrate.json, one after the other, as the owner whose password is not in the
+    URL; then a whole job by workers that know the services' URL alone."""
+    containers = read("task_definitions/migrate.json")["containerDefinitions"]
+    assert containers[1]["dependsOn"] == [{"containerName": containers[0]["name"], "condition": "SUCCESS"}]
+    with started_server(POSTGRES_BIN_PATH) as url:
+        parts = make_url(url)
+        place = f"{parts.host}:{parts.port}/{parts.database}?sslmode=disable"
+        services = f"postgresql://services:{PASSWORD}@{place}"
+        given = {
+            "DATABASE_URL": f"postgresql://{parts.username}@{place}",
+            "PGPASSWORD": OWNERS,
+            "APP_DATABASE_URL": services,
+        }
+        for container in containers:
+            names = {entry["name"] for entry in [*container["environment"], *container["secrets"]]}
+            done = run(container["command"], {name: value for name, value in given.items() if name in names})
+            assert done.returncode == 0, done.stderr
+        film = run(
+            [
+                "python",
+                "-m",
+                "backend",
+                "run",
+                "crop",
+                "deploy/smoke.mp4",
+                "--workers",
+                "1",
+                "--data-dir",
+                str(tmp_path),
+            ],
+            {"DATABASE_URL": services, "STORAGE_URL": (tmp_path / "objects").as_uri(), "DETECTOR": "hog"},
+        )
+        assert film.returncode == 0, film.stderr
+        assert (list((tmp_path / "results").glob("*/smoke_cropped.mp4"))) != []
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    words = (
+        [sys.executable, "-m", "alembic", *command[1:]] if command[0] == "alembic" else [sys.executable, *command[1:]]
+    )
+    return subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True)

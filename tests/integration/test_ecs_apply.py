@@ -14,6 +14,9 @@ import boto3
 import pytest
 import requests
 
+from deploy.ecs.aws_requests import alarms, policies, task_definition
+from deploy.ecs.sources import TASKS
+from deploy.ecs.values import Values
 from tests.docker.stack import free_port
 from tests.integration.conftest import wait_until
 from tests.terraform import module_copy, terraform
@@ -86,14 +89,16 @@ def test_the_module_is_made_and_taken_away(cloud: None, tmp_path: Path) -> None:
     """It shows that the provider takes every argument, that the order holds, and that nothing keeps `destroy`.
 
     It does not show that AWS would: moto checks no permission, no quota and few values; starts no task and no instance;
-    keeps of an alarm no metric math, of a service no capacity provider strategy; never answers which tags a scalable
-    target has (tests/moto_for_terraform.py does); and its certificate is nobody's.
+    keeps of an alarm no metric math, of a service no capacity provider strategy, of a parameter group no parameter, so
+    that a second plan is not empty here; never answers which tags a scalable target has (tests/moto_for_terraform.py
+    does); and its certificate is nobody's.
     """
     module = module_copy(tmp_path)
     variables(module)
     made = terraform(module, "apply", "-auto-approve", "-input=false", "-no-color", timeout_sec=MINUTES_OF_WAITING_SEC)
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr
     look_at_what_there_is()
+    look_whether_it_is_what_is_rendered()
     gone = terraform(
         module, "destroy", "-auto-approve", "-input=false", "-no-color", timeout_sec=MINUTES_OF_WAITING_SEC
     )
@@ -135,3 +140,60 @@ def look_at_what_there_is() -> None:
     assert {"framefleet-many-queued", "framefleet-old-transaction", "framefleet-fleet-idle"} <= {
         it["AlarmName"] for it in alarms
     }
+
+
+def look_whether_it_is_what_is_rendered() -> None:
+    """What people without Terraform are given is what Terraform sent."""
+    values = values_of_what_there_is()
+    for task in TASKS:
+        rendered = task_definition(task, values)
+        made = client("ecs").describe_task_definition(taskDefinition=rendered["family"])["taskDefinition"]
+        for mine, theirs in zip(rendered["containerDefinitions"], made["containerDefinitions"], strict=True):
+            assert {key: sorted_by_name(theirs[key]) for key in mine} == {
+                key: sorted_by_name(mine[key]) for key in mine
+            }
+        for key in rendered.keys() - {"containerDefinitions", "volumes", "ephemeralStorage", "runtimePlatform"}:
+            assert made[key] == rendered[key], (task, key)
+    iam = client("iam")
+    for name, document in policies(values).items():
+        role, _, policy = name.partition(".")
+        if policy:
+            found = iam.get_role_policy(RoleName=f"framefleet-{role}", PolicyName=policy)
+            assert found["PolicyDocument"] == document, name
+    made_alarms = {alarm["AlarmName"]: alarm for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]}
+    for request in alarms(values).values():
+        alarm = made_alarms.pop(request["AlarmName"])
+        assert {key: alarm[key] for key in request if key != "Metrics"} == {
+            k: v for k, v in request.items() if k != "Metrics"
+        }
+    others = {name for name in made_alarms if not name.startswith("TargetTracking-")}  # those AWS makes itself
+    assert others == {"framefleet-chunk-queued-at-zero", "framefleet-fleet-idle"}
+
+
+def sorted_by_name(value: Any) -> Any:
+    """Settings and secrets have no order."""
+    is_named = isinstance(value, list) and all(isinstance(entry, dict) and "name" in entry for entry in value)
+    return sorted(value, key=lambda entry: entry["name"]) if is_named else value
+
+
+def values_of_what_there_is() -> Values:
+    (secret,) = client("secretsmanager").list_secrets(Filters=[{"Key": "name", "Values": ["framefleet/"]}])[
+        "SecretList"
+    ]
+    (database,) = client("rds").describe_db_instances()["DBInstances"]
+    (balancer,) = client("elbv2").describe_load_balancers()["LoadBalancers"]
+    (topic,) = client("sns").list_topics()["Topics"]
+    (bucket,) = client("s3").list_buckets()["Buckets"]
+    return Values(
+        region=REGION,
+        account_id="123456789012",
+        bucket=bucket["Name"],
+        release="0.1.0",
+        database_url_secret_arn=secret["ARN"],
+        database_owner_secret_arn=database["MasterUserSecret"]["SecretArn"],
+        database_host=database["Endpoint"]["Address"],
+        load_balancer=balancer["LoadBalancerArn"].partition("loadbalancer/")[2],
+        alarm_topic_arn=topic["TopicArn"],
+        input_buckets=["our-videos"],
+        output_buckets=["our-films"],
+    )

@@ -124,6 +124,12 @@ MISTAKES: list[tuple[str, str, Callable[[Definition], None], str]] = [
     ),
     ("token", "api", _environment("CLEANUP_TOKEN", "abcdefgh"), "CLEANUP_TOKEN in environment is a secret"),
     ("key of AWS", "api", _environment("OUTPUT_BUCKET", "AKIAIOSFODNN7EXAMPLE"), "OUTPUT_BUCKET in environment is a"),
+    (
+        "key that looks random",
+        "api",
+        _environment("OUTPUT_BUCKET", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        "secret",
+    ),
     ("the coach's secret", "api", _environment("APP_SECRET_KEY", "x"), "APP_SECRET_KEY in environment is a secret"),
     ("secret in plain", "api", _secret("CLEANUP_TOKEN", "hunter2"), "the secret CLEANUP_TOKEN is no reference"),
     ("name of a secret alone", "api", _secret("CLEANUP_TOKEN", "cleanup-token"), "valueFrom must be an ARN"),
@@ -162,6 +168,12 @@ def test_a_mistake_is_found_and_what_to_do_is_said(
 def test_every_name_of_a_setting_is_known(values: Values, name: str) -> None:
     definition = task_definition("gpu_worker", values)
     _environment(name, "64")(definition)
+    assert complaints(definition) == []
+
+
+def test_a_checksum_is_no_secret(values: Values) -> None:
+    definition = task_definition("gpu_worker", values)
+    _environment("MODEL_SHA256", "0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1")(definition)
     assert complaints(definition) == []
 
 

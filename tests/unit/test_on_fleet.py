@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner, Result
 
+from deploy.ecs.sources import HERE
 from deploy.on_fleet import main
 from tests.fake_ecs import Ecs, ecs_on_loopback
 
@@ -44,6 +46,11 @@ def test_as_the_owner_it_is_the_migrations_task(ecs: Ecs) -> None:
     assert "/fleet/migrate migrate/migrate/1" in ecs.events
 
 
+def test_a_log_that_is_a_moment_behind_is_looked_at_again(ecs: Ecs) -> None:
+    ecs.log_is_behind = 2
+    assert ask("framefleet", "workers").stdout == "one\ntwo\n"
+
+
 def test_a_command_that_says_nothing_is_no_failure(ecs: Ecs) -> None:
     ecs.said = []
     done = ask("framefleet", "resume")
@@ -61,6 +68,15 @@ def test_a_command_that_does_not_end_is_given_up_with_its_name(ecs: Ecs) -> None
     done = ask("--timeout", "0", "framefleet", "workers")
     assert done.exit_code == 1
     assert "still runs: arn:aws:ecs:eu-west-1:123456789012:task/fleet/1" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["analysis-worker", "migrate"])
+def test_the_log_is_where_the_task_definition_sends_it(part: str) -> None:
+    definition = json.loads((HERE / "task_definitions" / f"{part.replace('-', '_')}.json").read_text())
+    (container,) = [each for each in definition["containerDefinitions"] if each["name"] == part]
+    options = container["logConfiguration"]["options"]
+    assert (options["awslogs-group"], options["awslogs-stream-prefix"]) == (f"/${{name}}/{part}", part)
+    assert definition["requiresCompatibilities"] == ["FARGATE"]
 
 
 def test_a_token_does_not_get_into_the_log(ecs: Ecs) -> None:

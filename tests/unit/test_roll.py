@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from deploy.ecs.sources import HERE
 from deploy.ecs_services import image_of
-from deploy.roll import main
+from deploy.roll import MIGRATION, ORDER, main
 from tests.fake_ecs import Ecs, ecs_on_loopback
 
 ROLLED = [
@@ -113,6 +114,11 @@ def test_a_fleet_that_is_not_there_is_said(ecs: Ecs) -> None:
     ecs.running.clear()
     done = roll("--release", "0.2.0")
     assert (done.exit_code, "no service fleet-analysis-worker" in done.stderr) == (1, True)
+
+
+def test_the_services_are_those_that_are_deployed() -> None:
+    families = {json.loads(path.read_text())["family"] for path in (HERE / "task_definitions").glob("*.json")}
+    assert families == {f"${{name}}-{part}" for part in (*ORDER, MIGRATION)}
 
 
 @pytest.mark.parametrize("words", [[], ["--release", "1", "--back", __file__]])

@@ -128,7 +128,7 @@ def test_the_floors_of_the_lanes_go_on_rising(database: Database, queue: Queue) 
 
 
 def test_the_metrics_are_sent_on(database: Database) -> None:
-    turn = {"sink": "cloudwatch", "worker_id": "w1", "lock_key": 1}
+    turn = {"sink": "cloudwatch", "worker_id": "w1", "lock_key": 1, "turn_seconds": 1e9}
     assert database.ask("take_metrics_turn", **turn) is not None
     set_clock_back(database)
     assert database.ask("take_metrics_turn", **turn) is not None

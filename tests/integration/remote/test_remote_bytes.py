@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from backend.errors import (
     ServerUnavailable,
     SourceChanged,
     SourceForbidden,
+    UnsupportedInput,
 )
 from backend.jobs.layout import plan_key, source_key
 from backend.kinds import kind_named
@@ -101,6 +103,23 @@ def test_the_source_is_read_by_range_in_the_version_that_was_planned(desk: Desk)
         source.read_at(100_000, 1000)
     with pytest.raises(SourceChanged):
         desk.files.source()
+
+
+def test_a_copy_of_a_source_without_ranges_is_read_and_else_the_source_past_the_workers_own_guard(desk: Desk) -> None:
+    etag = "sha256-" + hashlib.sha256(FILM).hexdigest()
+    copy = source_key(desk.claim.job_id, etag)
+    desk.store.put(copy, FILM)
+    uri = "http://127.0.0.1:9/film.mp4"
+    sql(desk.database, "UPDATE video_analysis_jobs SET input_uri = :uri, source_etag = :etag", uri=uri, etag=etag)
+    desk.claim = replace(desk.claim, input_uri=uri, source_etag=etag)
+    source = desk.files.source()
+    assert (source.info.etag, source.read_at(70_000, 100)) == (etag, FILM[70_000:70_100])
+    desk.store.delete(copy)
+    with pytest.raises(UnsupportedInput, match="not on the public internet"):
+        desk.files.source()
+    with pytest.raises(InvalidRequest, match="fetches nothing for others"):
+        sql(desk.database, "UPDATE video_analysis_jobs SET source_etag = 'etag'")
+        desk.server.ask(claim_path(desk.claim, "input"), m.WantedInput(), m.InputPlace)
 
 
 def test_a_further_input_is_given_where_the_parameters_name_it(desk: Desk) -> None:
