@@ -3,6 +3,7 @@ scratch volume at /tmp, no capability, the image's own user, environment and ent
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -80,5 +81,9 @@ class Container:
 
 def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM to process 1 of the container, as an engine sends it: unshare, its parent, takes no notice of it."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    subprocess.run(["kill", f"-{signal.SIGTERM.value}", children[0]], check=True)
+    (first,) = children_of(process.pid)
+    os.kill(first, signal.SIGTERM)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

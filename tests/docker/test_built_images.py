@@ -11,7 +11,6 @@ import hashlib
 import io
 import shutil
 import subprocess
-import time
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -28,7 +27,7 @@ from backend.db.engine import Database
 from backend.db.models import Chunk
 from backend.jobs.service import JobService
 from tests.docker.buildah import Buildah, build_context, download_wheels, require_tools
-from tests.docker.container import Container, ask_to_stop
+from tests.docker.container import Container, ask_to_stop, children_of
 from tests.docker.stack import free_port
 from tests.integration.conftest import wait_until
 from tests.samples import make_sample
@@ -196,7 +195,7 @@ def test_a_worker_that_is_stopped_while_it_starts_does_not_start(
 ) -> None:
     box = container(lean, "analysis-worker", tmp_path / "box", **environment)
     process = box.start()
-    wait_until(lambda: "tini" in _command_of_child(process), 30, "the entry point runs")
+    wait_until(lambda: _has_begun(process), 30, "the entry point has a child")
     ask_to_stop(process)
     assert process.wait(timeout=60) in (0, 143)
     assert '"worker_started"' not in box.log.read_text()
@@ -244,12 +243,12 @@ def _answers(port: int, path: str) -> bool:
         return False
 
 
-def _command_of_child(process: subprocess.Popen[bytes]) -> str:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    if not children:
-        time.sleep(0.05)
-        return ""
-    return Path(f"/proc/{children[0]}/cmdline").read_text()
+def _has_begun(process: subprocess.Popen[bytes]) -> bool:
+    """Whether process 1 of the container is its entry point, and that has begun the command."""
+    for first in children_of(process.pid):
+        if Path(f"/proc/{first}/comm").read_text().strip() == "tini" and children_of(first):
+            return True
+    return False
 
 
 def _mebibytes(folder: Path) -> int:
