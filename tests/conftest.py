@@ -75,6 +75,7 @@ def postgres() -> Iterator[str]:
         if url is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="framefleet-test-"))
             url = stack.enter_context(EmbeddedPostgres(Path(folder))).url
+            _write_to_memory_only(url)
         _create(url, "template_framefleet")
         template = Database(_url_of(url, "template_framefleet"))
         upgrade(template)
@@ -139,6 +140,13 @@ def pose_detector(pose_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Loaded once: that takes a second."""
     given = {"pose_model_name": str(pose_model), "data_dir": tmp_path_factory.mktemp("data")}
     return open_pose_detector(Settings.model_validate(given))
+
+
+def _write_to_memory_only(url: str) -> None:
+    """Its machine does not fail in the middle of a test: a database for each test would wait for the disk each time."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _create(server_url: str, name: str, template: str = "template0") -> None:

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/autoscaling/application/userguide/step-scaling-polic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy.fleet.alarms import Series, Watch
@@ -108,6 +108,9 @@ class Stepper:
         return wanted + adjustment
 
 
+Wish = tuple[int, Tracker | Stepper]
+
+
 class Autoscaler:
     """`wanted` is the service's desired count. `evaluate` is called at least at every multiple of `every_sec`."""
 
@@ -126,21 +129,27 @@ class Autoscaler:
         Several policies at once: the one that wants the most workers has its way, out before in. Target tracking
         scales in only where each such policy wants it.
         """
-        due = [policy for policy in self._policies if now_sec % policy.period_sec == 0]
-        wishes = [(self._bounded(policy.wish(metrics[policy.metric_name], self.wanted, now_sec)), policy)
-                  for policy in due if policy.metric_name in metrics]  # fmt: skip
+        wishes = [
+            (self._bounded(policy.wish(metrics.get(policy.metric_name, Series()), self.wanted, now_sec)), policy)
+            for policy in self._policies
+            if now_sec % policy.period_sec == 0
+        ]
         outward = [wish for wish in wishes if wish[0] > self.wanted]
-        agreed = all(policy.may_shrink(count < self.wanted, now_sec) for count, policy in wishes)
-        inward = [
-            (count, policy)
-            for count, policy in wishes
-            if count < self.wanted and not policy.cooldown.blocks_scale_in(now_sec)
-            and (agreed or isinstance(policy, Stepper))
-        ]  # fmt: skip
-        chosen = max(outward or inward, key=lambda wish: wish[0], default=None)
+        chosen = max(outward or self._inward(wishes, now_sec), key=lambda wish: wish[0], default=None)
         if chosen is not None:
             self._set(*chosen, now_sec)
         return self.wanted
+
+    def _inward(self, wishes: Sequence[Wish], now_sec: float) -> list[Wish]:
+        """Of those that want fewer, those that may have it."""
+        agreed = all(policy.may_shrink(count < self.wanted, now_sec) for count, policy in wishes)
+        return [
+            (count, policy)
+            for count, policy in wishes
+            if count < self.wanted
+            and not policy.cooldown.blocks_scale_in(now_sec)
+            and (agreed or isinstance(policy, Stepper))
+        ]
 
     def _bounded(self, workers: int) -> int:
         return max(self._rules.min_capacity, min(self._rules.max_capacity, workers))

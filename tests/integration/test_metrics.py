@@ -31,6 +31,9 @@ from backend.storage import open_store
 from backend.workers.metrics import CloudWatchSender
 from backend.workers.vitals import presence, vitals
 from deploy.fleet import policies as simulation
+from deploy.fleet.alarms import Series
+from deploy.fleet.autoscaler import Autoscaler
+from deploy.fleet.rules import Rules
 from tests.conftest import Said
 from tests.integration.conftest import wait_until
 from tests.integration.rows import add_job, ago, sql
@@ -133,11 +136,17 @@ def sent_once(database: Database, address: str, settings: Settings) -> dict[str,
     return {name: point["Sum"] for name, (point,) in points.items()}
 
 
+def wanted_workers(values: dict[str, float]) -> int:
+    """What our rules make of these ten seconds, where no worker was wanted before."""
+    return Autoscaler(Rules.read()).evaluate({name: Series([(0.0, value)]) for name, value in values.items()}, 10.0)
+
+
 def test_what_cloudwatch_holds_is_what_the_rows_say(
     s3_server: str, database: Database, cloudwatch_settings: Settings
 ) -> None:
     busy_queue(database)
     values = sent_once(database, s3_server, cloudwatch_settings)
+    assert wanted_workers(values) == 1
     times = {name: values.pop(name) for name in list(values) if name.startswith("Oldest")}
     assert values == {
         "QueuedChunkCount": 2, "ProcessingChunkCount": 1, "FailedChunkCount": 1, "CompletedChunkCount": 4,
@@ -156,6 +165,7 @@ def test_what_cloudwatch_holds_is_what_the_rows_say(
     sql(database, "DELETE FROM workers")
     values = sent_once(database, s3_server, cloudwatch_settings)
     assert (values["QueuedChunkCount"], values["BacklogPerWorker"], values["QueuedWithoutWorkers"]) == (2, 1, 0)
+    assert wanted_workers(values) == 0
 
 
 def test_workers_that_are_asked_for_count_before_they_run(

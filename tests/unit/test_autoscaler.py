@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,9 @@ from deploy.fleet.autoscaler import Autoscaler
 from deploy.fleet.rules import Alarm, Comparison, Missing, Rules, Statistic
 
 MINUTE = 60
+# What the rows of a real fleet of one worker said every 20 s (backend.queue.figures): a job of 60 chunks comes after a
+# minute, and then nothing.
+RECORDED = Path(__file__).parents[1] / "recorded" / "one_job_one_worker.csv"
 
 
 def alarm(periods: int = 3, of: int | None = None, missing: Missing = Missing.MISSING, **changes: object) -> Alarm:
@@ -140,3 +145,22 @@ def test_an_idle_fleet_is_gone_after_ten_minutes_and_not_while_a_chunk_is_in_wor
 
 def test_at_zero_target_tracking_alone_starts_nothing() -> None:
     assert scaled([500.0] * 10, begin_with=0) == [0] * 10
+
+
+def test_on_a_recorded_job_it_asks_for_a_second_worker_and_lets_both_go_when_it_is_over() -> None:
+    names = {
+        "backlog_per_worker": "BacklogPerWorker",
+        "busy_share": "BusyShare",
+        "queued_without_workers": "QueuedWithoutWorkers",
+    }
+    with RECORDED.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    series = {
+        metric: Series((float(row["second"]), float(row[column])) for row in rows) for column, metric in names.items()
+    }
+    scaler = Autoscaler(Rules.read(), 1)
+    for now_sec in range(10, int(rows[-1]["second"]), 10):
+        scaler.evaluate(series, now_sec)
+    steps = [(each.at_sec, each.before, each.after, each.policy) for each in scaler.activities]
+    # Above the target in the three minutes from 60 s on, the last of them at 19; nothing there from 280 s on.
+    assert steps == [(240, 1, 2, "backlog-per-worker"), (900, 2, 0, "to-zero")]
