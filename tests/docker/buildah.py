@@ -101,11 +101,11 @@ def build_context(folder: Path) -> Path:
     return folder
 
 
-def download_wheels(folder: Path, *requirements: str) -> Path:
-    """With this machine's own pip and index, so that the build needs neither."""
+def download_wheels(folder: Path, context: Path, *requirements: str) -> Path:
+    """With this machine's own pip and index, so that the build needs neither. `.` is the context."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--constraint", str(PROJECT / "constraints.txt")]
     subprocess.run(
         [*command, "--wheel-dir", str(folder), *requirements],
-        cwd=PROJECT, check=True, capture_output=True, timeout=BUILD_SEC,
+        cwd=context, check=True, capture_output=True, timeout=BUILD_SEC,
     )  # fmt: skip
     return folder

@@ -61,8 +61,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = download_wheels(tmp_path_factory.mktemp("wheels"), ".[runpod]", "setuptools>=77")
+def wheels(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = download_wheels(tmp_path_factory.mktemp("wheels"), context, ".[runpod]", "setuptools>=77")
     for name, version in HEAVY.items():
         _empty_wheel(folder, name, version)
     return folder
