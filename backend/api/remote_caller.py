@@ -39,10 +39,11 @@ def held(path: ClaimPath) -> ChunkClaim:
 
 
 def signed_path(claim: ChunkClaim, number: int) -> str:
-    """A link that gives the claim's source (0), or a further input, to whoever has it, while the claim holds."""
+    """A link that gives the claim's source (0), or a further input, to whoever has it, while the claim holds. Messages
+    and logs show no query."""
     worker = caller()
     what = f"{worker.id}/{claim.chunk_id}/{claim.attempts}/{number}"
-    return f"{REMOTE_PATH}/links/{what}/{_signature(worker, what)}"
+    return f"{REMOTE_PATH}/links/{what}?signature={_signature(worker, what)}"
 
 
 def holder_of_link(worker_id: int, chunk_id: int, attempts: int, number: int, signature: str) -> ChunkClaim:

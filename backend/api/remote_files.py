@@ -59,6 +59,9 @@ links = APIBlueprint(
 class LinkPath(m.ClaimPath):
     worker_id: int = Field(ge=1, lt=2**63)
     number: int = Field(ge=0, le=1000)
+
+
+class LinkQuery(BaseModel):
     signature: str = Field(max_length=64)
 
 
@@ -90,12 +93,12 @@ def place_of_input(path: m.ClaimPath, body: m.WantedInput) -> Response:
 
 
 @links.get(
-    "/<int:worker_id>/<int:chunk_id>/<int:attempts>/<int:number>/<string:signature>",
+    "/<int:worker_id>/<int:chunk_id>/<int:attempts>/<int:number>",
     summary="An input's bytes, by range",
 )
-def linked_input(path: LinkPath) -> Any:
+def linked_input(path: LinkPath, query: LinkQuery) -> Any:
     """In force while the claim is held. A redirect to a signed URL where the store has them."""
-    claim = holder_of_link(path.worker_id, path.chunk_id, path.attempts, path.number, path.signature)
+    claim = holder_of_link(path.worker_id, path.chunk_id, path.attempts, path.number, query.signature)
     settings = context().settings
     uri = _own(_place(claim, path.number))
     if is_object_uri(uri):
@@ -172,12 +175,13 @@ def _place(claim: ChunkClaim, number: int) -> str:
 
 
 def _upload_place(key: str, wanted: m.WantedUpload, content_type: str, own_path: str) -> m.UploadPlace:
+    if_absent = wanted.if_absent and wanted.conditional
     signed = context().store.presign_put(
         key,
         size_bytes=wanted.size_bytes,
         content_type=content_type,
-        expires_sec=WRITE_SECONDS if wanted.if_absent else REPLACE_SECONDS,
-        if_absent=wanted.if_absent and wanted.conditional,
+        expires_sec=WRITE_SECONDS if if_absent else REPLACE_SECONDS,
+        if_absent=if_absent,
     )
     if signed is None:
         headers = {"Content-Type": BYTES, "Content-Length": str(wanted.size_bytes)}

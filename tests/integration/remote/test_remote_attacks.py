@@ -40,7 +40,7 @@ def desk(transport: AppTransport, database: Database, settings: Settings) -> Any
 
 def test_a_signature_of_other_letters_is_refused_like_any_other(desk: Any, transport: AppTransport) -> None:
     for worker_id in (1, 2):
-        reply = transport.send("GET", f"{m.REMOTE_PATH}/links/{worker_id}/1/1/0/%C3%A9", {})
+        reply = transport.send("GET", f"{m.REMOTE_PATH}/links/{worker_id}/1/1/0?signature=%C3%A9", {})
         assert (reply.status, json.loads(reply.body)["code"]) == (401, "caller_refused")
 
 
