@@ -50,7 +50,7 @@ def holder_of_link(worker_id: int, chunk_id: int, attempts: int, number: int, si
     database = context().database
     worker = remote_worker(database, worker_id)
     what = f"{worker_id}/{chunk_id}/{attempts}/{number}"
-    if worker is None or not hmac.compare_digest(_signature(worker, what), signature):
+    if worker is None or not hmac.compare_digest(_signature(worker, what).encode(), signature.encode()):
         raise CallerRefused(REFUSED)
     return held_chunk(database, worker, chunk_id, attempts)
 
