@@ -35,10 +35,9 @@ from tests.servers import started_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 LEAN = ("api", "analysis-worker")
-GPU = ("gpu-worker", "runpod")
 HEAVY = {"torch": "2.14.1", "torchvision": "0.29.1", "ultralytics_opencv_headless": "8.4.190"}
 WEIGHTS = "yolo11n.onnx"
-NO_WORK = ("python", "-m", "backend.workers.gpu_chunk_worker")
+CHUNK_WORKER = ("python", "-m", "backend.workers.gpu_chunk_worker")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = download_wheels(tmp_path_factory.mktemp("wheels"), ".", "setuptools>=77")
+    folder = download_wheels(tmp_path_factory.mktemp("wheels"), ".[runpod]", "setuptools>=77")
     for name, version in HEAVY.items():
         _empty_wheel(folder, name, version)
     return folder
@@ -78,7 +77,8 @@ def lean(builder: Buildah, context: Path, wheels: Path) -> Buildah:
 
 
 @pytest.fixture(scope="module")
-def database(lean: Buildah) -> Iterator[str]:
+def database() -> Iterator[str]:
+    require_tools()
     with started_server(POSTGRES_BIN_PATH) as url:
         yield url
 
@@ -156,7 +156,7 @@ def test_containers_do_a_job_and_stop_having_drained(
     metrics = {"METRICS_PORT": str(metrics_port)}
     analysis = container(lean, "analysis-worker", tmp_path / "analysis", **environment, **metrics)
     chunks = container(lean, "analysis-worker", tmp_path / "chunks", **environment, METRICS_PORT=str(free_port()))
-    running = {"api": api.start(), "analysis": analysis.start(), "chunks": chunks.start(NO_WORK)}
+    running = {"api": api.start(), "analysis": analysis.start(), "chunks": chunks.start(CHUNK_WORKER)}
     jobs = JobService(Database(database))
     try:
         wait_until(lambda: _answers(port, "/ready"), 120, "the API is ready")
@@ -195,31 +195,52 @@ def test_a_worker_that_is_stopped_while_it_starts_does_not_start(
 ) -> None:
     box = container(lean, "analysis-worker", tmp_path / "box", **environment)
     process = box.start()
-    wait_until(lambda: _has_begun(process), 30, "the entry point has a child")
-    ask_to_stop(process)
-    assert process.wait(timeout=60) in (0, 143)
+    try:
+        wait_until(lambda: _has_begun(process), 30, "the entry point has a child")
+        ask_to_stop(process)
+        assert process.wait(timeout=60) in (0, 143)
+    finally:
+        process.kill()
+        process.wait()
     assert '"worker_started"' not in box.log.read_text()
 
 
-def test_the_gpu_images_carry_the_pinned_weights_and_start(
-    builder: Buildah, context: Path, wheels: Path, lean: Buildah, environment: dict[str, str], tmp_path: Path
+def test_the_gpu_worker_carries_the_pinned_weights_and_starts(
+    builder: Buildah, context: Path, wheels: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    _built_with_weights(builder, context, wheels, "gpu-worker", tmp_path)
+    strict = environment | {"DETECTOR": "yolo"}
+    worker = container(builder, "gpu-worker", tmp_path / "worker", **strict)
+    assert worker.output("alembic", "upgrade", "head")[0] == 0
+    process = worker.start()
+    try:
+        wait_until(lambda: '"worker_started"' in worker.log.read_text(), 120, "the worker starts with its weights")
+        ask_to_stop(process)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert f"/opt/weights/{WEIGHTS}" in worker.log.read_text()
+
+
+def test_the_image_for_runpod_carries_them_too(builder: Buildah, context: Path, wheels: Path, tmp_path: Path) -> None:
+    _built_with_weights(builder, context, wheels, "runpod", tmp_path)
+    pod = container(builder, "runpod", tmp_path / "pod")
+    code, words = pod.output("python", "-c", "import runpod, backend.workers.runpod_handler")
+    assert code == 0, words
+    assert pod.config["Cmd"] == ["python", "-m", "backend.workers.runpod_handler"]
+
+
+def _built_with_weights(builder: Buildah, context: Path, wheels: Path, target: str, folder: Path) -> None:
+    """The target, with the weights of docker/weights/ pinned: they are in it, and it says which they have to be."""
     weights = context / "docker" / "weights" / WEIGHTS
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    for target in GPU:
-        done = builder.build(target, context, wheels, MODEL_NAME=WEIGHTS, MODEL_SHA256=sha256)
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-        box = container(builder, target, tmp_path / target, **environment)
-        assert box.output("id", "-u") == (0, "10001")
-        assert box.output("sha256sum", f"/opt/weights/{WEIGHTS}")[1].split()[0] == sha256
-        assert f"MODEL_SHA256={sha256}" in box.config["Env"]
-    worker = container(builder, "gpu-worker", tmp_path / "worker", **environment, DETECTOR="yolo")
-    process = worker.start()
-    wait_until(lambda: '"worker_started"' in worker.log.read_text(), 120, "the worker starts with its weights")
-    ask_to_stop(process)
-    assert process.wait(timeout=60) == 0
-    code, words = container(builder, "runpod", tmp_path / "pod").output("python", "-c", "import runpod")
-    assert code == 0, words
+    done = builder.build(target, context, wheels, MODEL_NAME=WEIGHTS, MODEL_SHA256=sha256)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    box = container(builder, target, folder / target)
+    assert box.output("id", "-u") == (0, "10001")
+    assert box.output("sha256sum", f"/opt/weights/{WEIGHTS}")[1].split()[0] == sha256
+    assert {f"MODEL_SHA256={sha256}", f"MODEL_NAME=/opt/weights/{WEIGHTS}"} <= set(box.config["Env"])
 
 
 def test_other_weights_than_the_pinned_ones_fail_the_build(builder: Buildah, context: Path, wheels: Path) -> None:
