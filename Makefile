@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make demo [VIDEO=clip.mp4]   crop a sample clip, or your own, with the whole service"
 	@echo "make test                    every test that is not marked slow"
-	@echo "make test-slow               the slow ones: they build images, and apply what is deployed to stand-ins"
+	@echo "make test-slow               the slow ones: images are built, what is deployed is applied to stand-ins, earlier releases run"
 	@echo "make chaos [MINUTES=10]      kill, freeze and cut off workers, PostgreSQL and S3; CHAOS_SEED=n replays a run"
 	@echo "make lint                    ruff, mypy, import-linter"
 	@echo "make bench [VIDEO=clip.mp4]  speed of each stage beside its floor, and of each kind beside the ffmpeg command"

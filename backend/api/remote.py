@@ -16,7 +16,7 @@ from backend.queue import messages as m
 from backend.queue.claims import ChunkClaim
 from backend.queue.queue import Queue
 from backend.queue.registry import Presence, WorkerRows
-from backend.queue.remote_workers import REFUSED, release_of_remote, remote_worker
+from backend.queue.remote_workers import REFUSED, forget_processes, release_of_remote, remote_worker
 from backend.storage.names import scheme_of
 from backend.telemetry import poll_failed
 from backend.versions import SCHEMA_VERSION
@@ -58,6 +58,7 @@ def seen(body: m.Present) -> Response:
             begins=body.begins,
         )
     )
+    forget_processes(database, caller())
     return _said(m.PresentAnswer(others_are_well=told.others_are_well, stop=told.stop))
 
 

@@ -39,10 +39,11 @@ def held(path: ClaimPath) -> ChunkClaim:
 
 
 def signed_path(claim: ChunkClaim, number: int) -> str:
-    """A link that gives the claim's source (0), or a further input, to whoever has it, while the claim holds."""
+    """A link that gives the claim's source (0), or a further input, to whoever has it, while the claim holds. Messages
+    and logs show no query."""
     worker = caller()
     what = f"{worker.id}/{claim.chunk_id}/{claim.attempts}/{number}"
-    return f"{REMOTE_PATH}/links/{what}/{_signature(worker, what)}"
+    return f"{REMOTE_PATH}/links/{what}?signature={_signature(worker, what)}"
 
 
 def holder_of_link(worker_id: int, chunk_id: int, attempts: int, number: int, signature: str) -> ChunkClaim:
@@ -50,7 +51,7 @@ def holder_of_link(worker_id: int, chunk_id: int, attempts: int, number: int, si
     database = context().database
     worker = remote_worker(database, worker_id)
     what = f"{worker_id}/{chunk_id}/{attempts}/{number}"
-    if worker is None or not hmac.compare_digest(_signature(worker, what), signature):
+    if worker is None or not hmac.compare_digest(_signature(worker, what).encode(), signature.encode()):
         raise CallerRefused(REFUSED)
     return held_chunk(database, worker, chunk_id, attempts)
 

@@ -5,6 +5,7 @@ Where the store signs links they go past the API; where it does not, through it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from flask import Response, jsonify, redirect, request
@@ -15,8 +16,8 @@ from backend.api import schemas
 from backend.api.context import context
 from backend.api.files import send_object, send_source
 from backend.api.remote import SECURITY
-from backend.api.remote_caller import caller, check_caller, held, holder_of_link, signed_path
-from backend.errors import InvalidRequest, ObjectExists, StorageError
+from backend.api.remote_caller import MAX_BODY_BYTES, caller, check_caller, held, holder_of_link, signed_path
+from backend.errors import InvalidRequest, ObjectExists, StorageError, UploadTooLarge
 from backend.jobs.chunk_place import key_of, step_of
 from backend.jobs.further_inputs import open_input
 from backend.jobs.layout import plan_key, source_key
@@ -24,6 +25,7 @@ from backend.jobs.sources import is_copied
 from backend.kinds import kind_named
 from backend.queue import messages as m
 from backend.queue.claims import ChunkClaim
+from backend.queue.remote_workers import held_chunk
 from backend.settings import Settings
 from backend.storage import open_source, public_url
 from backend.storage.names import check_key, is_object_uri, scheme_of, split_object_uri
@@ -57,6 +59,9 @@ links = APIBlueprint(
 class LinkPath(m.ClaimPath):
     worker_id: int = Field(ge=1, lt=2**63)
     number: int = Field(ge=0, le=1000)
+
+
+class LinkQuery(BaseModel):
     signature: str = Field(max_length=64)
 
 
@@ -88,12 +93,12 @@ def place_of_input(path: m.ClaimPath, body: m.WantedInput) -> Response:
 
 
 @links.get(
-    "/<int:worker_id>/<int:chunk_id>/<int:attempts>/<int:number>/<string:signature>",
+    "/<int:worker_id>/<int:chunk_id>/<int:attempts>/<int:number>",
     summary="An input's bytes, by range",
 )
-def linked_input(path: LinkPath) -> Any:
+def linked_input(path: LinkPath, query: LinkQuery) -> Any:
     """In force while the claim is held. A redirect to a signed URL where the store has them."""
-    claim = holder_of_link(path.worker_id, path.chunk_id, path.attempts, path.number, path.signature)
+    claim = holder_of_link(path.worker_id, path.chunk_id, path.attempts, path.number, query.signature)
     settings = context().settings
     uri = _own(_place(claim, path.number))
     if is_object_uri(uri):
@@ -131,14 +136,17 @@ def place_of_artifact(path: m.ClaimPath, body: m.WantedUpload) -> Response:
 
 @blueprint.put("/chunks/<int:chunk_id>/<int:attempts>/artifact", summary="The artifact, where no link is signed")
 def write_artifact(path: m.ClaimPath, query: PutQuery) -> tuple[str, int]:
+    """A body that ends after the claim is written nowhere."""
     claim = held(path)
-    _take(key_of(claim), step_of(claim).content_type, if_absent=query.if_absent)
+    _take(claim, if_absent=query.if_absent)
     return "", 201
 
 
 @blueprint.post("/probe", summary="Where a worker tries the store", responses={200: m.ProbePlaces})
 def probe(body: m.WantedUpload) -> Response:
     """A small object of its own, to be written and read again."""
+    if body.size_bytes > MAX_BODY_BYTES:
+        raise UploadTooLarge(f"A worker tries the store with at most {MAX_BODY_BYTES} bytes.")
     key = _probe_key()
     put = _upload_place(key, body, BYTES, f"{m.REMOTE_PATH}/probe")
     url = context().store.presign_get(key, expires_sec=READ_SECONDS)
@@ -167,12 +175,13 @@ def _place(claim: ChunkClaim, number: int) -> str:
 
 
 def _upload_place(key: str, wanted: m.WantedUpload, content_type: str, own_path: str) -> m.UploadPlace:
+    if_absent = wanted.if_absent and wanted.conditional
     signed = context().store.presign_put(
         key,
         size_bytes=wanted.size_bytes,
         content_type=content_type,
-        expires_sec=WRITE_SECONDS if wanted.if_absent else REPLACE_SECONDS,
-        if_absent=wanted.if_absent and wanted.conditional,
+        expires_sec=WRITE_SECONDS if if_absent else REPLACE_SECONDS,
+        if_absent=if_absent,
     )
     if signed is None:
         headers = {"Content-Type": BYTES, "Content-Length": str(wanted.size_bytes)}
@@ -180,11 +189,26 @@ def _upload_place(key: str, wanted: m.WantedUpload, content_type: str, own_path:
     return m.UploadPlace(url=signed.url, path=None, headers=dict(signed.headers))
 
 
-def _take(key: str, content_type: str, *, if_absent: bool) -> None:
+class _WhileHeld:
+    """A body, read for as long as the claim holds. A store may read it in another thread, where no request is known."""
+
+    def __init__(self, stream: BinaryIO, claim: ChunkClaim) -> None:
+        self._stream = stream
+        self._look = partial(held_chunk, context().database, caller(), claim.chunk_id, claim.attempts)
+
+    def read(self, size_bytes: int = -1) -> bytes:
+        """Raises ClaimLost."""
+        part = self._stream.read(size_bytes)
+        self._look()
+        return part
+
+
+def _take(claim: ChunkClaim, *, if_absent: bool) -> None:
     request.max_content_length = m.MAX_ARTIFACT_BYTES
-    stream = cast(BinaryIO, request.stream)
+    stream = cast(BinaryIO, _WhileHeld(cast(BinaryIO, request.stream), claim))
+    content_type = step_of(claim).content_type
     context().store.put_stream(
-        key, stream, max_bytes=m.MAX_ARTIFACT_BYTES, content_type=content_type, if_absent=if_absent
+        key_of(claim), stream, max_bytes=m.MAX_ARTIFACT_BYTES, content_type=content_type, if_absent=if_absent
     )
 
 

@@ -23,7 +23,11 @@ MAX_ARTIFACT_BYTES = 5 * 2**30
 
 
 def _small(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Raises ValueError for what no database takes: NUL, NaN, half a character."""
+    """Without what lies deeper, as every list of jobs shows it and JSON has a depth that nobody reads.
+
+    Raises ValueError for what no database takes: NUL, NaN, half a character.
+    """
+    found = found and {name: value for name, value in found.items() if not isinstance(value, dict | list)}
     text = json.dumps(found, ensure_ascii=False, allow_nan=False)
     text.encode()
     if len(text) > MAX_DETECTOR_CHARACTERS or "\\u0000" in text:

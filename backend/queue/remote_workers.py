@@ -25,6 +25,7 @@ from backend.queue.verbs import LOST
 
 TOKEN_BYTES = 32
 MAX_LISTED = 1000
+MAX_PROCESSES = 100  # of one remote worker, in the list of workers
 _TOKEN = re.compile(r"ff-([1-9][0-9]{0,17})-[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 REFUSED = "This token is not, or no longer, accepted here: ask for a new one (framefleet remote add NAME)."
@@ -109,6 +110,12 @@ def remote_worker(database: Database, worker_id: int) -> RemoteWorker | None:
     """None for one that is not there, or was revoked."""
     row = database.ask("remote_worker", id=worker_id)
     return None if row is None else RemoteWorker(**row)
+
+
+def forget_processes(database: Database, worker: RemoteWorker) -> None:
+    """All but the last ones that spoke."""
+    with database.transaction() as connection:
+        connection.execute(statement("forget_remote_processes"), {"holder": worker.holder, "most": MAX_PROCESSES})
 
 
 def held_chunk(database: Database, worker: RemoteWorker, chunk_id: int, attempts: int) -> ChunkClaim:

@@ -72,7 +72,7 @@ class Server:
         reply = self._trying(lambda: self._sent("GET", path), tries)
         if reply.status not in _MOVED:
             return reply.body
-        data = fetch(reply.headers["location"])
+        data = fetch(reply.headers.get("location", ""))
         if data is None:
             raise ObjectNotFound("There is no such object.")
         return data

@@ -12,6 +12,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from backend.errors import InvalidRequest, ServerUnavailable, StorageError
+from backend.queue.messages import MAX_ARTIFACT_BYTES
 from backend.storage.guard import safe_url
 
 CONNECT_SEC = 5.0
@@ -19,6 +20,8 @@ CONNECT_SEC = 5.0
 ANSWER_SEC = 15.0
 CONNECTIONS = 4
 BLOCK_BYTES = 256 * 1024
+MAX_ANSWER_BYTES = 64 * 2**20
+MAX_OBJECT_BYTES = MAX_ARTIFACT_BYTES
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,17 @@ class HttpTransport:
     def send(self, method: str, path: str, headers: Mapping[str, str], body: Body = None) -> Reply:
         try:
             response = self._pool.urlopen(
-                method, self._prefix + path, headers=dict(headers), body=body, redirect=False, assert_same_host=False
+                method,
+                self._prefix + path,
+                headers=dict(headers),
+                body=body,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
             )
+            return _reply(response, MAX_OBJECT_BYTES if method == "GET" else MAX_ANSWER_BYTES)
         except (HTTPError, OSError) as failure:
             raise ServerUnavailable(_why(self.base_url, failure)) from None
-        return _reply(response)
 
 
 def fetch(url: str) -> bytes | None:
@@ -69,7 +78,8 @@ def fetch(url: str) -> bytes | None:
         timeout=urllib3.Timeout(connect=CONNECT_SEC, read=ANSWER_SEC), retries=False
     ) as connections:
         try:
-            reply = _reply(connections.request("GET", url, redirect=False))
+            response = connections.request("GET", url, redirect=False, preload_content=False)
+            reply = _reply(response, MAX_OBJECT_BYTES)
         except (HTTPError, OSError) as failure:  # urllib3's message holds the signature
             raise StorageError(f"{safe_url(url)} cannot be reached ({type(failure).__name__}).") from None
     if reply.status == 404:
@@ -106,8 +116,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _reply(response: urllib3.BaseHTTPResponse) -> Reply:
-    return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, response.data)
+def _reply(response: urllib3.BaseHTTPResponse, max_bytes: int) -> Reply:
+    """With the body as it was sent: nobody asked for a compressed one. Raises HTTPError for one that is too long."""
+    body = bytearray()
+    for part in response.stream(BLOCK_BYTES, decode_content=False):
+        body += part
+        if len(body) > max_bytes:
+            response.close()
+            raise HTTPError("the answer is too long")
+    response.release_conn()
+    return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(body))
 
 
 def _why(base_url: str, failure: Exception) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import urllib3
@@ -32,6 +33,7 @@ from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
+from backend.storage.guard import safe_url
 from backend.storage.s3 import make_client
 from backend.workers.remote.files import ProbeObject, RemoteFiles
 from backend.workers.remote.queue import RemoteQueue
@@ -143,6 +145,19 @@ def test_an_artifact_is_written_once_and_read_again(desk: Desk) -> None:
     assert complete(desk.queue, desk.claim) == "aggregating"  # type: ignore[arg-type]
 
 
+def test_what_may_be_written_over_is_open_for_two_minutes_only(desk: Desk) -> None:
+    for if_absent, conditional in ((True, True), (True, False), (False, True)):
+        wanted = m.WantedUpload(size_bytes=3, if_absent=if_absent, conditional=conditional)
+        place = desk.server.ask(claim_path(desk.claim, "upload"), wanted, m.UploadPlace)
+        if place.url is None:
+            continue  # through the API it ends with the claim
+        query = dict(parse_qsl(urlsplit(place.url).query))
+        is_guarded = "if-none-match" in query["X-Amz-SignedHeaders"]
+        assert is_guarded == (if_absent and conditional)
+        assert {"content-length", "content-type"} <= set(query["X-Amz-SignedHeaders"].split(";"))
+        assert int(query["X-Amz-Expires"]) == (900 if is_guarded else 120)
+
+
 def test_what_the_step_before_wrote_is_read_and_nothing_else(desk: Desk) -> None:
     assert desk.files.object("rows-0") == b"rows"
     with pytest.raises(ObjectNotFound):
@@ -163,11 +178,12 @@ def test_a_link_serves_only_its_claim_and_only_while_that_holds(desk: Desk) -> N
     assert status(url) == 206
     forged = [
         url[:-1] + ("0" if url[-1] != "0" else "1"),
-        url.replace("/0/", "/1/"),
+        url.replace("/0?", "/1?"),
         url.replace("/links/1/", "/links/2/"),
         url.replace(f"/{desk.claim.chunk_id}/1/", f"/{desk.claim.chunk_id}/2/"),
     ]
     assert {status(link) for link in forged if link != url} == {401}
+    assert "signature" not in safe_url(url) and len(url) > len(safe_url(url)) + 64, "what messages show opens nothing"
     source = desk.files.source()
     desk.queue.release_chunk(desk.claim)
     assert status(url) == 409
