@@ -23,6 +23,7 @@ from backend.jobs.further_inputs import open_input
 from backend.jobs.layout import plan_key, source_key
 from backend.jobs.sources import is_copied
 from backend.kinds import kind_named
+from backend.kinds.base import JSON_TYPE
 from backend.queue import messages as m
 from backend.queue.claims import ChunkClaim
 from backend.queue.remote_workers import held_chunk
@@ -35,6 +36,7 @@ READ_SECONDS = 900
 WRITE_SECONDS = 900
 REPLACE_SECONDS = 120  # what may be written over is not left open for long
 BYTES = "application/octet-stream"
+MAX_JSON_BYTES = 256 * 2**20  # far above what a chunk of a crowd takes
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 
 blueprint = APIBlueprint(
@@ -128,6 +130,8 @@ def place_of_artifact(path: m.ClaimPath, body: m.WantedUpload) -> Response:
     """With `if_absent` it is written only where there is none."""
     claim, store = held(path), context().store
     key = key_of(claim)
+    if body.size_bytes > _room_bytes(claim):
+        raise UploadTooLarge(f"An artifact of this step has at most {_room_bytes(claim)} bytes.")
     if body.if_absent and not body.conditional and store.head(key) is not None:
         raise ObjectExists("The chunk has an artifact already.")
     own = f"{m.REMOTE_PATH}/chunks/{claim.chunk_id}/{claim.attempts}/artifact?if_absent={str(body.if_absent).lower()}"
@@ -208,8 +212,13 @@ def _take(claim: ChunkClaim, *, if_absent: bool) -> None:
     stream = cast(BinaryIO, _WhileHeld(cast(BinaryIO, request.stream), claim))
     content_type = step_of(claim).content_type
     context().store.put_stream(
-        key_of(claim), stream, max_bytes=m.MAX_ARTIFACT_BYTES, content_type=content_type, if_absent=if_absent
+        key_of(claim), stream, max_bytes=_room_bytes(claim), content_type=content_type, if_absent=if_absent
     )
+
+
+def _room_bytes(claim: ChunkClaim) -> int:
+    """Others parse JSON as a whole, for this job and for later ones: it must not fill their memory."""
+    return MAX_JSON_BYTES if step_of(claim).content_type == JSON_TYPE else m.MAX_ARTIFACT_BYTES
 
 
 def _given(key: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from backend.api.remote_files import MAX_JSON_BYTES
 from backend.db.engine import Database
 from backend.errors import FramefleetError, ServerUnavailable
 from backend.queue import messages as m
@@ -104,6 +105,18 @@ def test_a_worker_tries_the_store_with_a_small_object_only(desk: Any) -> None:
     desk.server.ask("/probe", m.WantedUpload(size_bytes=10, if_absent=False), m.ProbePlaces)
     with pytest.raises(FramefleetError, match="at most"):
         desk.server.ask("/probe", m.WantedUpload(size_bytes=10 * 2**20, if_absent=False), m.ProbePlaces)
+
+
+def test_an_artifact_that_others_parse_is_no_larger_than_they_can(
+    desk: Any, transport: AppTransport, database: Database
+) -> None:
+    planned_job(database, 1)
+    claim = claim_of(desk)
+    for size_bytes, is_taken in ((MAX_JSON_BYTES, True), (MAX_JSON_BYTES + 1, False)):
+        wanted = m.WantedUpload(size_bytes=size_bytes).model_dump_json().encode()
+        headers = {"Authorization": f"Bearer {desk.token}", "Content-Type": "application/json"}
+        reply = transport.send("POST", m.REMOTE_PATH + claim_path(claim, "upload"), headers, wanted)
+        assert reply.status == (200 if is_taken else 413)
 
 
 class Bad(BaseHTTPRequestHandler):
