@@ -60,8 +60,7 @@ class Server:
         try:
             return answer.model_validate_json(reply.body)
         except ValidationError as strange:
-            words = f"{self.base_url} answers what no framefleet API does: check --server."
-            raise ServerUnavailable(words) from strange
+            raise ServerUnavailable(_strange(self.base_url)) from strange
 
     def tell(self, path: str, message: BaseModel | None = None, *, tries: int = 1) -> None:
         """As `ask`, of what has no answer."""
@@ -87,8 +86,10 @@ class Server:
 
     def _sent(self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS, body: Body = None) -> Reply:
         reply = self._transport.send(method, path, self._headers | dict(headers), body)
-        if reply.status < 400:
+        if 200 <= reply.status < 300 or (method == "GET" and reply.status in _MOVED):
             return reply
+        if reply.status < 400:  # a proxy's log-in, or its way to https: nobody has heard what was said
+            raise ServerUnavailable(_strange(self.base_url))
         raise self._refusal(reply)
 
     def _trying(self, call: Callable[[], Result], tries: int) -> Result:
@@ -117,6 +118,10 @@ class Server:
 
 def claim_path(claim: ChunkClaim, what: str) -> str:
     return f"/chunks/{claim.chunk_id}/{claim.attempts}/{what}"
+
+
+def _strange(base_url: str) -> str:
+    return f"{base_url} answers what no framefleet API does: check --server."
 
 
 def _problem(reply: Reply) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from pydantic import SecretStr
 
 from backend.api.remote_files import MAX_JSON_BYTES
 from backend.db.engine import Database
@@ -23,7 +24,7 @@ from backend.settings import Settings
 from backend.storage import open_store
 from backend.versions import SCHEMA_VERSION
 from backend.workers.remote import transport as transports
-from backend.workers.remote.server import claim_path
+from backend.workers.remote.server import Server, claim_path
 from backend.workers.remote.transport import HttpTransport
 from tests.integration.queue.helpers import claim_of, planned_job, sql, statuses
 from tests.integration.remote.over_http import AppTransport, RemoteHands, serve
@@ -126,7 +127,12 @@ class Bad(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        self.send_response(200)
+        self.send_response(302 if self.path.startswith(m.REMOTE_PATH) else 200)
+        if self.path.startswith(m.REMOTE_PATH):
+            self.send_header("Location", "/packed")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if self.path == "/packed":
             self.send_header("Content-Encoding", "gzip")
             packed = gzip.compress(bytes(1_000_000))
@@ -140,6 +146,8 @@ class Bad(BaseHTTPRequestHandler):
                 self.wfile.write(bytes(100_000))
             except OSError:
                 return
+
+    do_PUT = do_POST  # noqa: N815
 
 
 @pytest.fixture
@@ -158,3 +166,11 @@ def test_a_server_does_not_fill_a_workers_memory(bad_server: str, monkeypatch: p
     with pytest.raises(ServerUnavailable):
         worker.send("POST", "/endless", {})
     assert len(worker.send("POST", "/packed", {}).body) < 10_000
+
+
+def test_a_redirect_is_not_taken_for_having_been_heard(bad_server: str) -> None:
+    server = Server(HttpTransport(bad_server), SecretStr("ff-1-x"), "desk")
+    with pytest.raises(ServerUnavailable, match="check --server"):
+        server.tell("/gone", m.Leaving(worker="desk"))
+    with pytest.raises(ServerUnavailable, match="check --server"):
+        server.write(m.REMOTE_PATH + "/chunks/1/1/artifact", {"Content-Length": "0"}, lambda: iter(()))
