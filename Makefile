@@ -49,7 +49,7 @@ endif
 
 $(VENV)/.others: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV), torch too; the first time takes some minutes."
-	@$(PIP_QUICKLY) -e '.[otel,runpod]'
+	@$(PIP_QUICKLY) --no-warn-conflicts -e '.[otel,runpod]' # what torch wants comes with .ready
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch $(VENV)/.others
