@@ -9,14 +9,16 @@ from types import ModuleType
 from typing import Any
 
 try:
-    import pkg_resources  # noqa: F401
+    import parliament
 except ModuleNotFoundError:
-    # setuptools has it no more, and parliament still asks it where its own data lies.
+    # setuptools has no pkg_resources any more, and parliament asks it, while it is imported, where its own data lies.
     stand_in = ModuleType("pkg_resources")
     stand_in.resource_filename = lambda package, name: str(resources.files(package) / name)
     sys.modules["pkg_resources"] = stand_in
-
-import parliament
+    try:
+        import parliament
+    finally:
+        del sys.modules["pkg_resources"]  # whoever else looks for it (pytest does) would take it for the real one
 
 
 def findings(document: dict[str, Any]) -> list[str]:
