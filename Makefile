@@ -59,9 +59,9 @@ $(VENV)/.ready: $(VENV)/.torch $(VENV)/.others
 demo: $(VENV)/.lean
 	@$(BIN)/framefleet demo $(if $(VIDEO),'$(VIDEO)')
 
-# Three more than two cores: many tests wait for leases and for servers that are away.
+# Four more than two cores: many tests wait for leases and for servers that are away.
 test: setup
-	@$(BIN)/python -m pytest -n 5 --dist loadfile
+	@$(BIN)/python -m pytest -n 6 --dist loadfile
 
 # One after the other: each has the machine to itself.
 test-slow: setup

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -13,25 +15,39 @@ import pytest
 from tests.servers import DEBIAN_15, started_server
 
 FOLDER = Path(__file__).parent
-# In three runs, so that this is not what is left alone at the end of all tests.
 TESTS = (
     ("test_migration.py",),
     ("queue/test_claim.py", "queue/test_clock_set_back.py", "queue/test_failure.py"),
     ("queue/test_job_claims.py", "queue/test_lease.py", "queue/test_pause.py"),
 )
+pytestmark = pytest.mark.skipif(not DEBIAN_15.exists(), reason="no PostgreSQL 15 here: apt-get install postgresql-15")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """All of them at once, each on a server of its own; one after the other they would be what everybody waits for."""
+    with ExitStack() as stack:
+        yield {names[0]: started(names, tmp_path_factory, stack) for names in TESTS}
+
+
+def started(names: tuple[str, ...], folders: pytest.TempPathFactory, stack: ExitStack) -> subprocess.Popen[str]:
+    url = stack.enter_context(started_server(DEBIAN_15, max_connections="200"))
+    with psycopg.connect(url) as connection:
+        assert connection.info.server_version // 10000 == 15
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(FOLDER / name for name in names)],
+        env=os.environ | {"TEST_POSTGRES_URL": url, "PYTEST_ADDOPTS": f"--basetemp={folders.mktemp('inner')}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    stack.callback(run.wait)
+    stack.callback(run.kill)  # one that is done takes no notice
+    return run
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("names", TESTS, ids=lambda names: names[0])
-@pytest.mark.skipif(not DEBIAN_15.exists(), reason="no PostgreSQL 15 here: apt-get install postgresql-15")
-def test_the_queue_on_postgresql_15(tmp_path: Path, names: tuple[str, ...]) -> None:
-    with started_server(DEBIAN_15, max_connections="200") as url:
-        with psycopg.connect(url) as connection:
-            assert connection.info.server_version // 10000 == 15
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(FOLDER / name for name in names)],
-            env=os.environ | {"TEST_POSTGRES_URL": url, "PYTEST_ADDOPTS": f"--basetemp={tmp_path / 'inner'}"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout[-5000:]
+@pytest.mark.parametrize("first", [names[0] for names in TESTS])
+def test_the_queue_on_postgresql_15(runs: dict[str, subprocess.Popen[str]], first: str) -> None:
+    printed, _ = runs[first].communicate()
+    assert runs[first].returncode == 0, printed[-5000:]
