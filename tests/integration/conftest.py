@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -138,6 +139,8 @@ def workers(
     workers = Workers(hasty, database, tmp_path / "logs")
     with workers.fleet:
         yield workers
+    for log in sorted(workers.fleet.log_folder.glob("*.log")):  # shown beside a test that failed
+        sys.stderr.write("\n".join([f"{log.name}:", *log.read_text().splitlines()[-20:], ""]))
     errors = [line for log in workers.fleet.log_folder.glob("*.log") for line in _errors(log)]
     assert not errors
 
