@@ -64,7 +64,7 @@ class LocalParts:
     @contextmanager
     def alone(self, key: str, handle: str, cut: Cut, number: int | None = None) -> Iterator[None]:
         start, length = (0, 0) if number is None else (cut.offset_of(number), cut.length_of(number))
-        fd = self._open_to_lock(key, handle)
+        fd = self._open_to_lock(handle, key if number is None else None)
         try:
             self._lock(fd, start, length)
             yield
@@ -129,21 +129,25 @@ class LocalParts:
 
     def _promised_bytes(self) -> int:
         """What open uploads may still fill."""
-        files = [entry.stat(follow_symlinks=False) for entry in os.scandir(self._folder)] if self._folder.exists() else []
-        return sum(max(0, file.st_size - file.st_blocks * _BLOCK_UNIT_BYTES) for file in files)
+        promised = 0
+        for path in self._folder.iterdir() if self._folder.exists() else ():
+            with suppress(FileNotFoundError):  # complete by now
+                file = path.stat(follow_symlinks=False)
+                promised += max(0, file.st_size - file.st_blocks * _BLOCK_UNIT_BYTES)
+        return promised
 
     def _check_room(self, size_bytes: int, floor_bytes: int) -> None:
         disk = os.statvfs(self._root)
         if disk.f_bavail * disk.f_frsize - size_bytes < floor_bytes:
             raise StorageFull("The disk of this server has no room for the upload: try again later.")
 
-    def _open_to_lock(self, key: str, handle: str) -> int:
-        """Raises ObjectNotFound."""
-        with self._errors(handle):
-            try:
-                return os.open(self._path(handle), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                return os.open(self._root / check_key(key), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    def _open_to_lock(self, handle: str, key: str | None) -> int:
+        """The unfinished file; with `key`, also what an earlier try to finish it has moved. Raises ObjectNotFound."""
+        paths = [self._path(handle), *([] if key is None else [self._root / check_key(key)])]
+        for path in paths:
+            with self._errors(), suppress(FileNotFoundError):
+                return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        raise ObjectNotFound("There is no such unfinished upload.")
 
     def _lock(self, fd: int, start: int, length: int) -> None:
         """Raises UploadBusy. A length of 0 is the whole file."""
@@ -194,7 +198,7 @@ def _check_whole(path: Path, cut: Cut, sha256: str | None) -> None:
         if os.fstat(file.fileno()).st_size != cut.size_bytes:
             raise ChecksumMismatch("The upload's file has another size than was said: begin a new upload.")
         if sha256 is not None and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise ChecksumMismatch("The file has another SHA-256 than was said: compare the parts, send the wrong ones.")
+            raise ChecksumMismatch("The file has another SHA-256 than was said: send the parts that differ again.")
         os.fsync(file.fileno())
 
 

@@ -101,7 +101,8 @@ class S3Parts:
     def finish(self, key: str, handle: str, cut: Cut, parts: list[Part], *, sha256: str | None) -> ObjectInfo:
         """The store joins exactly the parts that were listed, by their etags and checksums."""
         named = {"Parts": [_named(part) for part in parts]}
-        with suppress(ObjectNotFound), store_errors(self._uri(key)):  # completed already, by a try whose answer was lost
+        # Not found: it is completed already, by a try whose answer was lost.
+        with suppress(ObjectNotFound), store_errors(self._uri(key)):
             try:
                 self._client.complete_multipart_upload(**self._part(key, handle), MultipartUpload=named)
             except ClientError as error:
@@ -140,6 +141,7 @@ class _Body:
         self._left = length
         self._wanted = sha256
         self._digest = hashlib.sha256()
+        self.failure: OSError | None = None  # of whoever sends
 
     @property
     def sha256(self) -> str:
@@ -147,7 +149,11 @@ class _Body:
 
     def __iter__(self) -> Iterator[bytes]:
         while self._left:
-            block = self._stream.read(min(BLOCK_BYTES, self._left))
+            try:
+                block = self._stream.read(min(BLOCK_BYTES, self._left))
+            except OSError as error:  # else it would pass for one of the way to the store
+                self.failure = error
+                raise
             if not block:
                 raise InvalidRequest(f"The part ended {self._left} bytes early: send it again.")
             self._digest.update(block)
@@ -165,6 +171,8 @@ def _put(signed: SignedPut, body: _Body, uri: str) -> tuple[int, str, str]:
         with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
             answer = pool.request("PUT", signed.url, body=iter(body), headers=headers, redirect=False)
     except urllib3.exceptions.HTTPError as error:  # its words hold the link
+        if body.failure is not None:
+            raise body.failure from None
         raise StorageError(f"The object store of {uri} cannot be reached ({type(error).__name__}).") from None
     found = _CODE.search(answer.data[:4096])
     return answer.status, found[1].decode() if found else "", answer.headers.get("ETag", "")

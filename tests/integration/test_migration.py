@@ -24,7 +24,7 @@ from tests.integration.queue.helpers import FACTS, planned_job
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
-OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps"}
+OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps", "uploads", "upload_parts"}
 
 
 def rows(database: Database, query: str, **params: object) -> list[Any]:
