@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, request
-from werkzeug.exceptions import Forbidden
+from flask import g
 
 from backend.access.scopes import Scope
 
-__all__ = ["Access", "Caller", "Scope", "access_of", "caller", "needs", "open_to_all", "own_access", "register"]
+__all__ = ["EVERYBODY", "Access", "Caller", "Scope", "access_of", "caller", "needs", "open_to_all", "own_access"]
 
 DEFAULT_TENANT = "default"
 _MARK = "_framefleet_access"
@@ -61,10 +60,6 @@ def access_of(view: Callable[..., Any]) -> Access | None:
     return mark if isinstance(mark, Access) else None
 
 
-def register(app: Flask) -> None:
-    app.before_request(_admit)
-
-
 def caller() -> Caller:
     """Of the request in hand. Until it is known who calls, nobody does."""
     found = g.get("caller", NOBODY)
@@ -78,20 +73,3 @@ def _marked(access: Access) -> Callable[[View], View]:
         return view
 
     return mark
-
-
-def _admit() -> None:
-    """Raises Forbidden."""
-    if request.endpoint is None or _is_own_answer():
-        return  # nothing of ours runs
-    access = access_of(current_app.view_functions[request.endpoint])
-    if access is None:
-        raise Forbidden("Nobody may call this route: it does not say whom it is for.")
-    if access.scope is not None:
-        g.caller = EVERYBODY
-
-
-def _is_own_answer() -> bool:
-    """Flask answers OPTIONS by itself, from the routes."""
-    rule = request.url_rule
-    return request.method == "OPTIONS" and rule is not None and bool(getattr(rule, "provide_automatic_options", False))
