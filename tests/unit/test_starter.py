@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -86,8 +86,8 @@ def test_a_child_holds_nothing_but_what_it_was_handed(started: Started) -> None:
     theirs = Path(f"/proc/{started.child.pid}")
     environment = dict(line.split(b"=", 1) for line in (theirs / "environ").read_bytes().split(b"\0") if line)
     assert {name.decode() for name in environment} <= set(starter.bare_environment())
-    # Standard input, output and error, the two channels.
-    assert len(list((theirs / "fd").iterdir())) == 5
+    # Standard input, output and error, the two channels; it closes the server's first of all.
+    wait_for(lambda: len(list((theirs / "fd").iterdir())) == 5)
 
 
 def test_children_beside_each_other_end_each_for_itself(server: ForkServer, tmp_path: Path) -> None:
@@ -137,7 +137,11 @@ time.sleep(60)
     with psutil.Popen([sys.executable, "-c", asking], stdout=-1, text=True) as asker:
         child = psutil.Process(int(asker.stdout.readline()))
         asker.kill()
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 10
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
