@@ -10,6 +10,7 @@ from uuid import UUID
 
 from flask import current_app
 
+from backend.api.access import caller
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
@@ -43,7 +44,7 @@ class Context:
 
     @property
     def uploads(self) -> Uploads:
-        return Uploads(self.database, self.store, self.settings)
+        return Uploads(self.database, self.store, self.settings, tenant=caller().tenant)
 
     @cached_property
     def hardware(self) -> list[str]:

@@ -11,6 +11,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from backend.api import schemas
 from backend.api import upload_schemas as u
+from backend.api.access import Scope, needs
 from backend.api.context import context
 from backend.api.digests import said_sha256
 from backend.api.new_job import MAX_NAME_CHARACTERS
@@ -35,6 +36,7 @@ def _bound_json() -> None:
 
 
 @blueprint.post("", summary="Begin an upload", responses={201: u.UploadResource})
+@needs(Scope.JOBS_WRITE)
 def begin_upload(body: u.UploadRequest) -> Response:
     """The answer says into how many parts of which length the file is to be cut."""
     upload = context().uploads.begin(
@@ -53,12 +55,14 @@ def begin_upload(body: u.UploadRequest) -> Response:
 
 
 @blueprint.get("/<uuid:upload_id>", summary="Which parts are there", responses={200: u.UploadResource})
+@needs(Scope.JOBS_WRITE)
 def get_upload(path: u.UploadPath) -> Response:
     """Whoever has the file can go on from here."""
     return _shown(context().uploads.get(path.upload_id))
 
 
 @blueprint.post("/<uuid:upload_id>/parts", summary="Where parts go", responses={200: u.PartLinks})
+@needs(Scope.JOBS_WRITE)
 def link_parts(path: u.UploadPath, body: u.WantedParts) -> Response:
     """Links for parts: to the object store where it signs them, for five minutes and one part each; else to the API."""
     wanted = [(part.number, part.sha256) for part in body.parts]
@@ -69,6 +73,7 @@ def link_parts(path: u.UploadPath, body: u.WantedParts) -> Response:
 
 
 @blueprint.put("/<uuid:upload_id>/parts/<int:number>", summary="Send a part", responses={200: u.StoredPart})
+@needs(Scope.JOBS_WRITE)
 def put_part(path: u.PartPath) -> Response:
     """The part's bytes, with their `Content-Length`. A part may be sent again. `Content-Digest` is checked, if any."""
     length = request.content_length
@@ -80,12 +85,14 @@ def put_part(path: u.PartPath) -> Response:
 
 
 @blueprint.post("/<uuid:upload_id>/complete", summary="All parts are there", responses={200: u.UploadResource})
+@needs(Scope.JOBS_WRITE)
 def complete_upload(path: u.UploadPath) -> Response:
     """Checks sizes and checksums. Afterwards `POST /jobs` takes the upload's id as `upload`."""
     return _shown(context().uploads.complete(path.upload_id))
 
 
 @blueprint.delete("/<uuid:upload_id>", summary="Give an upload up", responses={204: None})
+@needs(Scope.JOBS_WRITE)
 def abort_upload(path: u.UploadPath) -> tuple[str, int]:
     context().uploads.abort(path.upload_id)
     return "", 204
