@@ -41,7 +41,7 @@ def resend(database: Database, job_id: UUID) -> int:
         return connection.execute(statement("resend_webhooks"), {"job_id": job_id}).rowcount
 
 
-def _listed(database: Database, messages: Select[tuple[WebhookMessage]]) -> list[dict[str, Any]]:
+def _listed(database: Database, messages: Select[Any]) -> list[dict[str, Any]]:
     with database.session() as session:
         found: Sequence[WebhookMessage] = session.execute(messages.limit(MAX_LISTED)).scalars().all()
     return [_delivery(message) for message in found]
