@@ -12,6 +12,7 @@ from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
 from backend.api import (
+    admission,
     create_body,
     deliveries,
     errors,
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(remote_files.links)
     app.register_blueprint(pages.blueprint)
     app.before_request(_refuse_other_sites)
+    admission.register(app)
     app.after_request(_guard_browser)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])

@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
 from backend.api import schemas
+from backend.api.access import Scope, needs
 from backend.api.conditional import polled
 from backend.api.context import context
 from backend.api.jobs import PROBLEMS
@@ -18,6 +19,7 @@ blueprint = APIBlueprint("deliveries", __name__, url_prefix=API, abp_tags=[Tag(n
 @blueprint.get(
     "/jobs/<uuid:job_id>/deliveries", summary="What its webhook was told", responses={200: schemas.DeliveryList}
 )
+@needs(Scope.JOBS_READ)
 def list_deliveries(path: schemas.JobPath) -> Response:
     """Newest first, each with its last tries: when, what was answered, how long that took."""
     app = context()
