@@ -68,6 +68,8 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
         output_uri=asked.output_uri,
         output_put_url=asked.output_put_url,
         callback_url=asked.callback_url,
+        webhook_url=asked.webhook_url,
+        webhook_events=asked.webhook_events,
         idempotency_key=idempotency_key,
     )
 
@@ -110,6 +112,8 @@ def _from_form(idempotency_key: str | None) -> NewJob:
         deep_mode=asked.deep_mode,
         priority=asked.priority,
         callback_url=asked.callback_url,
+        webhook_url=asked.webhook_url,
+        webhook_events=asked.webhook_events,
         idempotency_key=idempotency_key,
         job_id=job_id,
     )
@@ -135,6 +139,8 @@ def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str
     check_inputs(kind.parse_params(params))
     if form.callback_url is not None:
         check_callback_url(form.callback_url)
+    if form.webhook_url is not None:
+        check_callback_url(form.webhook_url, "webhook_url")
     return form, params
 
 
