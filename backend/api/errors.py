@@ -16,6 +16,8 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.InvalidParams: 422,
     errors.UploadTooLarge: 413,
     errors.CallerRefused: 401,
+    errors.ScopeMissing: 403,
+    errors.RateLimited: 429,
     errors.Busy: 429,
     errors.KeysUnavailable: 503,
     errors.NoPresignMethod: 409,

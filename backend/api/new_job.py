@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
 
 from backend.api import schemas
+from backend.api.access import Scope, require
 from backend.api.client_uris import check_input, check_inputs, check_output
 from backend.api.context import context
 from backend.errors import InvalidRequest
@@ -52,6 +53,7 @@ def _from_json(idempotency_key: str | None) -> NewJob:
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = parsed(schemas.JobRequest, body)
+    _check_priority(asked.priority)
     check_input(asked.input, "input")
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
@@ -78,6 +80,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
     form = parsed(schemas.UploadForm, fields)
+    _check_priority(form.priority)
     app, kind = context(), kind_named(form.kind)
     params = kind.with_defaults(form.params, app.settings)
     check_inputs(kind.parse_params(params))
@@ -100,6 +103,12 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         idempotency_key=idempotency_key,
         job_id=job_id,
     )
+
+
+def _check_priority(priority: int) -> None:
+    """Raises ScopeMissing: whoever may put jobs before others' could starve them."""
+    if priority:
+        require(Scope.JOBS_PRIORITY)
 
 
 def _json_text(text: str) -> Any:

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from backend.db import models_keys  # noqa: F401 - its tables are of the same Base
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, downgrade, upgrade
 from backend.db.models import Base
@@ -24,7 +25,7 @@ from tests.integration.queue.helpers import FACTS, planned_job
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
-OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps"}
+OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps", "tenants", "api_keys", "api_sessions"}
 
 
 def rows(database: Database, query: str, **params: object) -> list[Any]:
