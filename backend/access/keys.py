@@ -29,6 +29,7 @@ MAX_SESSIONS = 100  # of one key; the oldest end
 # What somebody needs who sends in films and fetches them. The others are asked for by name.
 USUAL_SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE)
 _KEY = re.compile(r"ff_([a-z2-7]{8})_[a-z2-7]{52}")
+_STORED = re.compile(r"([a-z2-7]{8}):([0-9a-f]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KNOWN = frozenset(scope.value for scope in Scope)
 
@@ -73,6 +74,13 @@ class Listed:
         }
 
 
+def make_key() -> tuple[str, str]:
+    """A key, and what of it may be stored: `id:hash`. Nobody knows it yet."""
+    key_id = _random(ID_BYTES)
+    key = f"ff_{key_id}_{_random(SECRET_BYTES)}"
+    return key, f"{key_id}:{digest(key)}"
+
+
 def create_key(
     database: Database,
     name: str,
@@ -81,28 +89,46 @@ def create_key(
     scopes: Iterable[Scope] = USUAL_SCOPES,
     lasts_sec: float | None = None,
 ) -> str:
-    """The key, which is kept nowhere. A tenant that there is not yet is made with it.
+    """A new key, in force and kept nowhere. Raises what `add_key` raises."""
+    key, stored = make_key()
+    add_key(database, name, stored, tenant=tenant, scopes=scopes, lasts_sec=lasts_sec)
+    return key
+
+
+def add_key(
+    database: Database,
+    name: str,
+    stored: str,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    scopes: Iterable[Scope] = USUAL_SCOPES,
+    lasts_sec: float | None = None,
+) -> None:
+    """Puts a key into force by what `make_key` says may be stored. A tenant that there is not yet is made with it.
 
     Raises InvalidRequest for a name that is taken or no name, for no scopes, and for a time that is none.
     """
     asked = sorted(set(scopes))
-    _check_name(name)
+    match = _STORED.fullmatch(stored)
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("NAME: up to 63 letters, digits, dots, dashes and underscores, a letter or digit first.")
+    if match is None:
+        raise InvalidRequest("Give what `framefleet keys make` says: eight characters, a colon and 64 digits.")
     if not asked:
         raise InvalidRequest("A key without a scope opens nothing: give at least one.")
     if lasts_sec is not None and not 0 < lasts_sec <= MAX_LASTS_SEC:
         raise InvalidRequest("A key lasts from a second to ten years.")
-    key_id = _random(ID_BYTES)
-    key = f"ff_{key_id}_{_random(SECRET_BYTES)}"
     row = {
-        "id": key_id, "name": name, "tenant": tenant, "scopes": [scope.value for scope in asked],
-        "secret_sha256": digest(key), "lasts_sec": lasts_sec,
+        "id": match[1], "name": name, "tenant": tenant, "scopes": [scope.value for scope in asked],
+        "secret_sha256": match[2], "lasts_sec": lasts_sec,
     }  # fmt: skip
     with database.transaction() as connection:
         add_tenant(connection, tenant)
         if connection.execute(statement("add_key"), row).one_or_none() is None:
-            raise InvalidRequest(f"There is a key {name}: choose another name, or revoke that one first.")
+            raise InvalidRequest(
+                f"There is a key {name}, or this very key: choose another name, or revoke that one first."
+            )
     emit(Event.KEY_CREATED, name=name, tenant=tenant, scopes=row["scopes"])
-    return key
 
 
 def list_keys(database: Database) -> list[Listed]:
@@ -172,11 +198,6 @@ def _stored(row: dict[str, Any] | None) -> StoredKey | None:
         return None
     # A newer release may know scopes that this one does not: they open nothing here.
     return StoredKey(**row | {"scopes": frozenset(map(Scope, _KNOWN.intersection(row["scopes"])))})
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InvalidRequest("NAME: up to 63 letters, digits, dots, dashes and underscores, a letter or digit first.")
 
 
 def _random(size_bytes: int) -> str:

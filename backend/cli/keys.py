@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.table import Column
 
-from backend.access.keys import USUAL_SCOPES, create_key, list_keys, revoke_key
+from backend.access.keys import USUAL_SCOPES, add_key, list_keys, make_key, revoke_key
 from backend.access.scopes import Scope
 from backend.access.tenants import DEFAULT_TENANT, list_tenants, set_limits
 from backend.cli.common import clock, connected, data_dir_option, err, json_option, out, plain, reported, table
@@ -18,7 +18,7 @@ UNIT_SEC = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 NONE = "none"  # on the command line: no limit
 
 
-class Lasting(click.ParamType):
+class Lasting(click.ParamType[float]):
     """`30d`, `12h`, `5m`, as seconds."""
 
     name = "time"
@@ -30,7 +30,7 @@ class Lasting(click.ParamType):
         return int(match[1]) * UNIT_SEC[match[2]]
 
 
-class Limit(click.ParamType):
+class Limit(click.ParamType[float | str]):
     """A number from 0 up, or `none`."""
 
     name = "limit"
@@ -52,6 +52,19 @@ def keys() -> None:
 
 
 @keys.command()
+@json_option
+def make(as_json: bool) -> None:
+    """Print a key that nobody knows yet; for `create --stored`, where what is printed is kept in a log."""
+    key, stored = make_key()
+    if as_json:
+        click.echo(json.dumps({"key": key, "stored": stored}))
+        return
+    err.print("Nobody knows it yet. Where the database is reached:", soft_wrap=True)
+    err.print(f"  framefleet keys create NAME --stored {stored}", soft_wrap=True)
+    click.echo(key)
+
+
+@keys.command()
 @click.argument("name")
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose jobs it sees and makes.")
 @click.option(
@@ -62,20 +75,31 @@ def keys() -> None:
     help=f"What it is for; repeatable. Default: {' and '.join(USUAL_SCOPES)}.",
 )
 @click.option("--expires", "lasts_sec", type=Lasting(), help="After what time, as in 30d. Default: never.")
+@click.option("--stored", help="Of a key that `keys make` printed elsewhere; none is printed then.")
 @data_dir_option
 @json_option
 def create(
-    name: str, tenant: str, scopes: tuple[str, ...], lasts_sec: float | None, data_dir: Path | None, as_json: bool
+    name: str,
+    tenant: str,
+    scopes: tuple[str, ...],
+    lasts_sec: float | None,
+    stored: str | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Print a key called NAME. It is shown this once and kept nowhere."""
     asked = tuple(map(Scope, scopes)) or USUAL_SCOPES
+    key, hashed = (None, stored) if stored is not None else make_key()
     with reported(as_json), connected(data_dir) as (service, _):
-        key = create_key(service.database, name, tenant=tenant, scopes=asked, lasts_sec=lasts_sec)
+        add_key(service.database, name, hashed, tenant=tenant, scopes=asked, lasts_sec=lasts_sec)
     if as_json:
-        click.echo(json.dumps({"name": name, "tenant": tenant, "scopes": sorted(asked), "key": key}))
+        shown = {"key": key} if key is not None else {}
+        click.echo(json.dumps({"name": name, "tenant": tenant, "scopes": sorted(asked), **shown}))
         return
-    err.print(f"For tenant {plain(tenant)}: {', '.join(sorted(asked))}. It is not shown again:", soft_wrap=True)
-    click.echo(key)
+    err.print(f"{plain(name)} is for tenant {plain(tenant)}: {', '.join(sorted(asked))}.", soft_wrap=True)
+    if key is not None:
+        err.print("It is not shown again:")
+        click.echo(key)
 
 
 @keys.command("list")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from backend.access.keys import create_key, list_keys
+from backend.api.keys import KeyRing
 from backend.db.engine import Database
 from backend.local.serve import Service, ServiceFailed
 from backend.settings import Settings
@@ -46,6 +47,18 @@ def test_a_key_is_printed_alone_and_once(typed: Typed, database: Database) -> No
     (row,) = list_keys(database)
     assert row.expires_at is not None
     assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(30 * 86_400)
+
+
+def test_a_key_that_was_made_elsewhere_is_put_into_force_by_its_hash(typed: Typed, database: Database) -> None:
+    """Where a command's output is kept in a log."""
+    made = told(typed("keys", "make", "--json"))
+    assert KEY.fullmatch(made["key"]) and made["key"][3:11] == made["stored"][:8]
+    assert list_keys(database) == []
+    created = told(typed("keys", "create", "ecs", "--stored", made["stored"], "--json"))
+    assert "key" not in created
+    assert KeyRing(database).key_of(made["key"]).name == "ecs"
+    assert made["key"] not in typed("keys", "create", "again", "--stored", made["stored"], exit_code=2).stderr
+    assert "keys make" in typed("keys", "create", "x", "--stored", made["key"], exit_code=2).stderr
 
 
 def test_scopes_are_asked_for_by_name(typed: Typed) -> None:
