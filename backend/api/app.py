@@ -15,6 +15,7 @@ from backend.api import (
     access_spec,
     admission,
     create_body,
+    deliveries,
     errors,
     fleet,
     jobs,
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)

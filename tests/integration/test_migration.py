@@ -14,10 +14,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from backend.db import models_keys  # noqa: F401 - its tables are of the same Base
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, downgrade, upgrade
 from backend.db.models import Base
+from backend.db.models_keys import ApiKey, ApiSession, Tenant
+from backend.db.models_webhooks import WebhookMessage, WebhookSecret
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
@@ -25,7 +26,8 @@ from tests.integration.queue.helpers import FACTS, planned_job
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
-OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps", "tenants", "api_keys", "api_sessions"}
+OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps"}
+OTHERS |= {each.__tablename__ for each in (Tenant, ApiKey, ApiSession, WebhookMessage, WebhookSecret)}
 
 
 def rows(database: Database, query: str, **params: object) -> list[Any]:
