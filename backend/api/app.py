@@ -26,6 +26,7 @@ from backend.api import (
     remote_files,
     sessions,
     system,
+    uploads,
 )
 from backend.api.context import EXTENSION, Context
 from backend.api.keys import KeyRing
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
-MAX_FORM_PARTS = 32
 # S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data: blob:; "
@@ -70,7 +70,6 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     app.openapi_version = "3.1.0"
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_SLACK_BYTES
-    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Context(
         settings,
@@ -84,6 +83,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(uploads.blueprint)
     app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)
