@@ -37,7 +37,7 @@ def operations(api: Api) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _filled(path: str) -> str:
-    values = {"job_id": SOME_JOB, "name": "a"}
+    values = {"job_id": SOME_JOB, "upload_id": SOME_JOB, "name": "a"}
     return re.sub(r"{(\w+)}", lambda match: values.get(match[1], "1"), path)
 
 
