@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from backend.api import create_body, errors, fleet, jobs, pages, pipeline, push,
 from backend.api.context import EXTENSION, Context
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
+from backend.jobs.planners import Planners
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -22,7 +22,6 @@ from backend.storage import open_store
 if TYPE_CHECKING:
     from backend.api.oidc import Bearer
 
-PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
 MAX_FORM_PARTS = 32
 # S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
@@ -58,7 +57,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         settings,
         database,
         open_store(settings),
-        ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+        Planners(),
         _bearer(settings),
         OwnWorker(settings),
     )

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
 
 from backend.api import schemas
-from backend.api.client_uris import check_input, check_inputs, check_output
+from backend.api.client_uris import check_input, check_inputs, check_output, check_put_url
 from backend.api.context import context
 from backend.errors import InvalidRequest
 from backend.jobs.layout import source_key
+from backend.jobs.outputs import check_free
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.storage.names import name_in
@@ -46,15 +47,20 @@ def _from_json(idempotency_key: str | None) -> NewJob:
     body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
         raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
-    return job_of(body, idempotency_key)
+    new = job_of(body, idempotency_key)
+    if new.output_uri is not None:
+        check_free(new.output_uri, context().settings)
+    return new
 
 
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = parsed(schemas.JobRequest, body)
-    check_input(asked.input, "input")
+    check_input(asked.input, "input", film_beside=asked.output_uri is None and asked.output_put_url is None)
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
+    if asked.output_put_url is not None:
+        check_put_url(asked.output_put_url, "output_put_url")
     kind = kind_named(asked.kind)
     params = kind.with_defaults(asked.params, context().settings)
     check_inputs(kind.parse_params(params))
@@ -67,6 +73,7 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
         priority=asked.priority,
         output_uri=asked.output_uri,
         output_put_url=asked.output_put_url,
+        keeps_existing=True,
         callback_url=asked.callback_url,
         idempotency_key=idempotency_key,
     )
@@ -96,6 +103,7 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         params=params,
         deep_mode=form.deep_mode,
         priority=form.priority,
+        keeps_existing=True,
         callback_url=form.callback_url,
         idempotency_key=idempotency_key,
         job_id=job_id,

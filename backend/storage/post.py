@@ -11,7 +11,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from backend.errors import SourceUnreachable, UnsupportedInput
-from backend.storage.guard import connect, parse_target
+from backend.storage.guard import NO_HOSTS, OwnHosts, connect, parse_target
 from backend.storage.pace import Pace, within
 
 
@@ -35,7 +35,9 @@ def below(url: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}", fragment=""))
 
 
-def post_json(url: str, body: Mapping[str, Any], *, allow_private: bool, timeout_sec: float) -> None:
+def post_json(
+    url: str, body: Mapping[str, Any], *, allow_private: bool, timeout_sec: float, own_hosts: OwnHosts = NO_HOSTS
+) -> None:
     """Sends it; what is answered is not read. Redirects are not followed, and are no success.
 
     Raises UnsupportedInput for a host that is not on the public internet, SourceUnreachable for every answer but 2xx
@@ -45,7 +47,7 @@ def post_json(url: str, body: Mapping[str, Any], *, allow_private: bool, timeout
     pace = Pace(timeout_sec)
     failure = "no answer"
     with pace.waiting():
-        for pool in connect(target, allow_private=allow_private):
+        for pool in connect(target, allow_private=allow_private, own_hosts=own_hosts):
             left_sec = pace.left_sec()
             if left_sec <= 0:
                 break

@@ -46,7 +46,7 @@ def videos(s3_server: str) -> Any:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[FlaskClient]:
-    app = create_app(settings)
+    app = create_app(settings.model_copy(update={"allowed_prefixes": "s3://videos"}))
     yield app.test_client()
     app.extensions["framefleet"].planners.shutdown()
     app.extensions["framefleet"].database.close()
@@ -181,7 +181,7 @@ def test_a_worker_without_any_credentials_does_a_pipeline_of_signed_links(
 ) -> None:
     sound = noise(1)
     videos.put_object(Bucket="videos", Key="in/talk.wav", Body=wav(sound))
-    app = create_app(settings.model_copy(update={"fully_presigned": True}))
+    app = create_app(settings.model_copy(update={"fully_presigned": True, "allowed_prefixes": "s3://videos"}))
     asked = {"job_id": "show-1", "master_audio_r2_uri": "s3://videos/in/talk.wav", "segments": SPANS[:1]}
     answer = app.test_client().post("/api/pipeline/segment", json=asked)
     assert answer.status_code == 202, answer.get_json()
