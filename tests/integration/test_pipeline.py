@@ -41,6 +41,8 @@ SEGMENTS = "pipelines/show-1/stage/segmentation/audio_segments"
 def videos(s3_server: str) -> Any:
     client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
     client.create_bucket(Bucket="videos")
+    for left in client.list_objects_v2(Bucket="videos").get("Contents", ()):  # servers of one process share it
+        client.delete_object(Bucket="videos", Key=left["Key"])
     return client
 
 
