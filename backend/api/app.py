@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -34,6 +33,7 @@ from backend.api.own_worker import OwnWorker
 from backend.api.rates import Rates
 from backend.db.engine import Database
 from backend.events import Event, emit, warn
+from backend.jobs.planners import Planners
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -41,7 +41,6 @@ from backend.storage import open_store
 if TYPE_CHECKING:
     from backend.api.oidc import Bearer
 
-PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
 # S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
 POLICY = (
@@ -75,7 +74,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         settings,
         database,
         open_store(settings),
-        ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+        Planners(),
         _bearer(settings),
         OwnWorker(settings),
         KeyRing(database),
