@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from typing import Any, BinaryIO, TypeVar, cast
 from uuid import uuid4
 
@@ -13,7 +15,9 @@ from werkzeug.datastructures import FileStorage
 from backend.api import schemas
 from backend.api.client_uris import check_input, check_inputs, check_output
 from backend.api.context import context
-from backend.errors import InvalidRequest
+from backend.api.errors import invalid_value
+from backend.api.strict_json import strict_json
+from backend.errors import InvalidParams, InvalidValue
 from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
@@ -22,31 +26,49 @@ from backend.storage.post import check_callback_url
 
 MAX_NAME_CHARACTERS = 255
 MAX_JSON_BYTES = 1024 * 1024
+END_BYTES = 2**20
+MAX_PARAMS_BYTES = 64 * 1024  # they are read with every look at the job
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def asked_key() -> str | None:
-    """The Idempotency-Key, if any. Raises InvalidRequest for one that is too long."""
+    """The Idempotency-Key, if any. Raises InvalidValue for one that is too long."""
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and (len(key) > MAX_NAME_CHARACTERS or "\0" in key):
-        raise InvalidRequest(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters, and no NUL.")
+        raise InvalidValue(f"Idempotency-Key may have at most {MAX_NAME_CHARACTERS} characters, and no NUL.")
     return key
 
 
+def asked_again() -> dict[str, Any]:
+    """What tells this request from another one with the same Idempotency-Key: the JSON, or the form with the file's
+    name, size, and the hash of its two ends. The whole of a film would take a minute to hash."""
+    if request.mimetype != "multipart/form-data":
+        return _json_body()
+    file = request.files.get("file")
+    return {"form": dict(request.form.items()), "file": None if file is None else _marks_of(file)}
+
+
+def _marks_of(file: FileStorage) -> dict[str, Any]:
+    size_bytes = file.stream.seek(0, os.SEEK_END)
+    digest = hashlib.sha256()
+    for start in (0, max(0, size_bytes - END_BYTES)):
+        file.stream.seek(start)
+        digest.update(file.stream.read(END_BYTES))
+    file.stream.seek(0)
+    return {"name": file.filename, "size_bytes": size_bytes, "ends_sha256": digest.hexdigest()}
+
+
 def asked_job(idempotency_key: str | None) -> NewJob:
-    """The job of this request; an uploaded file is in the store then. Raises InvalidRequest, UnsupportedInput."""
+    """The job of this request; an uploaded file is in the store then. Raises InvalidRequest or what derives from it."""
     if request.mimetype == "multipart/form-data":
         return _from_upload(idempotency_key)
-    return _from_json(idempotency_key)
+    return job_of(_json_body(), idempotency_key)
 
 
-def _from_json(idempotency_key: str | None) -> NewJob:
+def _json_body() -> dict[str, Any]:
     request.max_content_length = MAX_JSON_BYTES  # else one body may take as much memory as an upload may take disk
-    body = request.get_json(silent=True, force=True)
-    if not isinstance(body, dict):
-        raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
-    return job_of(body, idempotency_key)
+    return cast(dict[str, Any], request.get_json())
 
 
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
@@ -55,9 +77,7 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     check_input(asked.input, "input")
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
-    kind = kind_named(asked.kind)
-    params = kind.with_defaults(asked.params, context().settings)
-    check_inputs(kind.parse_params(params))
+    params = _checked_params(asked.kind, asked.params)
     return NewJob(
         kind=asked.kind,
         input_uri=asked.input,
@@ -76,16 +96,14 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     """Checks the fields before a byte of the file is stored."""
     fields: dict[str, Any] = dict(request.form.items())
     if "params" in fields:
-        fields["params"] = _json_text(fields["params"])
+        fields["params"] = strict_json(fields["params"])
     form = parsed(schemas.UploadForm, fields)
-    app, kind = context(), kind_named(form.kind)
-    params = kind.with_defaults(form.params, app.settings)
-    check_inputs(kind.parse_params(params))
+    app, params = context(), _checked_params(form.kind, form.params)
     if form.callback_url is not None:
         check_callback_url(form.callback_url)
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
-        raise InvalidRequest("The form has no file: send it in a field named `file`.")
+        raise InvalidValue("The form has no file: send it in a field named `file`.")
     job_id = uuid4()
     key = source_key(job_id)
     app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
@@ -102,18 +120,20 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     )
 
 
-def _json_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest('params: must be a JSON object, as in {"aspect": "9:16"}') from error
+def _checked_params(kind_name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """With this installation's defaults. Raises InvalidParams, UnsupportedInput."""
+    kind = kind_named(kind_name)
+    if len(json.dumps(given)) > MAX_PARAMS_BYTES:
+        raise InvalidParams(f"params: at most {MAX_PARAMS_BYTES} bytes of JSON.")
+    kind.check_types(given)
+    params = kind.with_defaults(given, context().settings)
+    check_inputs(kind.parse_params(params))
+    return params
 
 
 def parsed(model: type[Model], values: dict[str, Any]) -> Model:
-    """Raises InvalidRequest that names the field."""
+    """Raises InvalidValue that names the field."""
     try:
         return model.model_validate(values)
     except ValidationError as invalid:
-        first = invalid.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "request"
-        raise InvalidRequest(f"{name:.60}: {first['msg']}") from invalid
+        raise invalid_value(invalid) from invalid

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
-from backend.errors import InvalidRequest, InvalidState, JobNotFound, writable
+from backend.errors import InvalidState, InvalidValue, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs.outputs import check_output_uri, check_put_url
 from backend.kinds import kind_named
@@ -40,6 +40,7 @@ class NewJob:
     output_put_url: str | None = field(default=None, repr=False)  # a secret
     output_name: str | None = None  # what it will be called where it is taken to later; its ending counts
     idempotency_key: str | None = None
+    request_sha256: str | None = None  # of what the key was sent with
     tenant: str = "default"
     trace_context: str | None = None
     callback_url: str | None = None
@@ -47,9 +48,9 @@ class NewJob:
 
 
 def check_output(request: NewJob, output: OutputType) -> None:
-    """Raises UnsupportedInput, InvalidRequest."""
+    """Raises UnsupportedInput, InvalidValue."""
     if request.output_put_url is not None and request.output_uri is not None:
-        raise InvalidRequest("output_put_url: give it or output_uri, not both.")
+        raise InvalidValue("output_put_url: give it or output_uri, not both.")
     if request.output_put_url is not None:
         check_put_url(request.output_put_url, output)
     if request.output_uri is not None:
@@ -69,7 +70,7 @@ class JobService:
     def create(self, request: NewJob) -> Job:
         """The job's row; the earlier one when the idempotency key was seen before.
 
-        Raises InvalidParams, and InvalidRequest for a place that the film cannot go to.
+        Raises InvalidParams, and InvalidValue for a place that the film cannot go to.
         """
         kind = kind_named(request.kind)
         params = kind.parse_params(request.params)
@@ -91,6 +92,7 @@ class JobService:
             "output_put_url": request.output_put_url,
             "output_ending": kind.output.ending(request.input_name, _named_output(request)),
             "idempotency_key": request.idempotency_key,
+            "request_sha256": request.request_sha256,
             "trace_context": request.trace_context,
             "callback_url": request.callback_url,
             "callback_due_at": None if request.callback_url is None else func.now(),

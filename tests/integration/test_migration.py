@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from backend.db import models_requests  # noqa: F401 - its table counts
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, downgrade, upgrade
 from backend.db.models import Base
@@ -24,7 +25,7 @@ from tests.integration.queue.helpers import FACTS, planned_job
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
-OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps"}
+OTHERS = {"requests_in_flight", "workers", "remote_workers", "metrics_turns", "sweeps"}
 
 
 def rows(database: Database, query: str, **params: object) -> list[Any]:
