@@ -58,23 +58,25 @@ def _refuse_constant(name: str) -> Any:
 def _check(value: Any) -> None:
     """Level by level, so that depth costs no recursion. PostgreSQL's text holds neither NUL nor half of a surrogate
     pair."""
-    level = [value]
+    level: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     for _ in range(MAX_DEPTH):
-        inner: list[Any] = []
-        for each in level:
+        inner: list[tuple[tuple[str | int, ...], Any]] = []
+        for place, each in level:
             if isinstance(each, str):
-                _check_text(each)
+                _check_text(each, place)
             elif isinstance(each, dict):
-                inner += each.keys()
-                inner += each.values()
+                for name, member in each.items():
+                    _check_text(name, place)
+                    inner.append(((*place, name), member))
             elif isinstance(each, list):
-                inner += each
+                inner += [((*place, index), member) for index, member in enumerate(each)]
         level = inner
         if not level:
             return
     raise InvalidRequest(f"The JSON is nested too deep: at most {MAX_DEPTH} levels.")
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, place: tuple[str | int, ...]) -> None:
     if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
-        raise InvalidValue("A text of the body has a NUL, or half of a surrogate pair.")
+        name, words = ".".join(map(str, place)) or "request", "must not have a NUL or half of a surrogate pair"
+        raise InvalidValue(f"{name:.60}: {words}", [(name, words)])

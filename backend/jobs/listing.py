@@ -95,7 +95,7 @@ def list_chunks(database: Database, job_id: UUID, *, limit: int, after: ChunkCur
         return session.execute(query).scalars().all()
 
 
-def _filtered(query: Select[tuple[Job]], wanted: JobFilter) -> Select[tuple[Job]]:
+def _filtered(query: Select[Job], wanted: JobFilter) -> Select[Job]:
     if len(wanted.statuses) == 1:  # the index gives these in order
         query = query.where(Job.status == wanted.statuses[0])
     elif wanted.statuses:

@@ -180,7 +180,7 @@ ELSEWHERE = [
 
 
 def test_without_a_token_only_this_machine_may_call(client_with: Make) -> None:
-    client = client_with()
+    client = client_with(allowed_hosts="*")
     assert client.post("/cleanup").status_code == 200
     for elsewhere in ELSEWHERE:
         for path in ("/process", "/cleanup"):
