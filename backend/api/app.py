@@ -9,6 +9,7 @@ from flask_openapi import Info, OpenAPI
 
 from backend import __version__, counters, events, tracing
 from backend.api import (
+    admission,
     create_body,
     errors,
     fleet,
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(remote_files.links)
     app.register_blueprint(pages.blueprint)
     app.before_request(request_guard.check_request)
+    admission.register(app)
     app.after_request(guard_browser)
     app.after_request(request_guard.allow_origin)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
