@@ -11,6 +11,7 @@ from backend import __version__, counters, events, tracing
 from backend.api import (
     admission,
     create_body,
+    deliveries,
     errors,
     fleet,
     jobs,
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)
