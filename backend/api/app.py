@@ -22,6 +22,7 @@ from backend.api import (
     remote_files,
     request_guard,
     system,
+    uploads,
 )
 from backend.api.browser_headers import guard_browser
 from backend.api.context import EXTENSION, Context
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
-MAX_FORM_PARTS = 32
 
 
 def create_app(settings: Settings | None = None) -> OpenAPI:
@@ -60,7 +60,6 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.openapi_version = "3.1.0"
     app.request_class = StrictRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_SLACK_BYTES
-    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Context(
         settings,
@@ -72,6 +71,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(uploads.blueprint)
     app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)

@@ -18,11 +18,11 @@ from backend.api.access import Scope, caller, needs
 from backend.api.conditional import linked, polled
 from backend.api.context import context
 from backend.api.files import send_object
-from backend.api.new_job import asked_again, asked_job, asked_key
+from backend.api.new_job import asked_fingerprint, asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
 from backend.jobs import listing, manifest
-from backend.jobs.idempotency import check_same, fingerprint, in_flight
+from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
 from backend.jobs.progress import progress_of
@@ -62,11 +62,10 @@ def _create_job() -> Response:
 def _made_once(key: str) -> Response:
     """The job that an earlier request with this key made, or a new one. An upload that is repeated is not stored a
     second time. Raises KeyReused."""
-    sha256 = fingerprint(asked_again())
     job = context().jobs.find(key)
     if job is None:
-        return _made(replace(asked_job(key), request_sha256=sha256))
-    check_same(job, sha256)
+        return _made(asked_job(key))
+    check_same(job, asked_fingerprint())
     return _accepted(job)
 
 
@@ -98,6 +97,8 @@ def _created(new: NewJob) -> Job:
 
 
 def _drop_upload(new: NewJob) -> None:
+    if new.upload_id is not None:  # complete as it is, it can be the input of another request
+        return
     with suppress(StorageError):
         context().store.delete(source_key(new.job_id))
 

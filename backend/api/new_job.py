@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar, cast
 from uuid import uuid4
 
 from flask import request
 from pydantic import BaseModel, ValidationError
-from werkzeug.datastructures import FileStorage
 
 from backend.api import schemas
 from backend.api.client_uris import check_input, check_inputs, check_output
 from backend.api.context import context
 from backend.api.errors import invalid_value
+from backend.api.form_stream import BLOCK_BYTES, FormStream, form_of_request
 from backend.api.strict_json import strict_json
-from backend.errors import InvalidParams, InvalidValue
+from backend.errors import FramefleetError, InvalidParams, InvalidValue
+from backend.jobs.idempotency import fingerprint
 from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
+from backend.jobs.uploads import check_usable
 from backend.kinds import kind_named
 from backend.storage.names import name_in
 from backend.storage.post import check_callback_url
 
 MAX_NAME_CHARACTERS = 255
 MAX_JSON_BYTES = 1024 * 1024
-END_BYTES = 2**20
 MAX_PARAMS_BYTES = 64 * 1024  # they are read with every look at the job
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -40,30 +41,39 @@ def asked_key() -> str | None:
     return key
 
 
-def asked_again() -> dict[str, Any]:
-    """What tells this request from another one with the same Idempotency-Key: the JSON, or the form with the file's
-    name, size, and the hash of its two ends. The whole of a film would take a minute to hash."""
-    if request.mimetype != "multipart/form-data":
-        return _json_body()
-    file = request.files.get("file")
-    return {"form": dict(request.form.items()), "file": None if file is None else _marks_of(file)}
-
-
-def _marks_of(file: FileStorage) -> dict[str, Any]:
-    size_bytes = file.stream.seek(0, os.SEEK_END)
-    digest = hashlib.sha256()
-    for start in (0, max(0, size_bytes - END_BYTES)):
-        file.stream.seek(start)
-        digest.update(file.stream.read(END_BYTES))
-    file.stream.seek(0)
-    return {"name": file.filename, "size_bytes": size_bytes, "ends_sha256": digest.hexdigest()}
-
-
 def asked_job(idempotency_key: str | None) -> NewJob:
     """The job of this request; an uploaded file is in the store then. Raises InvalidRequest or what derives from it."""
     if request.mimetype == "multipart/form-data":
-        return _from_upload(idempotency_key)
-    return job_of(_json_body(), idempotency_key)
+        return _from_form(idempotency_key)
+    body = _json_body()
+    return replace(job_of(body, idempotency_key), request_sha256=fingerprint(body))
+
+
+def asked_fingerprint() -> str:
+    """The `request_sha256` that `asked_job` would give its job. A file is read for it, and stored nowhere."""
+    if request.mimetype != "multipart/form-data":
+        return fingerprint(_json_body())
+    form = form_of_request()
+    hashed = _Hashed(form)
+    while hashed.read(BLOCK_BYTES):
+        pass
+    return hashed.fingerprint()
+
+
+class _Hashed:
+    """A form's file, and its hash once it was read to its end."""
+
+    def __init__(self, form: FormStream) -> None:
+        self._form, self._digest = form, hashlib.sha256()
+
+    def read(self, size_bytes: int = -1) -> bytes:
+        part = self._form.read(size_bytes)
+        self._digest.update(part)
+        return part
+
+    def fingerprint(self) -> str:
+        form = self._form
+        return fingerprint({"form": form.fields, "name": form.file_name, "sha256": self._digest.hexdigest()})
 
 
 def _json_body() -> dict[str, Any]:
@@ -74,14 +84,13 @@ def _json_body() -> dict[str, Any]:
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = parsed(schemas.JobRequest, body)
-    check_input(asked.input, "input")
+    source = _source_of(asked)
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
     params = _checked_params(asked.kind, asked.params)
     return NewJob(
         kind=asked.kind,
-        input_uri=asked.input,
-        input_name=name_in(asked.input)[:MAX_NAME_CHARACTERS],
+        **source,
         params=params,
         deep_mode=asked.deep_mode,
         priority=asked.priority,
@@ -94,36 +103,74 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     )
 
 
-def _from_upload(idempotency_key: str | None) -> NewJob:
-    """Checks the fields before a byte of the file is stored."""
-    fields: dict[str, Any] = dict(request.form.items())
+def _source_of(asked: schemas.JobRequest) -> dict[str, Any]:
+    """Where the input lies and what it is called. Raises InvalidRequest, UnsupportedInput, UploadNotFound,
+    InvalidState."""
+    if (asked.input is None) == (asked.upload is None):
+        raise InvalidValue("input: give it, or an upload in its place.")
+    if asked.input is not None:
+        check_input(asked.input, "input")
+        return {"input_uri": asked.input, "input_name": name_in(asked.input)[:MAX_NAME_CHARACTERS]}
+    assert asked.upload is not None
+    upload = context().uploads.get(asked.upload)
+    check_usable(upload)
+    uri = context().store.uri(upload.key)
+    return {"input_uri": uri, "input_name": upload.name, "job_id": upload.id, "upload_id": upload.id}
+
+
+def _from_form(idempotency_key: str | None) -> NewJob:
+    """The file goes into the store as it comes. What is wrong with fields before it is said before a byte is stored."""
+    app, form = context(), form_of_request()
+    stream = form if idempotency_key is None else _Hashed(form)
+    if not form.file_name:
+        raise InvalidValue("The form has no file: send it in a field named `file`.")
+    _check_early(form.fields)
+    app.uploads.check_room(request.content_length or 0)
+    job_id = uuid4()
+    key = source_key(job_id)
+    app.store.put_stream(key, cast(BinaryIO, stream), max_bytes=app.settings.max_upload_bytes)
+    try:
+        asked, params = _checked_fields(form.fields)
+    except FramefleetError:
+        app.store.delete(key)
+        raise
+    return NewJob(
+        kind=asked.kind,
+        input_uri=app.store.uri(key),
+        input_name=form.file_name[:MAX_NAME_CHARACTERS],
+        params=params,
+        deep_mode=asked.deep_mode,
+        priority=asked.priority,
+        callback_url=asked.callback_url,
+        webhook_url=asked.webhook_url,
+        webhook_events=asked.webhook_events,
+        idempotency_key=idempotency_key,
+        request_sha256=stream.fingerprint() if isinstance(stream, _Hashed) else None,
+        job_id=job_id,
+    )
+
+
+def _check_early(fields: dict[str, str]) -> None:
+    """Fields that come behind the file may still change what these mean, as long as the kind is not among these."""
+    try:
+        _checked_fields(fields)
+    except FramefleetError:
+        if "kind" in fields:
+            raise
+
+
+def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str, Any]]:
+    """The fields, and the kind's parameters. Raises InvalidRequest, UnsupportedInput."""
+    fields: dict[str, Any] = dict(given)
     if "params" in fields:
         fields["params"] = strict_json(fields["params"])
     form = parsed(schemas.UploadForm, fields)
-    app, params = context(), _checked_params(form.kind, form.params)
+    params = _checked_params(form.kind, form.params)
     if form.callback_url is not None:
         check_callback_url(form.callback_url)
     if form.webhook_url is not None:
         check_callback_url(form.webhook_url, "webhook_url")
-    file = request.files.get("file")
-    if not isinstance(file, FileStorage) or not file.filename:
-        raise InvalidValue("The form has no file: send it in a field named `file`.")
-    job_id = uuid4()
-    key = source_key(job_id)
-    app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
-    return NewJob(
-        kind=form.kind,
-        input_uri=app.store.uri(key),
-        input_name=file.filename[:MAX_NAME_CHARACTERS],
-        params=params,
-        deep_mode=form.deep_mode,
-        priority=form.priority,
-        callback_url=form.callback_url,
-        webhook_url=form.webhook_url,
-        webhook_events=form.webhook_events,
-        idempotency_key=idempotency_key,
-        job_id=job_id,
-    )
+    return form, params
 
 
 def _checked_params(kind_name: str, given: dict[str, Any]) -> dict[str, Any]:
