@@ -140,6 +140,12 @@ class OutputUnwritable(FramefleetError):
     code = "output_unwritable"
 
 
+class OutputExists(OutputUnwritable):
+    """Something else lies where a client's film is to go, and is never overwritten."""
+
+    code = "output_exists"
+
+
 class CallerRefused(FramefleetError):
     """Who calls has no key or token, or not the right one, for a route that is not everybody's."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from flask_openapi import Info, OpenAPI
@@ -29,6 +28,7 @@ from backend.api.context import EXTENSION, Context
 from backend.api.own_worker import OwnWorker
 from backend.api.strict_json import StrictRequest
 from backend.db.engine import Database
+from backend.jobs.planners import Planners
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -36,7 +36,6 @@ from backend.storage import open_store
 if TYPE_CHECKING:
     from backend.api.oidc import Bearer
 
-PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
 
 
@@ -65,7 +64,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         settings,
         database,
         open_store(settings),
-        ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+        Planners(),
         _bearer(settings),
         OwnWorker(settings),
     )

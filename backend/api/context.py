@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -14,6 +13,7 @@ from backend.api.access import caller
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
+from backend.jobs.planners import Planners
 from backend.jobs.service import JobService
 from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
@@ -34,7 +34,7 @@ class Context:
     settings: Settings
     database: Database
     store: ObjectStore
-    planners: ThreadPoolExecutor
+    planners: Planners
     bearer: Bearer | None  # checks OIDC tokens, where they are asked for
     own_worker: OwnWorker
 

@@ -8,7 +8,7 @@ import re
 
 from flask import request
 
-from backend.errors import InvalidValue
+from backend.errors import InvalidRequest
 
 HEADERS = ("Content-Digest", "Repr-Digest")  # of a PUT without an encoding they say the same
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
@@ -16,7 +16,7 @@ SHA256_BYTES = 32
 
 
 def said_sha256() -> str | None:
-    """In hex; None where none is said. Other algorithms are left alone, as the RFC has it. Raises InvalidValue."""
+    """In hex; None where none is said. Other algorithms are left alone, as the RFC has it. Raises InvalidRequest."""
     for header in HEADERS:
         found = _SHA256.search(request.headers.get(header, ""))
         if found is not None:
@@ -30,5 +30,5 @@ def _hex(text: str, header: str) -> str:
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != SHA256_BYTES:
-        raise InvalidValue(f"{header}: write sha-256=:BASE64: with the 32 bytes of the digest.")
+        raise InvalidRequest(f"{header}: write sha-256=:BASE64: with the 32 bytes of the digest.")
     return digest.hex()

@@ -39,6 +39,7 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.JobNotFound: 404,
     errors.ObjectNotFound: 404,
     errors.ObjectExists: 409,
+    errors.OutputExists: 409,
     errors.ClaimLost: 409,
     errors.SourceNotFound: 404,
     errors.SourceForbidden: 403,

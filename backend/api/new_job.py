@@ -12,7 +12,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from backend.api import schemas
-from backend.api.client_uris import check_input, check_inputs, check_output
+from backend.api.client_uris import check_input, check_inputs, check_output, check_put_url
 from backend.api.context import context
 from backend.api.errors import invalid_value
 from backend.api.form_stream import BLOCK_BYTES, FormStream, form_of_request
@@ -20,6 +20,7 @@ from backend.api.strict_json import strict_json
 from backend.errors import FramefleetError, InvalidParams, InvalidValue
 from backend.jobs.idempotency import fingerprint
 from backend.jobs.layout import source_key
+from backend.jobs.outputs import check_free
 from backend.jobs.service import NewJob
 from backend.jobs.uploads import check_usable
 from backend.kinds import kind_named
@@ -46,7 +47,10 @@ def asked_job(idempotency_key: str | None) -> NewJob:
     if request.mimetype == "multipart/form-data":
         return _from_form(idempotency_key)
     body = _json_body()
-    return replace(job_of(body, idempotency_key), request_sha256=fingerprint(body))
+    new = job_of(body, idempotency_key)
+    if new.output_uri is not None:
+        check_free(new.output_uri, context().settings)
+    return replace(new, request_sha256=fingerprint(body))
 
 
 def asked_fingerprint() -> str:
@@ -87,6 +91,8 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     source = _source_of(asked)
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
+    if asked.output_put_url is not None:
+        check_put_url(asked.output_put_url, "output_put_url")
     params = _checked_params(asked.kind, asked.params)
     return NewJob(
         kind=asked.kind,
@@ -96,6 +102,7 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
         priority=asked.priority,
         output_uri=asked.output_uri,
         output_put_url=asked.output_put_url,
+        keeps_existing=True,
         callback_url=asked.callback_url,
         webhook_url=asked.webhook_url,
         webhook_events=asked.webhook_events,
@@ -109,7 +116,8 @@ def _source_of(asked: schemas.JobRequest) -> dict[str, Any]:
     if (asked.input is None) == (asked.upload is None):
         raise InvalidValue("input: give it, or an upload in its place.")
     if asked.input is not None:
-        check_input(asked.input, "input")
+        film_beside = asked.output_uri is None and asked.output_put_url is None
+        check_input(asked.input, "input", film_beside=film_beside)
         return {"input_uri": asked.input, "input_name": name_in(asked.input)[:MAX_NAME_CHARACTERS]}
     assert asked.upload is not None
     upload = context().uploads.get(asked.upload)
@@ -141,6 +149,7 @@ def _from_form(idempotency_key: str | None) -> NewJob:
         params=params,
         deep_mode=asked.deep_mode,
         priority=asked.priority,
+        keeps_existing=True,
         callback_url=asked.callback_url,
         webhook_url=asked.webhook_url,
         webhook_events=asked.webhook_events,
