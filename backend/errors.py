@@ -152,6 +152,33 @@ class CallerRefused(FramefleetError):
     code = "caller_refused"
 
 
+class KeyMissing(CallerRefused):
+    code = "key_missing"
+
+
+class KeyInvalid(CallerRefused):
+    code = "key_invalid"
+
+
+class KeyExpired(CallerRefused):
+    code = "key_expired"
+
+
+class KeyRevoked(CallerRefused):
+    code = "key_revoked"
+
+
+class ScopeMissing(FramefleetError):
+    """The caller is known, and its key is not for this."""
+
+    code = "scope_missing"
+
+
+class RateLimited(FramefleetError):
+    code = "rate_limited"
+    retryable = True
+
+
 class KeysUnavailable(FramefleetError):
     """The keys that bearer tokens are checked with cannot be had now."""
 

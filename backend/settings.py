@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[float, Field(gt=0)]
+RATE = r"^(off|[1-9][0-9]{0,6} per ([1-9][0-9]{0,4} )?(second|minute|hour)s?)$"
 KUBERNETES_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 # Settings that are parameters of jobs too, where the request does not name them.
 PARAM_SETTINGS = (
@@ -116,6 +117,14 @@ class Settings(BaseSettings):
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
         validation_alias="WORKER_ID",
     )
+
+    # Who may call the API. auto: this machine itself needs no key, all others do; keys: everybody; open: nobody.
+    api_access: Literal["auto", "keys", "open"] = Field("auto", validation_alias="API_ACCESS")
+    # What Prometheus may send instead of a key with the scope `metrics`.
+    metrics_token: SecretStr | None = Field(None, min_length=16, validation_alias="METRICS_TOKEN")
+    # Requests of one key, or of one address without a key; of other machines alone.
+    rate_limit: str = Field("200 per 4 seconds", pattern=RATE, validation_alias="RATE_LIMIT")
+    rate_limit_create: str = Field("100 per 10 seconds", pattern=RATE, validation_alias="RATE_LIMIT_CREATE")
 
     # Who may call /process and /cleanup. All that is set must hold; with nothing set, only this machine may.
     process_token: SecretStr | None = Field(None, min_length=8, validation_alias="PROCESS_TOKEN")

@@ -8,6 +8,7 @@ from flask_openapi import Info, OpenAPI
 
 from backend import __version__, counters, events, tracing
 from backend.api import (
+    access_spec,
     admission,
     create_body,
     deliveries,
@@ -20,14 +21,18 @@ from backend.api import (
     remote,
     remote_files,
     request_guard,
+    sessions,
     system,
     uploads,
 )
 from backend.api.browser_headers import guard_browser
 from backend.api.context import EXTENSION, Context
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
+from backend.api.rates import Rates
 from backend.api.strict_json import StrictRequest
 from backend.db.engine import Database
+from backend.events import Event, emit, warn
 from backend.jobs.planners import Planners
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
@@ -50,7 +55,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=Info(title="framefleet", version=__version__),
-        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}},
+        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}, **access_spec.SCHEMES},
         doc_ui=False,
         static_folder=None,
         validation_error_status=422,
@@ -67,6 +72,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         Planners(),
         _bearer(settings),
         OwnWorker(settings),
+        KeyRing(database),
+        Rates(settings),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
@@ -76,6 +83,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)
     app.register_api(system.blueprint)
+    app.register_api(sessions.blueprint)
     app.register_api(remote.blueprint)
     app.register_api(remote_files.blueprint)
     app.register_api(remote_files.links)
@@ -85,8 +93,17 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.after_request(guard_browser)
     app.after_request(request_guard.allow_origin)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
+    access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
+    _say_who_may_call(settings)
     return app
+
+
+def _say_who_may_call(settings: Settings) -> None:
+    if settings.api_access == "open":
+        warn(Event.API_ACCESS, access="open", message="API_ACCESS=open: whoever reaches this API may do everything.")
+    else:
+        emit(Event.API_ACCESS, access=settings.api_access)
 
 
 def _bearer(settings: Settings) -> Bearer | None:

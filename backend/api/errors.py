@@ -33,6 +33,8 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.UploadQuotaReached: 429,
     errors.StorageFull: 507,
     errors.CallerRefused: 401,
+    errors.ScopeMissing: 403,
+    errors.RateLimited: 429,
     errors.Busy: 429,
     errors.KeysUnavailable: 503,
     errors.NoPresignMethod: 409,

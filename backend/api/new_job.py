@@ -12,6 +12,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from backend.api import schemas
+from backend.api.access import Scope, require
 from backend.api.client_uris import check_input, check_inputs, check_output, check_put_url
 from backend.api.context import context
 from backend.api.errors import invalid_value
@@ -88,6 +89,7 @@ def _json_body() -> dict[str, Any]:
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = parsed(schemas.JobRequest, body)
+    _check_priority(asked.priority)
     source = _source_of(asked)
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
@@ -174,12 +176,19 @@ def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str
     if "params" in fields:
         fields["params"] = strict_json(fields["params"])
     form = parsed(schemas.UploadForm, fields)
+    _check_priority(form.priority)
     params = _checked_params(form.kind, form.params)
     if form.callback_url is not None:
         check_callback_url(form.callback_url)
     if form.webhook_url is not None:
         check_callback_url(form.webhook_url, "webhook_url")
     return form, params
+
+
+def _check_priority(priority: int) -> None:
+    """Raises ScopeMissing: whoever may put jobs before others' could starve them."""
+    if priority:
+        require(Scope.JOBS_PRIORITY)
 
 
 def _checked_params(kind_name: str, given: dict[str, Any]) -> dict[str, Any]:
