@@ -178,7 +178,7 @@ def test_a_strange_form_is_refused_and_nothing_stored(
 @pytest.mark.parametrize("header", ["", "; boundary=", "; boundary=\u00e4"])
 def test_a_form_without_a_boundary_is_refused(api: Api, header: str) -> None:
     answer = api.client.post(JOBS, data=file(b"x"), content_type=f"multipart/form-data{header}")
-    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_value")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_request")
 
 
 class _Breaking(io.RawIOBase):
