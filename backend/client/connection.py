@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import tenacity
@@ -26,7 +26,15 @@ BUSY = frozenset({429, 502, 503, 504})
 PROBLEM = "application/problem+json"
 
 Result = TypeVar("Result")
-Body = bytes | Callable[[], Any] | None
+
+
+class Readable(Protocol):
+    """What goes out as it is read; under a Content-Length, as nobody measures it."""
+
+    def read(self, most_bytes: int = -1, /) -> bytes: ...
+
+
+Body = bytes | Readable | None
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,7 @@ class Connection:
         if json_body is not None:
             body, given["Content-Type"] = json.dumps(json_body).encode(), "application/json"
 
-        def once() -> Answer:
-            return self._once(method, path, given, body, may_repeat)
-
-        return self.insist(once)
+        return self.insist(lambda: self.once(method, path, given, body, may_repeat=may_repeat))
 
     def insist(self, act: Callable[[], Result]) -> Result:
         """`act` again and again while it raises Busy, after pauses that grow or that the server asks for."""
@@ -131,13 +136,16 @@ class Connection:
             f"{self.url} cannot be reached ({why}): check the address, the network, and whether it runs."
         )
 
-    def _once(self, method: str, path: str, headers: Mapping[str, str], body: Body, may_repeat: bool) -> Answer:
+    def once(
+        self, method: str, path: str, headers: Mapping[str, str], body: Body, *, may_repeat: bool = True
+    ) -> Answer:
+        """Raises Busy where another try can help, and what `ask` raises."""
         try:
             response = self.pools.request(
                 method,
                 self.url + path,
                 headers={**self._key_header, **headers},
-                body=body() if callable(body) else body,
+                body=body,
                 redirect=False,
                 preload_content=False,
             )
