@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import tenacity
@@ -26,15 +26,7 @@ BUSY = frozenset({429, 502, 503, 504})
 PROBLEM = "application/problem+json"
 
 Result = TypeVar("Result")
-
-
-class Readable(Protocol):
-    """What goes out as it is read; under a Content-Length, as nobody measures it."""
-
-    def read(self, most_bytes: int = -1, /) -> bytes: ...
-
-
-Body = bytes | Readable | None
+Body = bytes | Iterator[bytes] | None  # blocks go out under a Content-Length of the caller
 
 
 @dataclass(frozen=True)
@@ -175,7 +167,7 @@ def checked(answer: Answer) -> Answer:
     if 200 <= answer.status < 300 or answer.status == 304:
         return answer
     failure = error_of(answer.status, _problem(answer))
-    if answer.status in BUSY:
+    if answer.status in BUSY or (answer.status == 409 and failure.retryable):  # the same request is in flight
         raise Busy(failure, seconds(answer.headers.get("retry-after")))
     raise failure
 

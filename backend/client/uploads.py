@@ -1,11 +1,11 @@
-"""A file that goes up in parts, several at once, each as often as it takes: straight to the object store where that signs
-links, else to the API."""
+"""A file that goes up in parts, several at once, each as often as it takes: straight to the object store where that
+signs links, else to the API."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,7 @@ def send(
         if upload.is_open:
             _Sending(connection, upload, path, on_progress).run(at_once)
         try:
-            connection.insist(lambda: _complete(connection, upload.id))
+            _complete(connection, upload.id)
             return
         except ApiError as failure:
             if failure.code != PARTS_MISSING or not left:
@@ -74,11 +74,14 @@ def send(
         upload = find(connection, upload.id)
 
 
-def _complete(connection: Connection, upload_id: str) -> Answer:
-    try:
-        return connection.ask("POST", f"{UPLOADS}/{upload_id}/complete")
-    except ApiError as failure:
-        raise _busy_if_retryable(failure) from None
+def _complete(connection: Connection, upload_id: str) -> None:
+    def once() -> Answer:
+        try:
+            return connection.once("POST", f"{UPLOADS}/{upload_id}/complete", {}, None)
+        except ApiError as failure:
+            raise _busy_if_retryable(failure) from None
+
+    connection.insist(once)
 
 
 class _Sending:
@@ -124,7 +127,7 @@ class _Sending:
         if not link["url"].startswith("/"):
             return self._to_the_store(link["url"], headers, window)
         try:
-            return self._connection.once("PUT", link["url"], headers, window)
+            return self._connection.once("PUT", link["url"], headers, window.blocks())
         except ApiError as failure:
             raise _busy_if_retryable(failure) from None
 
@@ -132,7 +135,7 @@ class _Sending:
         """The key is not for its eyes. Raises Busy: the store's refusals are of links, which can be had anew."""
         try:
             response = self._connection.pools.request(
-                "PUT", url, headers=headers, body=window, redirect=False, preload_content=False
+                "PUT", url, headers=headers, body=window.blocks(), redirect=False, preload_content=False
             )
             answer = read_answer(response)
         except (HTTPError, OSError) as failure:  # its message holds the signature
@@ -152,7 +155,7 @@ class _Sending:
 
 
 class _Window:
-    """A part of a file, read as it goes out. Many are open at once, and none is in memory."""
+    """A part of a file, read as it goes out. None is in memory as a whole."""
 
     def __init__(self, path: Path, number: int, upload: Upload, tell: Callable[[int, int], None]) -> None:
         self.number = number
@@ -160,27 +163,27 @@ class _Window:
         self._offset = (number - 1) * upload.part_bytes
         self.size_bytes = min(upload.part_bytes, upload.size_bytes - self._offset)
         self._tell = tell
-        self._read_bytes = 0
 
-    def read(self, most_bytes: int = -1) -> bytes:
-        """For urllib3. Opened for each block: nobody closes what is handed to it."""
-        wanted = self.size_bytes - self._read_bytes
-        wanted = min(wanted, BLOCK_BYTES if most_bytes < 0 else max(most_bytes, BLOCK_BYTES))
-        with self._path.open("rb") as file:
-            file.seek(self._offset + self._read_bytes)
-            block = file.read(wanted)
-        self._read_bytes += len(block)
-        self._tell(self.number, self._read_bytes)
-        return block
+    def blocks(self) -> Iterator[bytes]:
+        sent_bytes = 0
+        for block in self._read():
+            yield block
+            sent_bytes += len(block)
+            self._tell(self.number, sent_bytes)
 
     def sha256(self) -> str:
-        digest, left = hashlib.sha256(), self.size_bytes
+        digest = hashlib.sha256()
+        for block in self._read():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _read(self) -> Iterator[bytes]:
+        left_bytes = self.size_bytes
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            while left and (block := file.read(min(left, BLOCK_BYTES))):
-                digest.update(block)
-                left -= len(block)
-        return digest.hexdigest()
+            while left_bytes and (block := file.read(min(left_bytes, BLOCK_BYTES))):
+                yield block
+                left_bytes -= len(block)
 
 
 def _busy_if_retryable(failure: ApiError) -> Exception:
