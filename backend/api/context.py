@@ -10,10 +10,12 @@ from uuid import UUID
 
 from flask import current_app
 
+from backend.api.access import caller
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
+from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -39,6 +41,10 @@ class Context:
     @property
     def jobs(self) -> JobService:
         return JobService(self.database)
+
+    @property
+    def uploads(self) -> Uploads:
+        return Uploads(self.database, self.store, self.settings, tenant=caller().tenant)
 
     @cached_property
     def hardware(self) -> list[str]:

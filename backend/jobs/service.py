@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
@@ -16,6 +17,7 @@ from backend.db.sql import statement
 from backend.errors import InvalidRequest, InvalidState, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs.outputs import check_output_uri, check_put_url
+from backend.jobs.uploads import use_upload
 from backend.kinds import kind_named
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue import lanes
@@ -46,6 +48,7 @@ class NewJob:
     webhook_url: str | None = field(default=None, repr=False)  # may hold a secret
     webhook_events: Sequence[WebhookEvent] = LAST_WORDS
     job_id: UUID = field(default_factory=uuid4)
+    upload_id: UUID | None = None  # that its input came by: the job's own id
 
 
 def check_output(request: NewJob, output: OutputType) -> None:
@@ -104,11 +107,12 @@ class JobService:
         }
         with self.database.session() as session:
             inserted = session.execute(
-                insert(Job).values(**values).on_conflict_do_nothing(constraint="uq_jobs_idempotency").returning(Job.id)
+                insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
             ).scalar_one_or_none()
             if inserted is None:
-                same_key = (Job.tenant == request.tenant, Job.idempotency_key == request.idempotency_key)
-                return session.execute(select(Job).where(*same_key)).scalar_one()
+                return _earlier(session, request)
+            if request.upload_id is not None:
+                use_upload(session.connection(), request.upload_id, request.tenant)
             job = session.execute(select(Job).where(Job.id == inserted)).scalar_one()
         emit(Event.JOB_CREATED, job_id=str(job.id), kind=job.kind)
         return job
@@ -232,6 +236,16 @@ class JobService:
             raise InvalidState(f"The job is {job.status} and cannot be resumed.")
         emit(Event.JOB_RESUMED, job_id=str(job_id))
         return job
+
+
+def _earlier(session: Session, request: NewJob) -> Job:
+    """The job of the same idempotency key. Raises InvalidState where it is the id that is taken, and so the upload."""
+    if request.idempotency_key is not None:
+        same_key = (Job.tenant == request.tenant, Job.idempotency_key == request.idempotency_key)
+        earlier = session.execute(select(Job).where(*same_key)).scalar_one_or_none()
+        if earlier is not None:
+            return earlier
+    raise InvalidState("The upload is the input of another job already.")
 
 
 def _place(connection: Connection, job: Job) -> dict[str, int]:

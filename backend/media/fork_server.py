@@ -8,8 +8,6 @@ it, when the process that started it does: the control socket closes then.
 from __future__ import annotations
 
 import ctypes
-import gc
-import importlib
 import json
 import os
 import select
@@ -19,24 +17,16 @@ import sys
 import traceback
 from typing import NoReturn
 
+from backend import quick_start
 from backend.media import child
 
-# Whatever operations import by themselves.
-PRELOADED = (
-    "probe", "probe_sound", "trim", "dub", "subtitle_pictures", "index", "encoders", "hardware_decoder", "join",
-    "decode", "samples", "cropper", "render", "render_piece", "head", "stills",
-)  # fmt: skip
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_FDS = 8
 PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
-    gc.disable()
-    for module in PRELOADED:
-        importlib.import_module(f"backend.media.{module}")
-    gc.freeze()  # a collection in a child would copy all of their pages
-    gc.enable()
+    quick_start.imported()  # and what is imported stays shared: a child's collector would copy all of its pages
     Server(socket.socket(fileno=int(arguments[0]))).serve()
     return 0
 
