@@ -20,6 +20,7 @@ UPLOADS = "/api/v1/uploads"
 AT_ONCE = 4
 BLOCK_BYTES = 256 * 1024
 COMPLETES = 3  # each may find that parts are missing
+BYTES = "application/octet-stream"
 PARTS_MISSING = "upload_incomplete"
 Progress = Callable[[int, int], None]  # bytes that are there, and of how many
 
@@ -123,7 +124,7 @@ class _Sending:
         path = f"{UPLOADS}/{self._upload.id}/parts"
         (link,) = self._connection.ask("POST", path, json_body=wanted).json["parts"]
         window = self._window(number)
-        headers = {**link["headers"], "Content-Length": str(window.size_bytes)}
+        headers = {"Content-Type": BYTES, **link["headers"], "Content-Length": str(window.size_bytes)}
         if not link["url"].startswith("/"):
             return self._to_the_store(link["url"], headers, window)
         try:

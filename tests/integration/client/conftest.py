@@ -75,6 +75,8 @@ def served(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "storage_url": (folder / "objects").as_uri(),
             "data_dir": folder / "data",
             "http_allow_private": True,
+            "upload_part_bytes": 256 * 1024,
+            "upload_free_bytes_min": 0,
         }
         settings = Settings.model_validate(given)
         database = Database(url)

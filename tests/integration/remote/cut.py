@@ -26,7 +26,7 @@ class Network:
         self.lose_answers = 0
         self.break_after: list[int] = []
         self.stays_cut = False  # after a break
-        self._carried_bytes = 0
+        self.carried_bytes = 0
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -63,11 +63,11 @@ class Network:
 
     def _breaks(self, more_bytes: int) -> bool:
         with self._lock:
-            self._carried_bytes += more_bytes
-            if not self.break_after or self._carried_bytes <= self.break_after[0]:
+            self.carried_bytes += more_bytes
+            if not self.break_after or self.carried_bytes <= self.break_after[0]:
                 return False
             self.break_after.pop(0)
-            self._carried_bytes = 0
+            self.carried_bytes = 0
             return True
 
     def _carry(self, one: socket.socket, other: socket.socket, answers: bool) -> None:
