@@ -10,7 +10,9 @@ from uuid import UUID
 from flask import current_app
 
 from backend.api.access import caller
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
+from backend.api.rates import Rates
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.planners import Planners
@@ -37,6 +39,8 @@ class Context:
     planners: Planners
     bearer: Bearer | None  # checks OIDC tokens, where they are asked for
     own_worker: OwnWorker
+    keys: KeyRing
+    rates: Rates
 
     @property
     def jobs(self) -> JobService:
