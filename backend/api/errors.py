@@ -17,6 +17,7 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.UploadTooLarge: 413,
     errors.CallerRefused: 401,
     errors.Busy: 429,
+    errors.QuotaExceeded: 429,
     errors.KeysUnavailable: 503,
     errors.NoPresignMethod: 409,
     errors.JobNotFound: 404,
