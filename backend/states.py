@@ -40,6 +40,17 @@ class DeepMode(StrEnum):
     CPU = "cpu"  # one chunk, worked by the analysis worker
 
 
+class WebhookEvent(StrEnum):
+    """What a webhook is told of a job. A trigger writes the messages (alembic/versions/0017_webhooks.py)."""
+
+    PROGRESS = "job.progress"  # its stage changed; only where it was asked for
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"  # `retry` may move the job on again
+    CANCELLED = "job.cancelled"
+
+
+LAST_WORDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
+
 FINAL_JOB_STATUSES = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 
 JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {

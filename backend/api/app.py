@@ -11,7 +11,20 @@ from flask_openapi import Info, OpenAPI
 from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
-from backend.api import create_body, errors, fleet, jobs, pages, pipeline, push, remote, remote_files, system
+from backend.api import (
+    admission,
+    create_body,
+    deliveries,
+    errors,
+    fleet,
+    jobs,
+    pages,
+    pipeline,
+    push,
+    remote,
+    remote_files,
+    system,
+)
 from backend.api.context import EXTENSION, Context
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
@@ -64,6 +77,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)
@@ -73,6 +87,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(remote_files.links)
     app.register_blueprint(pages.blueprint)
     app.before_request(_refuse_other_sites)
+    admission.register(app)
     app.after_request(_guard_browser)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])

@@ -6,6 +6,7 @@ from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
 
 from backend.api import schemas
+from backend.api.access import Scope, needs
 from backend.api.context import context
 from backend.errors import InvalidRequest
 from backend.jobs.resource import API
@@ -23,17 +24,20 @@ blueprint = APIBlueprint(
 
 
 @blueprint.get("", summary="Whether the fleet is paused", responses={200: schemas.FleetResource})
+@needs(Scope.FLEET_ADMIN)
 def get_fleet() -> Response:
     return _answer(fleet_state(context().database))
 
 
 @blueprint.post("/pause", summary="Pause all workers", responses={200: schemas.FleetResource})
+@needs(Scope.FLEET_ADMIN)
 def pause() -> Response:
     """No worker claims anything until the fleet is resumed; work in hand goes on. Body: none or `{"reason": …}`."""
     return _answer(pause_fleet(context().database, _reason()))
 
 
 @blueprint.post("/resume", summary="Resume all workers", responses={200: schemas.FleetResource})
+@needs(Scope.FLEET_ADMIN)
 def resume() -> Response:
     return _answer(resume_fleet(context().database))
 

@@ -13,6 +13,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from backend import tracing
 from backend.api import schemas
+from backend.api.access import Scope, needs
 from backend.api.conditional import polled
 from backend.api.context import context
 from backend.api.files import send_object
@@ -40,6 +41,7 @@ blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="j
 
 
 @blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def create_job() -> Response:
     """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
     with tracing.span("create job", dict(request.headers), {}, "server"):
@@ -80,6 +82,7 @@ def _drop_upload(new: NewJob) -> None:
 
 
 @blueprint.get("/jobs", summary="List jobs, newest first", responses={200: schemas.JobList})
+@needs(Scope.JOBS_READ)
 def list_jobs(query: schemas.JobQuery) -> Response:
     app = context()
     jobs = app.jobs.list(limit=query.limit + 1, before=query.before, status=query.status)
@@ -89,6 +92,7 @@ def list_jobs(query: schemas.JobQuery) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_READ)
 def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
     app = context()
@@ -98,11 +102,13 @@ def get_job(path: schemas.JobPath) -> Response:
 
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel", summary="Cancel a job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def cancel_job(path: schemas.JobPath) -> Response:
     return _shown(context().jobs.cancel(path.job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/retry", summary="Retry a failed job", responses={202: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def retry_job(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.retry(path.job_id)
@@ -111,12 +117,14 @@ def retry_job(path: schemas.JobPath) -> Response:
 
 
 @blueprint.post("/jobs/<uuid:job_id>/pause", summary="Pause a job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def pause_job(path: schemas.JobPath) -> Response:
     """Nothing more of it is claimed until it is resumed; work in hand goes on."""
     return _shown(context().jobs.pause(path.job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/resume", summary="Resume a paused job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def resume_job(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.resume(path.job_id)
@@ -125,11 +133,13 @@ def resume_job(path: schemas.JobPath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
+@needs(Scope.JOBS_READ)
 def list_chunks(path: schemas.JobPath) -> Response:
     return polled({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
 
 
 @blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film, or whatever the kind makes")
+@needs(Scope.JOBS_READ)
 def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     """The file, with ranges; a redirect to a signed URL where the store has them."""
     app = context()
@@ -147,6 +157,7 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/files/<string:name>", summary="A file beside the film")
+@needs(Scope.JOBS_READ)
 def get_file(path: schemas.FilePath) -> Response:
     """One of the files that jobs of this kind leave, by its name, with ranges."""
     app = context()
@@ -159,6 +170,7 @@ def get_file(path: schemas.FilePath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")
+@needs(Scope.JOBS_READ)
 def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
     name, content_type = TRACK_FILES[query.format]
     check_leaves(context().jobs.get(path.job_id), name)
@@ -166,12 +178,14 @@ def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/camera-path", summary="The camera path and its certificate")
+@needs(Scope.JOBS_READ)
 def get_camera_path(path: schemas.JobPath) -> Response:
     check_leaves(context().jobs.get(path.job_id), "camera_path.json")
     return _job_object(path, "camera_path.json", "application/json")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/plot", summary="The camera path, drawn")
+@needs(Scope.JOBS_READ)
 def get_plot(path: schemas.JobPath) -> Response:
     """A PNG: subject, window and camera speed over time."""
     from backend.vision.plot import plot_path  # matplotlib takes a second to load
@@ -185,6 +199,7 @@ def get_plot(path: schemas.JobPath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/contact-sheet", summary="Frames with what was seen and cut")
+@needs(Scope.JOBS_READ)
 def get_contact_sheet(path: schemas.JobPath) -> Response:
     """A PNG: up to 12 frames with the window, the subject and the tracks drawn over them."""
     app = context()
@@ -195,11 +210,13 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
+@needs(Scope.JOBS_READ)
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, "manifest.json", "application/json")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/segments", summary="The manifest, as a predecessor's clients read it")
+@needs(Scope.JOBS_READ)
 def get_segments(path: schemas.JobPath) -> Response:
     app = context()
     app.jobs.get(path.job_id)

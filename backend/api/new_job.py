@@ -68,6 +68,8 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
         output_uri=asked.output_uri,
         output_put_url=asked.output_put_url,
         callback_url=asked.callback_url,
+        webhook_url=asked.webhook_url,
+        webhook_events=asked.webhook_events,
         idempotency_key=idempotency_key,
     )
 
@@ -83,6 +85,8 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
     check_inputs(kind.parse_params(params))
     if form.callback_url is not None:
         check_callback_url(form.callback_url)
+    if form.webhook_url is not None:
+        check_callback_url(form.webhook_url, "webhook_url")
     file = request.files.get("file")
     if not isinstance(file, FileStorage) or not file.filename:
         raise InvalidRequest("The form has no file: send it in a field named `file`.")
@@ -97,6 +101,8 @@ def _from_upload(idempotency_key: str | None) -> NewJob:
         deep_mode=form.deep_mode,
         priority=form.priority,
         callback_url=form.callback_url,
+        webhook_url=form.webhook_url,
+        webhook_events=form.webhook_events,
         idempotency_key=idempotency_key,
         job_id=job_id,
     )

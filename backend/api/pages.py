@@ -9,28 +9,40 @@ from typing import cast
 from flask import Blueprint, Response, current_app, jsonify, send_from_directory
 from flask_openapi import OpenAPI
 
+from backend.api.access import open_to_all
+
 WEB = Path(__file__).parent / "web"
 SWAGGER = Path(str(files("flask_openapi_swagger"))) / "templates" / "swagger"
 
-blueprint = Blueprint("pages", __name__, static_folder=str(WEB / "static"), static_url_path="/static")
+blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
+@open_to_all
 def index() -> Response:
     return send_from_directory(WEB, "index.html")
 
 
+@blueprint.get("/static/<path:filename>")
+@open_to_all
+def static(filename: str) -> Response:
+    return send_from_directory(WEB / "static", filename)
+
+
 @blueprint.get("/openapi.json")
+@open_to_all
 def openapi() -> Response:
     return jsonify(cast(OpenAPI, current_app).api_doc)
 
 
 @blueprint.get("/docs")
+@open_to_all
 def docs() -> Response:
     return send_from_directory(WEB, "docs.html")
 
 
 @blueprint.get("/docs/assets/<path:name>")
+@open_to_all
 def docs_asset(name: str) -> Response:
     """Swagger UI from its package: nothing is fetched from elsewhere."""
     return send_from_directory(SWAGGER, name)

@@ -14,6 +14,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from backend.api import schemas
+from backend.api.access import Scope, needs
 from backend.api.context import context
 from backend.api.new_job import MAX_JSON_BYTES, job_of, parsed
 from backend.db.models import Job
@@ -105,6 +106,7 @@ class PipelineStatus(BaseModel):
 
 
 @blueprint.post("/segment", summary="Stage audio and image, and cut the audio into segments")
+@needs(Scope.JOBS_WRITE)
 def segment() -> tuple[Response, int]:
     """Each copy and each segment is a job; a repeat makes none anew, and retries those that failed."""
     asked = _asked()
@@ -124,6 +126,7 @@ def segment() -> tuple[Response, int]:
 
 
 @blueprint.get("/status", summary="Which segments are there", responses={200: PipelineStatus})
+@needs(Scope.JOBS_READ)
 def status(query: StatusQuery) -> Response:
     count = query.expected or LOOKED_AT
     there = _there(query.job_id, count)

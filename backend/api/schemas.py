@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backend.states import DeepMode, JobStatus
+from backend.states import LAST_WORDS, DeepMode, JobStatus, WebhookEvent
 
 MAX_URI_CHARACTERS = 4096
 
@@ -36,7 +36,30 @@ class TracksQuery(BaseModel):
     format: Literal["json", "parquet", "mot", "csv"] = "json"
 
 
-class JobRequest(BaseModel):
+class WebhookFields(BaseModel):
+    """Of a job that is made."""
+
+    webhook_url: str | None = Field(
+        None, max_length=MAX_URI_CHARACTERS, description="is told of the job's end, as standardwebhooks.com has it"
+    )
+    webhook_events: list[WebhookEvent] = Field(
+        list(LAST_WORDS), min_length=1, max_length=len(WebhookEvent), description="what it is told of"
+    )
+
+    @field_validator("webhook_events", mode="before")
+    @classmethod
+    def _separated(cls, given: Any) -> Any:
+        """A form has them in one field, with commas."""
+        return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _has_a_url(self) -> Self:
+        if self.webhook_url is None and "webhook_events" in self.model_fields_set:
+            raise ValueError("webhook_events is for a webhook_url: give both")
+        return self
+
+
+class JobRequest(WebhookFields):
     """A job on a video behind a URI. With multipart/form-data send `file` instead of `input`, `params` as JSON text."""
 
     model_config = ConfigDict(extra="forbid")
@@ -55,11 +78,11 @@ class JobRequest(BaseModel):
     callback_url: str | None = Field(
         None,
         max_length=MAX_URI_CHARACTERS,
-        description="POST {callback_url}/progress, /complete, /error tell of it",
+        description="as before webhook_url: POST {callback_url}/progress, /complete, /error tell of it, unsigned",
     )
 
 
-class UploadForm(BaseModel):
+class UploadForm(WebhookFields):
     """The fields of a multipart/form-data request beside `file`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -163,6 +186,31 @@ class ChunkResource(BaseModel):
 
 class ChunkList(BaseModel):
     chunks: list[ChunkResource]
+
+
+class Attempt(BaseModel):
+    sent_at: str
+    status: int | None = Field(description="of HTTP; null where nothing was answered")
+    duration_ms: int
+    error: str | None
+
+
+class Delivery(BaseModel):
+    id: str = Field(description="`webhook-id`, the same in every try")
+    job_id: UUID
+    type: WebhookEvent
+    webhook: str | None = Field(description="the URL without path and query")
+    status: Literal["pending", "delivered", "dead"]
+    created_at: str
+    next_try_at: str | None
+    delivered_at: str | None
+    gave_up_at: str | None
+    tries: int
+    attempts: list[Attempt] = Field(description="the last ones")
+
+
+class DeliveryList(BaseModel):
+    deliveries: list[Delivery]
 
 
 class FleetResource(BaseModel):

@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint, Tag
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
+from backend.api.access import Scope, needs, open_to_all
 from backend.api.context import context
 from backend.api.gpu import gpu_facts
 from backend.api.metrics import exposition
@@ -48,11 +49,13 @@ class Gpu(BaseModel):
 
 
 @blueprint.get("/health", summary="The process lives")
+@open_to_all
 def health() -> Response:
     return jsonify({"ok": True})
 
 
 @blueprint.get("/ready", summary="The database answers and has this version's tables")
+@open_to_all
 def ready() -> Response:
     """503 with a problem when it does not answer, or lacks them."""
     check_schema(context().database)
@@ -60,6 +63,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics", summary="For Prometheus")
+@needs(Scope.METRICS)
 def metrics() -> Response:
     app = context()
     text_format = exposition(app.database, app.settings.prometheus_multiproc_dir)
@@ -67,10 +71,12 @@ def metrics() -> Response:
 
 
 @blueprint.get("/gpu", summary="The GPU of the API's machine", responses={200: Gpu})
+@needs(Scope.METRICS)
 def gpu() -> Response:
     return jsonify(asdict(gpu_facts()) | {"hardware": context().hardware})
 
 
 @blueprint.get(f"{API}/workers", summary="Who works, and on what", responses={200: WorkerList})
+@needs(Scope.FLEET_ADMIN)
 def workers() -> Response:
     return jsonify({"workers": list_workers(context().database)})

@@ -27,6 +27,7 @@ from backend.cli.common import (
 from backend.errors import InvalidState, ObjectNotFound
 from backend.jobs.layout import result_key
 from backend.jobs.resource import check_leaves, chunk_resource, job_resources
+from backend.jobs.webhook_log import count_dead
 from backend.local.run import plan_now
 from backend.states import JobStatus
 from backend.storage import open_store
@@ -52,6 +53,7 @@ def list_(limit: int, status: str | None, data_dir: Path | None, as_json: bool) 
     """Show the newest jobs."""
     with reported(as_json), connected(data_dir) as (service, _):
         rows = job_resources(service.database, service.list(limit=limit, status=status))
+        dead = count_dead(service.database)
     if as_json:
         click.echo(json.dumps({"jobs": rows}))
         return
@@ -63,6 +65,9 @@ def list_(limit: int, status: str | None, data_dir: Path | None, as_json: bool) 
         what = f"{plain(row['id'])}\n {plain(row['kind'])}: {plain(row['input']['name'])}"
         lines.add_row(what, plain(row["status"]), str(row["progress_pct"]), done, clock(row["created_at"]))
     out.print(lines)
+    if dead:
+        words = f"messages to webhooks that nobody took: {dead}, see framefleet webhooks list --dead"
+        err.print(f"[yellow]note[/]: {words}", soft_wrap=True)
 
 
 @click.command()

@@ -122,6 +122,8 @@ class Job(Base):
     callback_due_at: Mapped[datetime | None]  # when it is told next; null: nothing more to tell
     callback_told: Mapped[str | None]  # what was told last, so that nothing is told twice (jobs/callbacks.py)
     callback_failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # in a row
+    webhook_url: Mapped[str | None]  # its path and query may be a secret: no answer and no log has them
+    webhook_events: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # backend.states.WebhookEvent
     detector: Mapped[dict[str, Any] | None]  # what found the people, and why when it was a fallback
     encoder: Mapped[str | None]  # what made the pictures of its film
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))  # seconds by stage

@@ -19,7 +19,7 @@ from backend.states import JobStatus
 from backend.storage.http import safe_url
 
 API = "/api/v1"
-LINKS = ("cancel", "retry", "pause", "resume", "chunks", "manifest")
+LINKS = ("cancel", "retry", "pause", "resume", "chunks", "manifest", "deliveries")
 # Routes that show a file of the job, each with the file without which it has nothing to show.
 VIEWS = {
     "tracks": "tracks.json",

@@ -20,7 +20,7 @@ from backend.jobs.quotas import Quotas
 from backend.kinds import kind_named
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue import lanes
-from backend.states import DeepMode, JobStatus, Stage
+from backend.states import LAST_WORDS, DeepMode, JobStatus, Stage, WebhookEvent
 from backend.storage.post import check_callback_url
 from backend.versions import SCHEMA_VERSION
 
@@ -44,6 +44,8 @@ class NewJob:
     tenant: str = "default"
     trace_context: str | None = None
     callback_url: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)  # may hold a secret
+    webhook_events: Sequence[WebhookEvent] = LAST_WORDS
     job_id: UUID = field(default_factory=uuid4)
 
 
@@ -83,6 +85,8 @@ class JobService:
         check_output(request, kind.output)
         if request.callback_url is not None:
             check_callback_url(request.callback_url)
+        if request.webhook_url is not None:
+            check_callback_url(request.webhook_url, "webhook_url")
         values = {
             "id": request.job_id,
             "tenant": tenant,
@@ -101,6 +105,8 @@ class JobService:
             "trace_context": request.trace_context,
             "callback_url": request.callback_url,
             "callback_due_at": None if request.callback_url is None else func.now(),
+            "webhook_url": request.webhook_url,
+            "webhook_events": None if request.webhook_url is None else [str(each) for each in request.webhook_events],
             "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:

@@ -29,6 +29,7 @@ from backend.jobs.plan import Planner
 from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
+from backend.jobs.webhooks import Webhooks
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE, Done, Kind, Onward
 from backend.kinds.context import WholeContext
@@ -316,7 +317,8 @@ def main(place: command.Workplace) -> int:
         surroundings=place.surroundings,
     )
     # Whoever works for one job alone tells of none.
-    with telling(Callbacks(database, settings)) if options.job is None else nullcontext():
+    tells = telling(Callbacks(database, settings), Webhooks(database, settings))
+    with tells if options.job is None else nullcontext():
         try:
             return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
         except ModelMissing as missing:
