@@ -10,6 +10,7 @@ from uuid import UUID
 
 from flask import current_app
 
+from backend.api.access import caller
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
@@ -37,7 +38,18 @@ class Context:
     own_worker: OwnWorker
 
     @property
+    def database_of_caller(self) -> Database:
+        """For what is done on a caller's behalf: the rows of its tenant alone."""
+        return self.database.as_tenant(caller().tenant)
+
+    @property
     def jobs(self) -> JobService:
+        """Of the caller's tenant; another's are not found."""
+        return JobService(self.database_of_caller)
+
+    @property
+    def all_jobs(self) -> JobService:
+        """Of every tenant, for callers that work for the fleet."""
         return JobService(self.database)
 
     @cached_property

@@ -88,7 +88,7 @@ def list_jobs(query: schemas.JobQuery) -> Response:
     jobs = app.jobs.list(limit=query.limit + 1, before=query.before, status=query.status)
     page = jobs[: query.limit]
     more = len(jobs) > len(page)
-    return jsonify({"jobs": job_resources(app.database, page), "next": str(page[-1].id) if more else None})
+    return jsonify({"jobs": job_resources(app.database_of_caller, page), "next": str(page[-1].id) if more else None})
 
 
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
@@ -97,7 +97,7 @@ def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
     app = context()
     job = app.jobs.get(path.job_id)
-    (progress,) = progress_of(app.database, [job])
+    (progress,) = progress_of(app.database_of_caller, [job])
     return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 
@@ -224,7 +224,7 @@ def get_segments(path: schemas.JobPath) -> Response:
 
 
 def _shown(job: Job, status: int = 200) -> Response:
-    response = jsonify(job_resources(context().database, [job])[0])
+    response = jsonify(job_resources(context().database_of_caller, [job])[0])
     response.status_code = status
     return response
 

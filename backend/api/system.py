@@ -59,6 +59,8 @@ def health() -> Response:
 def ready() -> Response:
     """503 with a problem when it does not answer, or lacks them."""
     check_schema(context().database)
+    with context().database_of_caller.transaction():
+        pass  # the role that requests run as can be taken
     return jsonify({"ok": True})
 
 
