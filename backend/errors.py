@@ -56,6 +56,39 @@ class UploadTooLarge(InvalidRequest):
     code = "upload_too_large"
 
 
+class ChecksumMismatch(InvalidRequest):
+    """Bytes arrived that are not the ones that were said."""
+
+    code = "checksum_mismatch"
+    retryable = True
+
+
+class LengthRequired(InvalidRequest):
+    code = "length_required"
+
+
+class UploadNotFound(FramefleetError):
+    code = "upload_not_found"
+
+
+class UploadBusy(FramefleetError):
+    """Others write the same part, or complete the upload, at this moment."""
+
+    code = "upload_busy"
+    retryable = True
+
+
+class UploadIncomplete(FramefleetError):
+    code = "upload_incomplete"
+
+
+class UploadQuotaReached(FramefleetError):
+    """The tenant has as many uploads open as it may."""
+
+    code = "upload_quota_reached"
+    retryable = True
+
+
 class OutputUnwritable(FramefleetError):
     """The file that the film is to go to cannot be written."""
 
@@ -190,6 +223,10 @@ class StorageError(FramefleetError):
     code = "storage_error"
     retryable = True
     fault = Fault.ENVIRONMENT
+
+
+class StorageFull(StorageError):
+    code = "storage_full"
 
 
 class ObjectNotFound(FramefleetError):

@@ -70,7 +70,15 @@ class Settings(BaseSettings):
     max_source_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_SOURCE_BYTES")
     # How far a source may fall behind 32 KiB/s; less than SANDBOX_SILENCE_SECONDS, so that its own words are said.
     source_stall_seconds: Positive = Field(45.0, validation_alias="SOURCE_STALL_SECONDS")
-    max_upload_bytes: int = Field(20 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")
+    max_upload_bytes: int = Field(100 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")
+
+    # Uploads in parts. A bucket's parts are of 5 MiB at least, and a large file's are as long as they have to be.
+    upload_part_bytes: int = Field(16 * 2**20, ge=64 * 2**10, le=2**30, validation_alias="UPLOAD_PART_BYTES")
+    # What uploads leave free of the disk that a file:// store is on.
+    upload_free_bytes_min: int = Field(2**30, ge=0, validation_alias="UPLOAD_FREE_BYTES_MIN")
+    # Of one tenant, begun and not yet made into jobs: how many, and of what size together.
+    uploads_open_max: int = Field(100, ge=1, validation_alias="UPLOADS_OPEN_MAX")
+    uploads_open_bytes_max: int = Field(500 * 2**30, ge=1, validation_alias="UPLOADS_OPEN_BYTES_MAX")
 
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")

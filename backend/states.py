@@ -35,6 +35,15 @@ class Stage(StrEnum):
     DONE = "DONE"
 
 
+class UploadState(StrEnum):
+    """Of a file that arrives in parts. The row goes with its bytes; that of a used one when its time is over."""
+
+    OPEN = "open"  # `complete` moves it on, once every part is there
+    COMPLETE = "complete"  # the job that is made of it moves it on
+    USED = "used"  # final: its bytes are the job's
+    ABORTED = "aborted"  # by its client or by the sweep, until its bytes are deleted
+
+
 class DeepMode(StrEnum):
     GPU = "gpu"  # cut into chunks, worked by GPU chunk workers
     CPU = "cpu"  # one chunk, worked by the analysis worker

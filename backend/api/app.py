@@ -24,6 +24,7 @@ from backend.api import (
     remote,
     remote_files,
     system,
+    uploads,
 )
 from backend.api.context import EXTENSION, Context
 from backend.api.own_worker import OwnWorker
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
-MAX_FORM_PARTS = 32
 # S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data: blob:; "
@@ -65,7 +65,6 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     app.openapi_version = "3.1.0"
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_SLACK_BYTES
-    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Context(
         settings,
@@ -77,6 +76,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(uploads.blueprint)
     app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)

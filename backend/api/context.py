@@ -15,6 +15,7 @@ from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
+from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -51,6 +52,10 @@ class Context:
     def all_jobs(self) -> JobService:
         """Of every tenant, for callers that work for the fleet."""
         return JobService(self.database)
+
+    @property
+    def uploads(self) -> Uploads:
+        return Uploads(self.database_of_caller, self.store, self.settings, tenant=caller().tenant)
 
     @cached_property
     def hardware(self) -> list[str]:

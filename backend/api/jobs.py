@@ -77,6 +77,8 @@ def _created(new: NewJob) -> Job:
 
 
 def _drop_upload(new: NewJob) -> None:
+    if new.upload_id is not None:  # complete as it is, it can be the input of another request
+        return
     with suppress(StorageError):
         context().store.delete(source_key(new.job_id))
 

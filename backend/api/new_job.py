@@ -8,14 +8,15 @@ from uuid import uuid4
 
 from flask import request
 from pydantic import BaseModel, ValidationError
-from werkzeug.datastructures import FileStorage
 
 from backend.api import schemas
 from backend.api.client_uris import check_input, check_inputs, check_output
 from backend.api.context import context
-from backend.errors import InvalidRequest
+from backend.api.form_stream import form_of_request
+from backend.errors import FramefleetError, InvalidRequest
 from backend.jobs.layout import source_key
 from backend.jobs.service import NewJob
+from backend.jobs.uploads import check_usable
 from backend.kinds import kind_named
 from backend.storage.names import name_in
 from backend.storage.post import check_callback_url
@@ -37,7 +38,7 @@ def asked_key() -> str | None:
 def asked_job(idempotency_key: str | None) -> NewJob:
     """The job of this request; an uploaded file is in the store then. Raises InvalidRequest, UnsupportedInput."""
     if request.mimetype == "multipart/form-data":
-        return _from_upload(idempotency_key)
+        return _from_form(idempotency_key)
     return _from_json(idempotency_key)
 
 
@@ -52,7 +53,7 @@ def _from_json(idempotency_key: str | None) -> NewJob:
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = parsed(schemas.JobRequest, body)
-    check_input(asked.input, "input")
+    source = _source_of(asked)
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
     kind = kind_named(asked.kind)
@@ -60,8 +61,7 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     check_inputs(kind.parse_params(params))
     return NewJob(
         kind=asked.kind,
-        input_uri=asked.input,
-        input_name=name_in(asked.input)[:MAX_NAME_CHARACTERS],
+        **source,
         params=params,
         deep_mode=asked.deep_mode,
         priority=asked.priority,
@@ -74,38 +74,74 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     )
 
 
-def _from_upload(idempotency_key: str | None) -> NewJob:
-    """Checks the fields before a byte of the file is stored."""
-    fields: dict[str, Any] = dict(request.form.items())
+def _source_of(asked: schemas.JobRequest) -> dict[str, Any]:
+    """Where the input lies and what it is called. Raises InvalidRequest, UnsupportedInput, UploadNotFound,
+    InvalidState."""
+    if (asked.input is None) == (asked.upload is None):
+        raise InvalidRequest("input: give it, or an upload in its place.")
+    if asked.input is not None:
+        check_input(asked.input, "input")
+        return {"input_uri": asked.input, "input_name": name_in(asked.input)[:MAX_NAME_CHARACTERS]}
+    assert asked.upload is not None
+    upload = context().uploads.get(asked.upload)
+    check_usable(upload)
+    uri = context().store.uri(upload.key)
+    return {"input_uri": uri, "input_name": upload.name, "job_id": upload.id, "upload_id": upload.id}
+
+
+def _from_form(idempotency_key: str | None) -> NewJob:
+    """The file goes into the store as it comes. What is wrong with fields before it is said before a byte is stored."""
+    app, form = context(), form_of_request()
+    if not form.file_name:
+        raise InvalidRequest("The form has no file: send it in a field named `file`.")
+    _check_early(form.fields)
+    app.uploads.check_room(request.content_length or 0)
+    job_id = uuid4()
+    key = source_key(job_id)
+    app.store.put_stream(key, cast(BinaryIO, form), max_bytes=app.settings.max_upload_bytes)
+    try:
+        asked, params = _checked_fields(form.fields)
+    except FramefleetError:
+        app.store.delete(key)
+        raise
+    return NewJob(
+        kind=asked.kind,
+        input_uri=app.store.uri(key),
+        input_name=form.file_name[:MAX_NAME_CHARACTERS],
+        params=params,
+        deep_mode=asked.deep_mode,
+        priority=asked.priority,
+        callback_url=asked.callback_url,
+        webhook_url=asked.webhook_url,
+        webhook_events=asked.webhook_events,
+        idempotency_key=idempotency_key,
+        job_id=job_id,
+    )
+
+
+def _check_early(fields: dict[str, str]) -> None:
+    """Fields that come behind the file may still change what these mean, as long as the kind is not among these."""
+    try:
+        _checked_fields(fields)
+    except FramefleetError:
+        if "kind" in fields:
+            raise
+
+
+def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str, Any]]:
+    """The fields, and the kind's parameters. Raises InvalidRequest, UnsupportedInput."""
+    fields: dict[str, Any] = dict(given)
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
     form = parsed(schemas.UploadForm, fields)
-    app, kind = context(), kind_named(form.kind)
-    params = kind.with_defaults(form.params, app.settings)
+    kind = kind_named(form.kind)
+    params = kind.with_defaults(form.params, context().settings)
     check_inputs(kind.parse_params(params))
     if form.callback_url is not None:
         check_callback_url(form.callback_url)
     if form.webhook_url is not None:
         check_callback_url(form.webhook_url, "webhook_url")
-    file = request.files.get("file")
-    if not isinstance(file, FileStorage) or not file.filename:
-        raise InvalidRequest("The form has no file: send it in a field named `file`.")
-    job_id = uuid4()
-    key = source_key(job_id)
-    app.store.put_stream(key, cast(BinaryIO, file.stream), max_bytes=app.settings.max_upload_bytes)
-    return NewJob(
-        kind=form.kind,
-        input_uri=app.store.uri(key),
-        input_name=file.filename[:MAX_NAME_CHARACTERS],
-        params=params,
-        deep_mode=form.deep_mode,
-        priority=form.priority,
-        callback_url=form.callback_url,
-        webhook_url=form.webhook_url,
-        webhook_events=form.webhook_events,
-        idempotency_key=idempotency_key,
-        job_id=job_id,
-    )
+    return form, params
 
 
 def _json_text(text: str) -> Any:

@@ -65,7 +65,8 @@ class JobRequest(WebhookFields):
     model_config = ConfigDict(extra="forbid")
 
     kind: str = Field("crop", max_length=50)
-    input: str = Field(max_length=MAX_URI_CHARACTERS, description="s3://, gs://, http:// or https:// URI")
+    input: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3://, gs://, http:// or https:// URI")
+    upload: UUID | None = Field(None, description="in its place, the id of an upload that is complete")
     params: dict[str, Any] = Field(default_factory=dict)
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = Field(0, ge=-100, le=100, strict=True)

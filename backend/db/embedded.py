@@ -223,7 +223,7 @@ class EmbeddedPostgres:
             if done.returncode == 0:
                 return
             output.seek(0)
-            said = output.read()[-1000:].decode(errors="replace")
+            words = output.read()[-1000:].decode(errors="replace")
         log = self._data / "server.log"
         tail = log.read_text(errors="replace")[-1000:] if log.exists() else ""
-        raise DatabaseUnavailable(f"The embedded PostgreSQL failed at {name}: {said.strip()} {tail.strip()}")
+        raise DatabaseUnavailable(f"The embedded PostgreSQL failed at {name}: {words.strip()} {tail.strip()}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
@@ -17,6 +18,7 @@ from backend.errors import InvalidRequest, InvalidState, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs.outputs import check_output_uri, check_put_url
 from backend.jobs.quotas import Quotas
+from backend.jobs.uploads import use_upload
 from backend.kinds import kind_named
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue import lanes
@@ -47,6 +49,7 @@ class NewJob:
     webhook_url: str | None = field(default=None, repr=False)  # may hold a secret
     webhook_events: Sequence[WebhookEvent] = LAST_WORDS
     job_id: UUID = field(default_factory=uuid4)
+    upload_id: UUID | None = None  # that its input came by: the job's own id
 
 
 def check_output(request: NewJob, output: OutputType) -> None:
@@ -79,7 +82,7 @@ class JobService:
 
         Raises InvalidParams, InvalidRequest for a place that the film cannot go to, QuotaExceeded.
         """
-        tenant = self.database.tenant or request.tenant
+        request = replace(request, tenant=self.database.tenant or request.tenant)
         kind = kind_named(request.kind)
         params = kind.parse_params(request.params)
         check_output(request, kind.output)
@@ -89,7 +92,7 @@ class JobService:
             check_callback_url(request.webhook_url, "webhook_url")
         values = {
             "id": request.job_id,
-            "tenant": tenant,
+            "tenant": request.tenant,
             "kind": request.kind,
             "status": JobStatus.QUEUED,
             "stage": Stage.PROBING,
@@ -110,16 +113,17 @@ class JobService:
             "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:
-            quotas = self._quotas and self._quotas.begin(session.connection(), tenant)
+            quotas = self._quotas and self._quotas.begin(session.connection(), request.tenant)
             inserted = session.execute(
-                insert(Job).values(**values).on_conflict_do_nothing(constraint="uq_jobs_idempotency").returning(Job.id)
+                insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
             ).scalar_one_or_none()
             if inserted is None:
-                same_key = (Job.tenant == tenant, Job.idempotency_key == request.idempotency_key)
-                return session.execute(select(Job).where(*same_key)).scalar_one()
+                return _earlier(session, request)
+            if request.upload_id is not None:
+                use_upload(session.connection(), request.upload_id, request.tenant)
             if quotas is not None:
-                quotas.check_open_jobs(session.connection(), tenant)
-                quotas.check_left(session.connection(), tenant)
+                quotas.check_open_jobs(session.connection(), request.tenant)
+                quotas.check_left(session.connection(), request.tenant)
             job = session.execute(select(Job).where(Job.id == inserted)).scalar_one()
         emit(Event.JOB_CREATED, job_id=str(job.id), kind=job.kind)
         return job
@@ -252,7 +256,16 @@ class JobService:
 
     def _place(self, job: Job) -> dict[str, int]:
         """Where chunks that enter the job's lane now stand: an order among all tenants, which a tenant does not see."""
-        lane = {"deep_mode": job.deep_mode, "tenant": job.tenant, "priority": job.priority}
         with self.database.fleet.transaction() as connection:
-            entry = lanes.entry(connection, job.id, **lane)
-        return {"first_rank": entry.first_rank, "stride": entry.stride}
+            lane = lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)
+        return {"first_rank": lane.first_rank, "stride": lane.stride}
+
+
+def _earlier(session: Session, request: NewJob) -> Job:
+    """The job of the same idempotency key. Raises InvalidState where it is the id that is taken, and so the upload."""
+    if request.idempotency_key is not None:
+        same_key = (Job.tenant == request.tenant, Job.idempotency_key == request.idempotency_key)
+        earlier = session.execute(select(Job).where(*same_key)).scalar_one_or_none()
+        if earlier is not None:
+            return earlier
+    raise InvalidState("The upload is the input of another job already.")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from backend.storage.parts import PartStore
 
 
 @dataclass(frozen=True)
@@ -124,4 +127,8 @@ class ObjectStore(Protocol):
     ) -> SignedPut | None:
         """For one object of that size; with `if_absent` only where there is none. None where the API must take the
         bytes itself."""
+        ...
+
+    def parts(self) -> PartStore:
+        """For objects that arrive in parts."""
         ...

@@ -22,6 +22,7 @@ from backend.storage.base import ObjectInfo, SignedPut
 from backend.storage.files import temporary_file
 from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
 from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, store_errors
+from backend.storage.s3_parts import S3Parts
 from backend.storage.s3_source import Client, S3Source, object_info
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
@@ -234,6 +235,9 @@ class S3Store:
             )
         headers = {"Content-Type": content_type, "Content-Length": str(size_bytes)}
         return SignedPut(url, headers | ({"If-None-Match": "*"} if if_absent else {}))
+
+    def parts(self) -> S3Parts:
+        return S3Parts(self._client, self._place, self.uri)
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
