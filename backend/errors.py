@@ -95,10 +95,43 @@ class OutputUnwritable(FramefleetError):
     code = "output_unwritable"
 
 
+class OutputExists(OutputUnwritable):
+    """Something else lies where a client's film is to go, and is never overwritten."""
+
+    code = "output_exists"
+
+
 class CallerRefused(FramefleetError):
     """Who calls has no token, or not the right one, for a route that is not everybody's."""
 
     code = "caller_refused"
+
+
+class KeyMissing(CallerRefused):
+    code = "key_missing"
+
+
+class KeyInvalid(CallerRefused):
+    code = "key_invalid"
+
+
+class KeyExpired(CallerRefused):
+    code = "key_expired"
+
+
+class KeyRevoked(CallerRefused):
+    code = "key_revoked"
+
+
+class ScopeMissing(FramefleetError):
+    """The caller is known, and its key is not for this."""
+
+    code = "scope_missing"
+
+
+class RateLimited(FramefleetError):
+    code = "rate_limited"
+    retryable = True
 
 
 class KeysUnavailable(FramefleetError):

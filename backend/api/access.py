@@ -9,10 +9,22 @@ from typing import Any, TypeVar
 from flask import g
 
 from backend.access.scopes import Scope
+from backend.access.tenants import DEFAULT_TENANT
+from backend.errors import ScopeMissing
 
-__all__ = ["EVERYBODY", "Access", "Caller", "Scope", "access_of", "caller", "needs", "open_to_all", "own_access"]
+__all__ = [
+    "EVERYBODY",
+    "Access",
+    "Caller",
+    "Scope",
+    "access_of",
+    "caller",
+    "needs",
+    "open_to_all",
+    "own_access",
+    "require",
+]
 
-DEFAULT_TENANT = "default"
 _MARK = "_framefleet_access"
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -65,6 +77,13 @@ def caller() -> Caller:
     found = g.get("caller", NOBODY)
     assert isinstance(found, Caller)
     return found
+
+
+def require(scope: Scope) -> None:
+    """Raises ScopeMissing."""
+    if scope not in caller().scopes:
+        g.challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+        raise ScopeMissing(f"This takes a key with the scope {scope}: framefleet keys create NAME --scope {scope}.")
 
 
 def _marked(access: Access) -> Callable[[View], View]:

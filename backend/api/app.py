@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
 from backend.api import (
+    access_spec,
     admission,
     create_body,
     deliveries,
@@ -23,12 +23,17 @@ from backend.api import (
     push,
     remote,
     remote_files,
+    sessions,
     system,
     uploads,
 )
 from backend.api.context import EXTENSION, Context
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
+from backend.api.rates import Rates
 from backend.db.engine import Database
+from backend.events import Event, emit, warn
+from backend.jobs.planners import Planners
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -36,7 +41,6 @@ from backend.storage import open_store
 if TYPE_CHECKING:
     from backend.api.oidc import Bearer
 
-PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
 # S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
 POLICY = (
@@ -57,7 +61,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=Info(title="framefleet", version=__version__),
-        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}},
+        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}, **access_spec.SCHEMES},
         doc_ui=False,
         static_folder=None,
         validation_error_status=400,
@@ -70,9 +74,11 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         settings,
         database,
         open_store(settings),
-        ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+        Planners(),
         _bearer(settings),
         OwnWorker(settings),
+        KeyRing(database),
+        Rates(settings),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
@@ -82,6 +88,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)
     app.register_api(system.blueprint)
+    app.register_api(sessions.blueprint)
     app.register_api(remote.blueprint)
     app.register_api(remote_files.blueprint)
     app.register_api(remote_files.links)
@@ -90,8 +97,17 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     admission.register(app)
     app.after_request(_guard_browser)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
+    access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
+    _say_who_may_call(settings)
     return app
+
+
+def _say_who_may_call(settings: Settings) -> None:
+    if settings.api_access == "open":
+        warn(Event.API_ACCESS, access="open", message="API_ACCESS=open: whoever reaches this API may do everything.")
+    else:
+        emit(Event.API_ACCESS, access=settings.api_access)
 
 
 def _bearer(settings: Settings) -> Bearer | None:

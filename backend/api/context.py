@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -11,9 +10,12 @@ from uuid import UUID
 from flask import current_app
 
 from backend.api.access import caller
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
+from backend.api.rates import Rates
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
+from backend.jobs.planners import Planners
 from backend.jobs.service import JobService
 from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
@@ -34,9 +36,11 @@ class Context:
     settings: Settings
     database: Database
     store: ObjectStore
-    planners: ThreadPoolExecutor
+    planners: Planners
     bearer: Bearer | None  # checks OIDC tokens, where they are asked for
     own_worker: OwnWorker
+    keys: KeyRing
+    rates: Rates
 
     @property
     def database_of_caller(self) -> Database:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from flask import request
+
+from backend.access.loopback import is_loopback
 
 # Whoever passes requests on says so; then nobody knows where they come from.
 PASSED_ON = ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "Via")
@@ -14,9 +15,9 @@ PASSED_ON = ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "V
 def is_from_this_machine() -> bool:
     """The server says which address it listens on, as WSGI's SERVER_NAME."""
     return (
-        _is_loopback(request.environ.get("SERVER_NAME", ""))
-        and _is_loopback(request.environ.get("REMOTE_ADDR", ""))
-        and _is_loopback(_asked_host())  # a name that leads here today is no proof
+        is_loopback(request.environ.get("SERVER_NAME", ""))
+        and is_loopback(request.environ.get("REMOTE_ADDR", ""))
+        and is_loopback(_asked_host())  # a name that leads here today is no proof
         and not any(name in request.headers for name in PASSED_ON)
     )
 
@@ -26,12 +27,3 @@ def _asked_host() -> str:
         return urlsplit(f"//{request.host}").hostname or ""
     except ValueError:  # no address, as in [::1
         return ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, or the path of a socket
-        return False

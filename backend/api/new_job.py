@@ -10,11 +10,13 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from backend.api import schemas
-from backend.api.client_uris import check_input, check_inputs, check_output
+from backend.api.access import Scope, require
+from backend.api.client_uris import check_input, check_inputs, check_output, check_put_url
 from backend.api.context import context
 from backend.api.form_stream import form_of_request
 from backend.errors import FramefleetError, InvalidRequest
 from backend.jobs.layout import source_key
+from backend.jobs.outputs import check_free
 from backend.jobs.service import NewJob
 from backend.jobs.uploads import check_usable
 from backend.kinds import kind_named
@@ -47,15 +49,21 @@ def _from_json(idempotency_key: str | None) -> NewJob:
     body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
         raise InvalidRequest('Send a JSON object as in {"kind": "crop", "input": "https://…"}, or a file upload.')
-    return job_of(body, idempotency_key)
+    new = job_of(body, idempotency_key)
+    if new.output_uri is not None:
+        check_free(new.output_uri, context().settings)
+    return new
 
 
 def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
     """The job that a JSON object asks for, as in POST /api/v1/jobs. Raises InvalidRequest, UnsupportedInput."""
     asked = parsed(schemas.JobRequest, body)
+    _check_priority(asked.priority)
     source = _source_of(asked)
     if asked.output_uri is not None:
         check_output(asked.output_uri, "output_uri")
+    if asked.output_put_url is not None:
+        check_put_url(asked.output_put_url, "output_put_url")
     kind = kind_named(asked.kind)
     params = kind.with_defaults(asked.params, context().settings)
     check_inputs(kind.parse_params(params))
@@ -67,6 +75,7 @@ def job_of(body: dict[str, Any], idempotency_key: str | None = None) -> NewJob:
         priority=asked.priority,
         output_uri=asked.output_uri,
         output_put_url=asked.output_put_url,
+        keeps_existing=True,
         callback_url=asked.callback_url,
         webhook_url=asked.webhook_url,
         webhook_events=asked.webhook_events,
@@ -80,7 +89,8 @@ def _source_of(asked: schemas.JobRequest) -> dict[str, Any]:
     if (asked.input is None) == (asked.upload is None):
         raise InvalidRequest("input: give it, or an upload in its place.")
     if asked.input is not None:
-        check_input(asked.input, "input")
+        film_beside = asked.output_uri is None and asked.output_put_url is None
+        check_input(asked.input, "input", film_beside=film_beside)
         return {"input_uri": asked.input, "input_name": name_in(asked.input)[:MAX_NAME_CHARACTERS]}
     assert asked.upload is not None
     upload = context().uploads.get(asked.upload)
@@ -111,6 +121,7 @@ def _from_form(idempotency_key: str | None) -> NewJob:
         params=params,
         deep_mode=asked.deep_mode,
         priority=asked.priority,
+        keeps_existing=True,
         callback_url=asked.callback_url,
         webhook_url=asked.webhook_url,
         webhook_events=asked.webhook_events,
@@ -134,6 +145,7 @@ def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str
     if "params" in fields:
         fields["params"] = _json_text(fields["params"])
     form = parsed(schemas.UploadForm, fields)
+    _check_priority(form.priority)
     kind = kind_named(form.kind)
     params = kind.with_defaults(form.params, context().settings)
     check_inputs(kind.parse_params(params))
@@ -142,6 +154,12 @@ def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str
     if form.webhook_url is not None:
         check_callback_url(form.webhook_url, "webhook_url")
     return form, params
+
+
+def _check_priority(priority: int) -> None:
+    """Raises ScopeMissing: whoever may put jobs before others' could starve them."""
+    if priority:
+        require(Scope.JOBS_PRIORITY)
 
 
 def _json_text(text: str) -> Any:

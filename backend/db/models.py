@@ -85,6 +85,7 @@ class Job(Base):
     output_put_url: Mapped[
         str | None
     ]  # a secret: no answer and no log has it, and it is forgotten when the job is done
+    keeps_existing: Mapped[bool] = mapped_column(server_default=text("false"))  # no object but its own is overwritten
     output_ending: Mapped[str | None]  # of the output's name, as in .mp4; null: the kind's own
     output_size: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -114,6 +115,7 @@ class Job(Base):
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_expires_at: Mapped[datetime | None]
     claimed_by: Mapped[str | None]
+    claimed_at: Mapped[datetime | None]  # for planning: who is at it for long holds up others (claim_job.sql)
 
     paused_at: Mapped[datetime | None]  # nothing of it is claimed until it is resumed; null once the job is over
     idempotency_key: Mapped[str | None]

@@ -42,6 +42,7 @@ class NewJob:
     output_uri: str | None = None
     output_put_url: str | None = field(default=None, repr=False)  # a secret
     output_name: str | None = None  # what it will be called where it is taken to later; its ending counts
+    keeps_existing: bool = False  # no object but this job's own is overwritten: what a client asks for never is
     idempotency_key: str | None = None
     tenant: str = "default"
     trace_context: str | None = None
@@ -103,6 +104,7 @@ class JobService:
             "input_name": writable(request.input_name),
             "output_uri": request.output_uri,
             "output_put_url": request.output_put_url,
+            "keeps_existing": request.keeps_existing,
             "output_ending": kind.output.ending(request.input_name, _named_output(request)),
             "idempotency_key": request.idempotency_key,
             "trace_context": request.trace_context,

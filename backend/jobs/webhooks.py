@@ -29,6 +29,7 @@ from backend.jobs.resource import job_resources
 from backend.jobs.webhook_secrets import signature_header, signing_secrets
 from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, WebhookEvent
+from backend.storage.guard import OwnHosts
 from backend.storage.post import Answer, host_of, post
 
 LOOK_EVERY_SEC = 1.0
@@ -195,6 +196,7 @@ class Webhooks:
                 (message.body or "").encode(),
                 headers,
                 allow_private=self._settings.http_allow_private,
+                own_hosts=OwnHosts(self._settings.http_allowed_hosts),
                 timeout_sec=TIMEOUT_SEC,
             )
         except FramefleetError as error:

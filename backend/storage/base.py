@@ -50,10 +50,14 @@ class Destination(Protocol):
         """Raises OutputUnwritable for a place that cannot be: before any work is done for it."""
         ...
 
+    def check_free(self) -> None:
+        """Raises OutputExists where something lies that must not be overwritten, as far as that can be seen."""
+        ...
+
     def put_file(
         self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
     ) -> None:
-        """`moved` as in ObjectStore. Raises StorageError."""
+        """`moved` as in ObjectStore. Raises OutputExists, StorageError."""
         ...
 
 

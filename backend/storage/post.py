@@ -12,7 +12,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from backend.errors import SourceUnreachable, UnsupportedInput
-from backend.storage.guard import Target, connect, parse_target
+from backend.storage.guard import NO_HOSTS, OwnHosts, Target, connect, parse_target
 from backend.storage.pace import Pace, within
 
 
@@ -48,15 +48,26 @@ def below(url: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}", fragment=""))
 
 
-def post_json(url: str, body: Mapping[str, Any], *, allow_private: bool, timeout_sec: float) -> None:
+def post_json(
+    url: str, body: Mapping[str, Any], *, allow_private: bool, timeout_sec: float, own_hosts: OwnHosts = NO_HOSTS
+) -> None:
     """Raises what `post` raises, and SourceUnreachable for every answer but 2xx."""
     headers = {"Content-Type": "application/json"}
-    answer = post(url, json.dumps(dict(body)).encode(), headers, allow_private=allow_private, timeout_sec=timeout_sec)
+    sent = json.dumps(dict(body)).encode()
+    answer = post(url, sent, headers, allow_private=allow_private, timeout_sec=timeout_sec, own_hosts=own_hosts)
     if not answer.is_success:
         raise _not_taken(url, f"status {answer.status}")
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, timeout_sec: float) -> Answer:
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
+    timeout_sec: float,
+    own_hosts: OwnHosts = NO_HOSTS,
+) -> Answer:
     """Sends it; what is answered is not read. Redirects are not followed: they are an answer.
 
     Raises UnsupportedInput for a host that is not on the public internet, SourceUnreachable for one that does not
@@ -66,7 +77,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
     pace = Pace(timeout_sec)
     failure = "no answer"
     with pace.waiting():
-        for pool in connect(target, allow_private=allow_private):
+        for pool in connect(target, allow_private=allow_private, own_hosts=own_hosts):
             left_sec = pace.left_sec()
             if left_sec <= 0:
                 break

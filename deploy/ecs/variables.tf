@@ -102,12 +102,12 @@ variable "certificate_arn" {
 }
 
 variable "client_cidrs" {
-  description = "Who may reach the API: your office, your VPN, your authenticating proxy."
+  description = "Who may reach the API, which asks each of them for a key: your office, your VPN, your proxy."
   type        = list(string)
 
   validation {
     condition     = length(var.client_cidrs) > 0 && alltrue([for cidr in var.client_cidrs : can(cidrnetmask(cidr)) && !endswith(cidr, "/0")])
-    error_message = "client_cidrs must name IPv4 ranges such as 203.0.113.0/24. Not the whole internet: the API has no authentication of its own; put a proxy that has in front, and name its addresses."
+    error_message = "client_cidrs must name IPv4 ranges such as 203.0.113.0/24. Not the whole internet: the API asks for keys, and this is the wall before it; put a proxy in front for clients that may be anywhere, and name its addresses."
   }
 }
 

@@ -25,7 +25,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[FlaskClient]:
-    app = create_app(settings)
+    app = create_app(settings.model_copy(update={"allowed_prefixes": "s3://bkt/, gs://bkt/"}))
     yield app.test_client()
     app.extensions["framefleet"].planners.shutdown()
     app.extensions["framefleet"].database.close()

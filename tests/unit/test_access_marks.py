@@ -14,7 +14,7 @@ from backend.settings import Settings
 
 # Whoever adds to these says why here: the rest of the API is behind scopes.
 OPEN = {"/health", "/ready", "/", "/openapi.json", "/docs", "/docs/assets/<path:name>", "/static/<path:filename>"}
-OWN = ("/process", "/cleanup", "/api/v1/remote/")
+OWN = ("/process", "/cleanup", "/api/v1/remote/", "/api/v1/session")
 
 
 @pytest.fixture

@@ -314,7 +314,7 @@ run "what_is_refused" {
   command = plan
 
   variables {
-    client_cidrs          = ["0.0.0.0/0"]             # the API has no authentication of its own
+    client_cidrs          = ["0.0.0.0/0"]             # keys alone are one wall
     release               = "latest"                  # nobody could say what runs
     environment           = { PROCESS_TOKEN = "abc" } # a secret that everybody could read
     secrets               = { PROCESS_TOKEN = "abc" } # the secret itself and no reference
