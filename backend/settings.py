@@ -24,6 +24,10 @@ PARAM_SETTINGS = (
 )  # fmt: skip
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
@@ -137,6 +141,13 @@ class Settings(BaseSettings):
         "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
 
+    # Names that the API is called by, separated by commas, as in api.example.com, *.example.com. Loopback names always
+    # are; unset: addresses too.
+    allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
+    # Origins of other sites whose pages may call the API, as in https://app.example.com.
+    cors_origins: str = Field("", validation_alias="CORS_ORIGINS")
+    cors_credentials: bool = Field(False, validation_alias="CORS_CREDENTIALS")  # with cookies
+
     # Of a worker that reaches no database: the API that it works for, and its token.
     remote_server: str | None = Field(None, validation_alias="FRAMEFLEET_SERVER")
     remote_token: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_TOKEN")
@@ -214,6 +225,16 @@ class Settings(BaseSettings):
     upload_expire_hours: Positive = Field(24.0, validation_alias="UPLOAD_EXPIRE_HOURS")
     oldest_transaction_warn_seconds: Positive = Field(300.0, validation_alias="OLDEST_TRANSACTION_WARN_SECONDS")
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, origins: str) -> str:
+        for origin in _listed(origins):
+            if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
+                raise ValueError(
+                    "CORS_ORIGINS must be origins, as in https://app.example.com,https://b.example.com:8443"
+                )
+        return origins
+
     @field_validator("storage_url")
     @classmethod
     def _known_scheme(cls, url: str | None) -> str | None:
@@ -268,6 +289,14 @@ class Settings(BaseSettings):
         if not low <= self.chunk_seconds <= high:
             raise ValueError("CHUNK_SECONDS must be from CHUNK_SECONDS_MIN to CHUNK_SECONDS_MAX")
         return self
+
+    @property
+    def allowed_host_names(self) -> tuple[str, ...]:
+        return tuple(name.lower().rstrip(".") for name in _listed(self.allowed_hosts))
+
+    @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        return _listed(self.cors_origins)
 
     @property
     def param_defaults(self) -> dict[str, Any]:

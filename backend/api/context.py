@@ -16,6 +16,7 @@ from backend.api.rates import Rates
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.planners import Planners
+from backend.jobs.quotas import Quotas
 from backend.jobs.service import JobService
 from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
@@ -50,7 +51,7 @@ class Context:
     @property
     def jobs(self) -> JobService:
         """Of the caller's tenant; another's are not found."""
-        return JobService(self.database_of_caller)
+        return JobService(self.database_of_caller, Quotas.of(self.settings))
 
     @property
     def all_jobs(self) -> JobService:

@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from backend.errors import InvalidRequest
+from backend.errors import InvalidRequest, InvalidValue
 
 BLOCK_BYTES = 256 * 1024
 HEAD_BYTES = 64 * 1024  # of one part's headers, and of what stands before the first part and behind the last
@@ -60,7 +60,7 @@ class FormStream:
 
     def _begin_file(self, name: str, file_name: str) -> None:
         if name != FILE_FIELD or self.file_name is not None:
-            raise InvalidRequest(f"Send one file, in a field named `{FILE_FIELD}`.")
+            raise InvalidValue(f"Send one file, in a field named `{FILE_FIELD}`.")
         self.file_name, self._in_file = file_name, True
 
     def _text(self) -> str:

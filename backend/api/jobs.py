@@ -7,23 +7,26 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 from flask import Response, jsonify, redirect, request
 from flask_openapi import APIBlueprint, Tag
 
 from backend import tracing
 from backend.api import schemas
-from backend.api.access import Scope, needs
-from backend.api.conditional import polled
+from backend.api.access import Scope, caller, needs
+from backend.api.conditional import linked, polled
 from backend.api.context import context
 from backend.api.files import send_object
-from backend.api.new_job import asked_job, asked_key
+from backend.api.new_job import asked_fingerprint, asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
-from backend.jobs import manifest
+from backend.jobs import listing, manifest
+from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
+from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
 from backend.jobs.progress import progress_of
-from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources
+from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
@@ -49,15 +52,32 @@ def create_job() -> Response:
 
 
 def _create_job() -> Response:
-    app = context()
     key = asked_key()
-    job = app.jobs.find(key) if key else None
-    if job is None:  # an upload that is repeated is not stored a second time
-        new = asked_job(key)
-        job = _created(replace(new, trace_context=tracing.current()))
-        tracing.note(job_id=str(job.id))
-        if job.id == new.job_id:
-            app.plan_soon(job.id)
+    if key is None:
+        return _made(asked_job(None))
+    with in_flight(context().database_of_caller, caller().tenant, key):
+        return _made_once(key)
+
+
+def _made_once(key: str) -> Response:
+    """The job that an earlier request with this key made, or a new one. An upload that is repeated is not stored a
+    second time. Raises KeyReused."""
+    job = context().jobs.find(key)
+    if job is None:
+        return _made(asked_job(key))
+    check_same(job, asked_fingerprint())
+    return _accepted(job)
+
+
+def _made(new: NewJob) -> Response:
+    job = _created(replace(new, trace_context=tracing.current()))
+    tracing.note(job_id=str(job.id))
+    if job.id == new.job_id:
+        context().plan_soon(job.id)
+    return _accepted(job)
+
+
+def _accepted(job: Job) -> Response:
     response = _shown(job, 202)
     response.headers["Location"] = f"{API}/jobs/{job.id}"
     return response
@@ -86,11 +106,23 @@ def _drop_upload(new: NewJob) -> None:
 @blueprint.get("/jobs", summary="List jobs, newest first", responses={200: schemas.JobList})
 @needs(Scope.JOBS_READ)
 def list_jobs(query: schemas.JobQuery) -> Response:
-    app = context()
-    jobs = app.jobs.list(limit=query.limit + 1, before=query.before, status=query.status)
+    database = context().jobs.database
+    wanted = JobFilter(query.status, query.kind, query.created_after, query.created_before, query.q)
+    jobs = listing.list_jobs(database, wanted, limit=query.limit + 1, after=_place(query))
     page = jobs[: query.limit]
-    more = len(jobs) > len(page)
-    return jsonify({"jobs": job_resources(app.database_of_caller, page), "next": str(page[-1].id) if more else None})
+    more = str(JobCursor.at(page[-1])) if len(jobs) > len(page) else None
+    return linked(jsonify({"jobs": job_summaries(database, page), "next": more}), "cursor", more)
+
+
+def _place(query: schemas.JobQuery) -> JobCursor | None:
+    """Where the page begins. Raises InvalidValue, JobNotFound for a `before` whose job is gone."""
+    text = query.cursor or query.before
+    if text is None:
+        return None
+    try:
+        return JobCursor.at(context().jobs.get(UUID(query.before))) if query.before else JobCursor.parse(text)
+    except ValueError:
+        return JobCursor.parse(text)
 
 
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
@@ -136,8 +168,14 @@ def resume_job(path: schemas.JobPath) -> Response:
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
 @needs(Scope.JOBS_READ)
-def list_chunks(path: schemas.JobPath) -> Response:
-    return polled({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
+def list_chunks(path: schemas.JobPath, query: schemas.ChunkQuery) -> Response:
+    jobs = context().jobs
+    jobs.get(path.job_id)
+    after = ChunkCursor.parse(query.after) if query.after is not None else None
+    chunks = listing.list_chunks(jobs.database, path.job_id, limit=query.limit + 1, after=after)
+    page = chunks[: query.limit]
+    more = str(ChunkCursor.at(page[-1])) if len(chunks) > len(page) else None
+    return linked(polled({"chunks": [chunk_resource(chunk) for chunk in page], "next": more}), "after", more)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film, or whatever the kind makes")

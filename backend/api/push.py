@@ -15,7 +15,7 @@ from backend.api.callers import check_cleanup_caller, check_process_caller
 from backend.api.context import context
 from backend.api.new_job import job_of
 from backend.db.models import Job
-from backend.errors import InvalidRequest
+from backend.errors import InvalidValue
 from backend.events import Event, emit
 from backend.jobs.retention import Retention
 from backend.queue.figures import list_workers
@@ -123,10 +123,9 @@ def cleanup() -> Response:
 
 def _asked(name: str, example: str) -> str:
     request.max_content_length = MAX_BODY_BYTES
-    body = request.get_json(silent=True, force=True)
-    value = body.get(name) if isinstance(body, dict) else None
+    value = request.get_json(force=True).get(name)
     if not isinstance(value, str):
-        raise InvalidRequest(f'{name}: send a JSON object as in {{"{name}": "{example}"}}.')
+        raise InvalidValue(f'{name}: send a JSON object as in {{"{name}": "{example}"}}.')
     return value
 
 
@@ -134,7 +133,7 @@ def _asked_id() -> UUID:
     try:
         return UUID(_asked("job_id", "…"))
     except ValueError:
-        raise InvalidRequest("job_id: must be the id that /submit gave.") from None
+        raise InvalidValue("job_id: must be the id that /submit gave.") from None
 
 
 def _is_active(job_id: UUID) -> bool:

@@ -18,7 +18,7 @@ from backend.api.context import context
 from backend.api.files import send_object, send_source
 from backend.api.remote import SECURITY, by_token
 from backend.api.remote_caller import MAX_BODY_BYTES, caller, check_caller, held, holder_of_link, signed_path
-from backend.errors import InvalidRequest, ObjectExists, StorageError, UploadTooLarge
+from backend.errors import InvalidValue, ObjectExists, StorageError, UploadTooLarge
 from backend.jobs.chunk_place import key_of, step_of
 from backend.jobs.further_inputs import open_input
 from backend.jobs.layout import plan_key, source_key
@@ -124,7 +124,7 @@ def read_object(path: ObjectPath) -> Any:
     try:
         key = check_key(plan_key(claim.job_id, claim.plan["phase"], claim.plan["attempt"], path.name))
     except (KeyError, ValueError):
-        raise InvalidRequest("name: there is no such object of this phase.") from None
+        raise InvalidValue("name: there is no such object of this phase.") from None
     return _given(key)
 
 
@@ -179,12 +179,12 @@ def read_probe() -> Any:
 
 
 def _place(claim: ChunkClaim, number: int) -> str:
-    """Where the input of that number lies. Raises InvalidRequest."""
+    """Where the input of that number lies. Raises InvalidValue."""
     if number == 0 and is_copied(claim.input_uri, claim.source_etag):
         return context().store.uri(source_key(claim.job_id, claim.source_etag))
     places: list[str] = [claim.input_uri, *(_named(claim) if number else ())]
     if number >= len(places):
-        raise InvalidRequest("There is no such input.")
+        raise InvalidValue("There is no such input.")
     return places[number]
 
 
@@ -245,14 +245,14 @@ def _named(claim: ChunkClaim) -> list[str]:
 
 def _checked(claim: ChunkClaim, uri: str) -> str:
     if uri not in _named(claim):
-        raise InvalidRequest("uri: the job's parameters do not name it.")
+        raise InvalidValue("uri: the job's parameters do not name it.")
     return uri
 
 
 def _own(uri: str) -> str:
-    """Raises InvalidRequest for what the worker reads itself, past the guard of its own."""
+    """Raises InvalidValue for what the worker reads itself, past the guard of its own."""
     if scheme_of(uri) in ("http", "https"):
-        raise InvalidRequest("uri: read it where it is; this server fetches nothing for others.")
+        raise InvalidValue("uri: read it where it is; this server fetches nothing for others.")
     return uri
 
 

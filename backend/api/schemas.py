@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backend.states import LAST_WORDS, DeepMode, JobStatus, WebhookEvent
 
 MAX_URI_CHARACTERS = 4096
+MAX_CURSOR_CHARACTERS = 100
+MAX_CHUNKS = 1000
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not have a NUL")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]  # that PostgreSQL takes
 
 
 class JobPath(BaseModel):
@@ -24,8 +35,28 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(50, ge=1, le=200)
-    before: UUID | None = Field(None, description="continue after this job, as `next` of the page before says")
-    status: JobStatus | None = None
+    cursor: str | None = Field(None, max_length=MAX_CURSOR_CHARACTERS, description="`next` of the page before")
+    before: str | None = Field(
+        None, max_length=MAX_CURSOR_CHARACTERS, description="as `cursor`, or the id of the job to continue after"
+    )
+    status: list[JobStatus] = Field(default_factory=list, max_length=len(JobStatus), description="one or several")
+    kind: Text | None = Field(None, max_length=50)
+    created_after: AwareDatetime | None = Field(None, description="as in 2026-11-27T00:00:00Z")
+    created_before: AwareDatetime | None = None
+    q: Text | None = Field(None, max_length=200, description="in the input's name, in small or large letters")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.cursor is not None and self.before is not None:
+            raise ValueError("give cursor or before, not both")
+        return self
+
+
+class ChunkQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(MAX_CHUNKS, ge=1, le=MAX_CHUNKS)
+    after: str | None = Field(None, max_length=MAX_CURSOR_CHARACTERS, description="`next` of the page before")
 
 
 class OutputQuery(BaseModel):
@@ -131,7 +162,7 @@ class JobError(BaseModel):
     retryable: bool
 
 
-class JobResource(BaseModel):
+class JobBase(BaseModel):
     id: UUID
     kind: str
     status: JobStatus
@@ -147,7 +178,6 @@ class JobResource(BaseModel):
     input: JobInput
     video: Video | None
     sound: Sound | None = Field(description="of a source that is looked at for its sound alone")
-    params: dict[str, Any]
     detector: dict[str, Any] | None
     output: JobOutput | None
     warnings: list[str]
@@ -158,9 +188,17 @@ class JobResource(BaseModel):
     links: dict[str, str]
 
 
+class JobResource(JobBase):
+    params: dict[str, Any]
+
+
+class JobSummary(JobBase):
+    """A job in a list: without `params`."""
+
+
 class JobList(BaseModel):
-    jobs: list[JobResource]
-    next: UUID | None = Field(description="pass as `before` for the next page; null on the last one")
+    jobs: list[JobSummary]
+    next: str | None = Field(description="pass as `cursor` for the next page; null on the last one. Link says it too")
 
 
 class ChunkResource(BaseModel):
@@ -187,6 +225,7 @@ class ChunkResource(BaseModel):
 
 class ChunkList(BaseModel):
     chunks: list[ChunkResource]
+    next: str | None = Field(description="pass as `after` for the next page; null on the last one. Link says it too")
 
 
 class Attempt(BaseModel):
@@ -220,11 +259,18 @@ class FleetResource(BaseModel):
     reason: str | None
 
 
-class Problem(BaseModel):
-    """application/problem+json"""
+class FieldProblem(BaseModel):
+    field: str
+    message: str
 
-    type: str
+
+class Problem(BaseModel):
+    """application/problem+json, RFC 9457"""
+
+    type: Literal["about:blank"]
     status: int
-    code: str
-    title: str
-    retryable: bool
+    code: str = Field(description="stable: what a program decides by")
+    title: str = Field(description="of the code, the same each time")
+    detail: str = Field(description="what is wrong with this request, and what to do")
+    retryable: bool = Field(description="whether the same request may succeed later")
+    errors: list[FieldProblem] = Field(default_factory=list, description="each value that is not allowed")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
+from typing import Literal
 
 from flask import Response, jsonify
 from flask_openapi import APIBlueprint, Tag
@@ -14,10 +16,17 @@ from backend.api.context import context
 from backend.api.gpu import gpu_facts
 from backend.api.metrics import exposition
 from backend.db.migrate import check_schema
+from backend.errors import ObjectNotFound
 from backend.jobs.resource import API
 from backend.queue.figures import list_workers
 
+READY_KEY = "probes/ready"  # of no object
+
 blueprint = APIBlueprint("system", __name__, abp_tags=[Tag(name="system")])
+
+
+class Ok(BaseModel):
+    ok: Literal[True]
 
 
 class WorkerResource(BaseModel):
@@ -48,19 +57,23 @@ class Gpu(BaseModel):
     hardware: list[str] = Field(description="its encoders and decoders that were tried and work: h264_nvenc, nvdec")
 
 
-@blueprint.get("/health", summary="The process lives")
+@blueprint.get("/health", summary="The process lives", responses={200: Ok})
 @open_to_all
 def health() -> Response:
     return jsonify({"ok": True})
 
 
-@blueprint.get("/ready", summary="The database answers and has this version's tables")
+@blueprint.get("/ready", summary="Database and store answer", responses={200: Ok})
 @open_to_all
 def ready() -> Response:
-    """503 with a problem when it does not answer, or lacks them."""
-    check_schema(context().database)
-    with context().database_of_caller.transaction():
+    """503 with a problem that says what is wrong: `database_unavailable` where the database does not answer, or lacks
+    this version's tables; `storage_error` where the object store does not answer, or lacks the bucket."""
+    app = context()
+    check_schema(app.database)
+    with app.database_of_caller.transaction():
         pass  # the role that requests run as can be taken
+    with suppress(ObjectNotFound):  # which tells more than a HEAD: that has no words for a bucket that is missing
+        app.store.get(READY_KEY)
     return jsonify({"ok": True})
 
 

@@ -119,6 +119,7 @@ class Job(Base):
 
     paused_at: Mapped[datetime | None]  # nothing of it is claimed until it is resumed; null once the job is over
     idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]  # of what was asked for under that key (jobs/idempotency.py)
     trace_context: Mapped[str | None]  # W3C traceparent of the request
     callback_url: Mapped[str | None]
     callback_due_at: Mapped[datetime | None]  # when it is told next; null: nothing more to tell
@@ -153,6 +154,7 @@ class Job(Base):
         ),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
         Index("ix_jobs_tenant_newest", "tenant", desc("created_at"), desc("id")),
+        Index("ix_jobs_status_newest", "tenant", "status", desc("created_at"), desc("id")),
         Index("ix_jobs_source", "source_etag", "tenant", postgresql_where=text("source_etag IS NOT NULL")),
         Index("ix_jobs_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index("ix_jobs_callback_due", "callback_due_at", postgresql_where=text("callback_due_at IS NOT NULL")),

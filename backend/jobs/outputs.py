@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypedDict
 from uuid import UUID
 
-from backend.errors import InvalidRequest, StorageError, UnsupportedInput
+from backend.errors import InvalidValue, StorageError, UnsupportedInput
 from backend.jobs.layout import output_key, source_key
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue.claims import JobClaim
@@ -103,7 +103,7 @@ def output_name(input_name: str, tail: str) -> str:
 
 
 def check_put_url(put_url: str, output: OutputType) -> None:
-    """Raises UnsupportedInput for what is no http(s) URL, InvalidRequest for another container."""
+    """Raises UnsupportedInput for what is no http(s) URL, InvalidValue for another container."""
     try:
         parse_target(put_url)
     except UnsupportedInput as error:
@@ -112,14 +112,14 @@ def check_put_url(put_url: str, output: OutputType) -> None:
 
 
 def check_output_uri(input_uri: str, output_uri: str, output: OutputType) -> None:
-    """Raises UnsupportedInput for what is no object, InvalidRequest for the input itself or for another container."""
+    """Raises UnsupportedInput for what is no object, InvalidValue for the input itself or for another container."""
     bucket, key = split_object_uri(output_uri)
     if not is_object_uri(output_uri) or not key or key.endswith("/"):
         raise UnsupportedInput(f"{output_uri:.300} names no object: write s3://bucket/name or gs://bucket/name.")
     output.check_name(key, output_uri)
     # Both schemes may lead to one store, in which no name is spelt in two ways.
     if is_object_uri(input_uri) and split_object_uri(input_uri) == (bucket, key):
-        raise InvalidRequest(f"{output_uri:.300} is the input itself, which is never overwritten: give another place.")
+        raise InvalidValue(f"{output_uri:.300} is the input itself, which is never overwritten: give another place.")
 
 
 def check_free(output_uri: str, settings: Settings) -> None:

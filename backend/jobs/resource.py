@@ -34,6 +34,11 @@ def job_resources(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any
     return [job_resource(job, progress) for job, progress in zip(jobs, progress_of(database, jobs), strict=True)]
 
 
+def job_summaries(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """`job_resources` without the parameters, which may be long: for lists."""
+    return [{name: value for name, value in each.items() if name != "params"} for each in job_resources(database, jobs)]
+
+
 def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
     base, files = f"{API}/jobs/{job.id}", _file_names(job)
     return {

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
-from backend.errors import InvalidRequest, InvalidState, JobNotFound, writable
+from backend.errors import InvalidState, InvalidValue, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs.outputs import check_output_uri, check_put_url
 from backend.jobs.quotas import Quotas
@@ -44,6 +44,7 @@ class NewJob:
     output_name: str | None = None  # what it will be called where it is taken to later; its ending counts
     keeps_existing: bool = False  # no object but this job's own is overwritten: what a client asks for never is
     idempotency_key: str | None = None
+    request_sha256: str | None = None  # of what the key was sent with
     tenant: str = "default"
     trace_context: str | None = None
     callback_url: str | None = None
@@ -54,9 +55,9 @@ class NewJob:
 
 
 def check_output(request: NewJob, output: OutputType) -> None:
-    """Raises UnsupportedInput, InvalidRequest."""
+    """Raises UnsupportedInput, InvalidValue."""
     if request.output_put_url is not None and request.output_uri is not None:
-        raise InvalidRequest("output_put_url: give it or output_uri, not both.")
+        raise InvalidValue("output_put_url: give it or output_uri, not both.")
     if request.output_put_url is not None:
         check_put_url(request.output_put_url, output)
     if request.output_uri is not None:
@@ -81,7 +82,7 @@ class JobService:
     def create(self, request: NewJob) -> Job:
         """The job's row; the earlier one when the idempotency key was seen before.
 
-        Raises InvalidParams, InvalidRequest for a place that the film cannot go to, QuotaExceeded.
+        Raises InvalidParams, InvalidValue for a place that the film cannot go to, QuotaExceeded.
         """
         request = replace(request, tenant=self.database.tenant or request.tenant)
         kind = kind_named(request.kind)
@@ -107,6 +108,7 @@ class JobService:
             "keeps_existing": request.keeps_existing,
             "output_ending": kind.output.ending(request.input_name, _named_output(request)),
             "idempotency_key": request.idempotency_key,
+            "request_sha256": request.request_sha256,
             "trace_context": request.trace_context,
             "callback_url": request.callback_url,
             "callback_due_at": None if request.callback_url is None else func.now(),

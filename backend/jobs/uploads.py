@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import (
-    InvalidRequest,
     InvalidState,
+    InvalidValue,
     ObjectNotFound,
     StorageError,
     UploadIncomplete,
@@ -140,7 +140,7 @@ class Uploads:
         return self._noted(upload) if stored is None else stored
 
     def links(self, upload_id: UUID, wanted: Sequence[tuple[int, str | None]]) -> list[Link]:
-        """For parts, each with its SHA-256 in hex where there is one. Raises InvalidRequest, InvalidState."""
+        """For parts, each with its SHA-256 in hex where there is one. Raises InvalidValue, InvalidState."""
         upload = self._open(upload_id)
         links = [self._link(upload, number, sha256) for number, sha256 in wanted]
         self._change("touch_upload", upload_id, expire_seconds=self._expire_seconds)
@@ -149,12 +149,12 @@ class Uploads:
     def put(self, upload_id: UUID, number: int, length: int, sha256: str | None, stream: BinaryIO) -> Part:
         """Stores a part, in place of what was sent of it before. Nothing is read of a stream that is refused.
 
-        Raises InvalidRequest, InvalidState, ChecksumMismatch, StorageFull, UploadBusy.
+        Raises InvalidValue, InvalidState, ChecksumMismatch, StorageFull, UploadBusy.
         """
         upload = self._open(upload_id)
         self._check_part(upload, number, sha256)
         if length != upload.cut.length_of(number):
-            raise InvalidRequest(f"Part {number} has {upload.cut.length_of(number)} bytes; this one has {length}.")
+            raise InvalidValue(f"Part {number} has {upload.cut.length_of(number)} bytes; this one has {length}.")
         place = (upload.key, upload.handle, upload.cut)
         floor_bytes = self._settings.upload_free_bytes_min
         try:
@@ -230,9 +230,9 @@ class Uploads:
 
     def _check_part(self, upload: Upload, number: int, sha256: str | None) -> None:
         if not 1 <= number <= upload.cut.parts:
-            raise InvalidRequest(f"The upload has parts 1 to {upload.cut.parts}.")
+            raise InvalidValue(f"The upload has parts 1 to {upload.cut.parts}.")
         if upload.checks_parts and sha256 is None:
-            raise InvalidRequest(f"Part {number} needs its SHA-256: the upload was begun with part_checksum.")
+            raise InvalidValue(f"Part {number} needs its SHA-256: the upload was begun with part_checksum.")
 
     def _complete_parts(self, upload: Upload) -> list[Part]:
         """All of them. Raises UploadIncomplete, ObjectNotFound."""

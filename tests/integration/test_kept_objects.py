@@ -183,5 +183,5 @@ def test_the_places_of_every_route_are_those_that_are_open(client: FlaskClient, 
     put_url = asked(client, input="https://h/a.mp4", output_put_url=f"http://127.0.0.1:9/{bucket}/open/x")
     assert put_url.status_code == 202
     for answer in (crop, pipeline, further):
-        assert (answer.status_code, answer.get_json()["code"]) == (400, "unsupported_input")
-        assert "not open to clients" in answer.get_json()["title"]
+        assert (answer.status_code, answer.get_json()["code"]) == (422, "unsupported_input")
+        assert "not open to clients" in answer.get_json()["detail"]

@@ -181,7 +181,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_again(api: Api) -> No
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
     assert other.ask(JOBS).status_code == 200
     # What makes something new is counted apart, and more tightly.
-    assert [other.code(JOBS, "POST", json={})[0] for _ in range(3)] == [400, 400, 429]
+    assert [other.code(JOBS, "POST", json={})[0] for _ in range(3)] == [422, 422, 429]
     assert other.ask(JOBS).status_code == 200
 
 

@@ -84,7 +84,7 @@ def test_the_status_tells_which_segments_are_there(videos: Any, client: FlaskCli
     unknown = client.get("/api/pipeline/status?job_id=show-1").get_json()
     assert (unknown["ready"], len(unknown["segments"])) == (2, 64)  # the first 64 where nobody says how many
     for bad in ("job_id=../x", "job_id=a&expected=0", "expected=3"):
-        assert client.get(f"/api/pipeline/status?{bad}").status_code == 400
+        assert client.get(f"/api/pipeline/status?{bad}").status_code == 422
 
 
 def test_the_status_is_read_where_anybody_may_read_when_the_api_has_no_credentials(
@@ -274,8 +274,8 @@ BAD: list[tuple[Any, str]] = [
 def test_a_bad_pipeline_is_refused_by_name_and_makes_no_job(client: FlaskClient, database: Database) -> None:
     for body, words in BAD:
         answer = client.post("/api/pipeline/segment", json=body)
-        assert answer.status_code == 400, body
-        assert words in answer.get_json()["title"], body
+        assert answer.status_code == 422, body
+        assert words in answer.get_json()["detail"], body
     assert JobService(database).list() == []
 
 

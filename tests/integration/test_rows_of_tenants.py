@@ -42,6 +42,8 @@ A_ROW = {
     "webhook_messages": "(job_id, tenant, type, facts)"
     " VALUES ((SELECT id FROM video_analysis_jobs ORDER BY tenant = '%s' DESC LIMIT 1), '%s', 'x', '{}')",
     "webhook_secrets": "(tenant, secret) VALUES ('%s', 'x')",
+    "requests_in_flight": "(tenant, idempotency_key, token) VALUES ('%s', 'k', gen_random_uuid())",
+    "api_keys": "(id, name, tenant, scopes, secret_sha256) VALUES ('%s', '%s', '%s', '{}', 'x')",
 }
 WITH_TENANT = """
 SELECT c.relname, c.relrowsecurity FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -56,6 +58,7 @@ def two_tenants(postgres: str) -> Iterator[str]:
     with empty_database(postgres) as url:
         with psycopg.connect(url) as connection:
             for tenant in (ACME, OTHER):
+                connection.execute("INSERT INTO tenants (name) VALUES (%s)", (tenant,))
                 for table in A_ROW:
                     connection.execute(a_row(table, tenant))
         yield url

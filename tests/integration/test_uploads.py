@@ -173,7 +173,7 @@ def test_after_a_break_only_the_missing_parts_are_sent(place: Place) -> None:
     assert there["received_bytes"] == len(data) - place.part_bytes
     early = place.complete(upload)
     assert (early.status_code, early.get_json()["code"]) == (409, "upload_incomplete")
-    assert "2" in early.get_json()["title"]
+    assert "2" in early.get_json()["detail"]
     place.send_all(upload, data, [2])
     assert place.complete(upload).status_code == 200
     assert place.store.get(f"jobs/{upload['id']}/source") == data
@@ -314,15 +314,15 @@ def test_of_completing_and_aborting_at_once_one_wins(place: Place, turn: int) ->
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        ({"name": "a.mp4"}, 400, "invalid_request"),
-        ({"name": "a.mp4", "size_bytes": 0}, 400, "invalid_request"),
-        ({"name": "a.mp4", "size_bytes": True}, 400, "invalid_request"),
-        ({"name": "a.mp4", "size_bytes": "9"}, 400, "invalid_request"),
+        ({"name": "a.mp4"}, 422, "invalid_value"),
+        ({"name": "a.mp4", "size_bytes": 0}, 422, "invalid_value"),
+        ({"name": "a.mp4", "size_bytes": True}, 422, "invalid_value"),
+        ({"name": "a.mp4", "size_bytes": "9"}, 422, "invalid_value"),
         ({"name": "a.mp4", "size_bytes": 2**70}, 413, "upload_too_large"),
-        ({"name": "", "size_bytes": 9}, 400, "invalid_request"),
-        ({"name": "a.mp4", "size_bytes": 9, "sha256": "00"}, 400, "invalid_request"),
-        ({"name": "a.mp4", "size_bytes": 9, "key": "jobs/x"}, 400, "invalid_request"),
-        ({"name": "a.mp4", "size_bytes": 9, "part_checksum": "md5"}, 400, "invalid_request"),
+        ({"name": "", "size_bytes": 9}, 422, "invalid_value"),
+        ({"name": "a.mp4", "size_bytes": 9, "sha256": "00"}, 422, "invalid_value"),
+        ({"name": "a.mp4", "size_bytes": 9, "key": "jobs/x"}, 422, "invalid_value"),
+        ({"name": "a.mp4", "size_bytes": 9, "part_checksum": "md5"}, 422, "invalid_value"),
     ],
 )
 def test_a_bad_beginning_is_a_problem_and_nothing_is_begun(
@@ -339,10 +339,10 @@ def test_a_part_of_another_length_or_number_is_refused(place: Place) -> None:
     upload = place.begin(data)
     for number, sent in ((1, data[:-1]), (1, b"x"), (2, data), (2, data[: place.part_bytes]), (3, data), (0, data)):
         answer = place.client.put(f"{upload['links']['parts']}/{number}", data=sent)
-        assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_request"), number
+        assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_value"), number
     for numbers in ([3], [0], [True], list(range(1, 102))):
         asked = place.client.post(upload["links"]["parts"], json={"parts": [{"number": n} for n in numbers]})
-        assert asked.status_code == 400
+        assert asked.status_code == 422
     unread = {"wsgi.input": _Unread(), "wsgi.input_terminated": True}
     no_length = place.client.put(f"{upload['links']['parts']}/1", environ_overrides=unread)
     assert (no_length.status_code, no_length.get_json()["code"]) == (411, "length_required")
@@ -404,7 +404,7 @@ def test_a_signed_link_is_for_one_part_of_one_upload_in_its_length_and_with_its_
     assert last["headers"]["Content-Length"] == str(len(data) - bucket.part_bytes)
     assert first["headers"]["x-amz-checksum-sha256"] == base64.b64encode(bytes.fromhex("ab" * 32)).decode()
     without = bucket.client.post(upload["links"]["parts"], json={"parts": [{"number": 1}]})
-    assert without.status_code == 400
+    assert without.status_code == 422
     bucket.client.delete(upload["links"]["self"])
 
 

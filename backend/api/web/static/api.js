@@ -94,8 +94,9 @@ function noAnswer() {
 }
 
 function problemOf(status, answer) {
-  if (answer && typeof answer.title === "string") {
-    return new Problem(sentence(answer.title), { code: answer.code, status });
+  const words = answer && (answer.detail || answer.title);
+  if (typeof words === "string") {
+    return new Problem(sentence(words), { code: answer.code, status });
   }
   if (status === 413) return new Problem("The file is larger than this server accepts.", { status });
   return new Problem(`The server gave an answer that this page cannot read (HTTP ${status}). Try again in a moment.`, {
