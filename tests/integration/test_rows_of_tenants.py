@@ -94,7 +94,9 @@ def test_every_table_with_a_tenant_has_its_rules(two_tenants: str) -> None:
 def test_requests_reach_no_other_table(two_tenants: str) -> None:
     granted = f"SELECT DISTINCT table_name FROM information_schema.column_privileges WHERE grantee = '{TENANT_ROLE}'"
     with psycopg.connect(two_tenants) as connection:
-        assert {name for (name,) in rows_of(connection, granted)} <= set(A_ROW)
+        assert {name for (name,) in rows_of(connection, granted)} <= {*A_ROW, "tenants"}
+        become(connection, ACME)
+        assert rows_of(connection, "SELECT name FROM tenants") == [(ACME,)]
 
 
 def rights_in(connection: psycopg.Connection[tuple[object, ...]], table: str, right: str) -> list[str]:
@@ -152,6 +154,10 @@ def test_without_a_tenant_there_is_nothing(two_tenants: str, tenant: str | None)
     "attempt",
     [
         "SELECT token_sha256 FROM remote_workers",
+        "SELECT secret_sha256 FROM api_keys",
+        "SELECT token_sha256 FROM api_sessions",
+        "SELECT secret FROM webhook_secrets",
+        "UPDATE tenants SET open_jobs_max = NULL",
         "DELETE FROM video_analysis_jobs",
         "UPDATE video_analysis_jobs SET output_key = 'jobs/another/output/film.mp4'",
         "UPDATE video_analysis_chunks SET artifact_s3_key = 'jobs/another/chunks/chunk_0000.json'",
