@@ -152,6 +152,9 @@ class Settings(BaseSettings):
     remote_server: str | None = Field(None, validation_alias="FRAMEFLEET_SERVER")
     remote_token: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_TOKEN")
 
+    # Of the command line where it asks a server in place of a database: its key; FRAMEFLEET_SERVER is the address.
+    api_key: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_KEY")
+
     # Detection.
     detector: Literal["auto", "yolo", "hog"] = Field("yolo", validation_alias="DETECTOR")
     model_name: str = Field("yolo11n.pt", validation_alias="MODEL_NAME")
