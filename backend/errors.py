@@ -207,6 +207,12 @@ class Busy(FramefleetError):
     retryable = True
 
 
+class QuotaExceeded(FramefleetError):
+    """The tenant's jobs use all that they may; the message says of what, and when some of it is free."""
+
+    code = "quota_exceeded"
+
+
 class JobNotFound(FramefleetError):
     """There is no such job."""
 
