@@ -248,7 +248,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_prefixes")
     @classmethod
     def _object_places(cls, prefixes: str) -> str:
-        for prefix in filter(None, map(str.strip, prefixes.split(","))):
+        for prefix in filter(None, map(str.strip, prefixes.replace("{tenant}", "tenant").split(","))):
             if not re.fullmatch(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?", prefix):
                 raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
         return prefixes

@@ -3,6 +3,7 @@ buckets that our credentials reach only what ALLOWED_PREFIXES opens."""
 
 from __future__ import annotations
 
+from backend.api.access import caller
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.params import Params
@@ -10,6 +11,7 @@ from backend.storage.guard import parse_target
 from backend.storage.names import OBJECT_SCHEMES, is_object_uri, is_web, split_object_uri
 from backend.storage.places import ClientPlaces
 
+OF_TENANT = "{tenant}"  # in ALLOWED_PREFIXES
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 
 
@@ -51,8 +53,9 @@ def _check_url(url: str, field: str) -> None:
 
 
 def _places() -> ClientPlaces:
+    """Of the caller: `{tenant}` in a prefix is the name of its tenant."""
     settings = context().settings
-    return ClientPlaces(settings.allowed_prefixes, settings)
+    return ClientPlaces(settings.allowed_prefixes.replace(OF_TENANT, caller().tenant), settings)
 
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:

@@ -179,7 +179,7 @@ def _new_job(pipeline: str, what: str, body: dict[str, Any], target: str) -> New
     from backend.storage.presign import presign  # boto3 takes a third of a second to load
 
     settings = context().settings
-    signed = {"output_put_url": presign(target, "PUT", settings)}
+    signed = {"output_put_url": presign(target, "PUT", settings, if_absent=True)}
     if is_object_uri(new.input_uri):
         signed["input"] = presign(new.input_uri, "GET", settings)
     return job_of({**body, **signed}, new.idempotency_key)
