@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field
 from backend.access.keys import begin_session, end_session
 from backend.api import schemas
 from backend.api.access import Caller, own_access
+from backend.api.answers import json_body
 from backend.api.context import context
 from backend.api.credentials import COOKIE, MAX_TOKEN_CHARACTERS, Shown, caller_with, identified, key_behind, shown
-from backend.errors import InvalidRequest, KeyRevoked
+from backend.api.new_job import parsed
+from backend.errors import KeyRevoked
 from backend.jobs.resource import API
 
 LASTS_SEC = 12 * 3600.0
@@ -30,13 +32,17 @@ blueprint = APIBlueprint(
 )
 
 
+class SignIn(BaseModel):
+    key: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="ff_…")
+
+
 class SessionResource(BaseModel):
     key: str | None = Field(description="the name of the key; null: this machine needs none")
     tenant: str
     scopes: list[str]
 
 
-@blueprint.post("", summary="Sign in", responses={201: SessionResource})
+@blueprint.post("", summary="Sign in", responses={201: SessionResource}, request_body=json_body(SignIn))
 @own_access("the key in its body")
 def sign_in() -> tuple[Response, int]:
     """Body: `{"key": "ff_…"}`. The answer sets a cookie that is good for 12 hours, or for as long as the key is."""
@@ -74,11 +80,7 @@ def sign_out() -> tuple[Response, int]:
 
 def _asked_key() -> str:
     request.max_content_length = MAX_BODY_BYTES
-    body = request.get_json(silent=True)
-    key = body.get("key") if isinstance(body, dict) else None
-    if not isinstance(key, str) or len(key) > MAX_TOKEN_CHARACTERS:
-        raise InvalidRequest('key: send a JSON object as in {"key": "ff_…"}.')
-    return key.strip()
+    return parsed(SignIn, request.get_json()).key.strip()
 
 
 def _is_https() -> bool:
