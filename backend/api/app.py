@@ -95,8 +95,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.after_request(request_guard.allow_origin)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     access_spec.describe(app, app.spec_json)
-    description.describe(app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
+    description.describe(app.spec_json)
     _say_who_may_call(settings)
     return app
 

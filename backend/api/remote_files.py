@@ -61,7 +61,7 @@ links = APIBlueprint(
 
 
 class LinkPath(m.ClaimPath):
-    worker_id: int = Field(ge=1, lt=2**63)
+    worker_id: int = Field(ge=1, lt=2**53)
     number: int = Field(ge=0, le=1000)
 
 
