@@ -130,12 +130,13 @@ def _source_of(asked: schemas.JobRequest) -> dict[str, Any]:
 
 def _from_form(idempotency_key: str | None) -> NewJob:
     """The file goes into the store as it comes. What is wrong with fields before it is said before a byte is stored."""
-    app, form = context(), form_of_request()
+    app = context()
+    app.uploads.check_room(request.content_length or 0)
+    form = form_of_request()
     stream = form if idempotency_key is None else _Hashed(form)
     if not form.file_name:
         raise InvalidValue("The form has no file: send it in a field named `file`.")
     _check_early(form.fields)
-    app.uploads.check_room(request.content_length or 0)
     job_id = uuid4()
     key = source_key(job_id)
     app.store.put_stream(key, cast(BinaryIO, stream), max_bytes=app.settings.max_upload_bytes)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import quote
 from uuid import uuid4
 
+from backend.client import uploads
 from backend.client.connection import PATIENCE_SEC, Connection, seconds
 from backend.client.downloads import Progress, download
 from backend.client.errors import WaitTimedOut
@@ -48,7 +49,9 @@ class Client:
         self,
         kind: str = "crop",
         *,
-        input: str,
+        input: str | None = None,
+        file: str | Path | None = None,
+        upload: str | None = None,
         params: dict[str, Any] | None = None,
         deep_mode: str | None = None,
         priority: int | None = None,
@@ -57,12 +60,19 @@ class Client:
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
         idempotency_key: str | None = None,
+        on_progress: uploads.Progress | None = None,
     ) -> Job:
-        """A job on what a URI names. Asked for twice with one `idempotency_key`, it is one job; without a key of yours
-        one is made, so that a request which is repeated after a lost answer makes no second job."""
+        """A job on what a URI names, on a file here, or on an upload that is complete: one of them.
+
+        Asked for twice with one `idempotency_key`, it is one job; without a key of yours one is made, so that a request
+        which is repeated after a lost answer makes no second job. Raises what `upload` raises, for a file.
+        """
+        if file is not None:
+            upload = self.upload(file, on_progress=on_progress)
         asked = {
             "kind": kind,
             "input": input,
+            "upload": upload,
             "params": params,
             "deep_mode": deep_mode,
             "priority": priority,
@@ -74,6 +84,27 @@ class Client:
         body = {name: value for name, value in asked.items() if value is not None}
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         return Job.of(self._connection.ask("POST", f"{API}/jobs", json_body=body, headers=headers).json)
+
+    def upload(
+        self,
+        path: str | Path,
+        *,
+        resume: str | None = None,
+        at_once: int = uploads.AT_ONCE,
+        on_progress: uploads.Progress | None = None,
+        on_begin: Callable[[str], None] | None = None,
+    ) -> str:
+        """Sends a file in parts, `at_once` at a time, each with its checksum; returns the upload's id. `on_begin` is
+        told it first: with `resume`, another call goes on with the same file, and sends only what is missing.
+
+        Raises TransferFailed, OSError.
+        """
+        path = Path(path)
+        upload = uploads.find(self._connection, resume) if resume else uploads.begin(self._connection, path)
+        if on_begin is not None:
+            on_begin(upload.id)
+        uploads.send(self._connection, upload, path, at_once=at_once, on_progress=on_progress)
+        return upload.id
 
     def job(self, job_id: str) -> Job:
         return Job.of(self._connection.get(_path(job_id)).json)
@@ -127,7 +158,15 @@ class Client:
         return self._act(job_id, "resume")
 
     def chunks(self, job_id: str) -> list[dict[str, Any]]:
-        return list(self._connection.get(f"{_path(job_id)}/chunks").json["chunks"])
+        """All of them, in order."""
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = self._connection.get(f"{_path(job_id)}/chunks", {"after": after}).json
+            found += page["chunks"]
+            after = page.get("next")
+            if after is None:
+                return found
 
     def tracks(self, job_id: str) -> dict[str, Any]:
         """The stitched tracks of a job whose kind leaves some."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ BUSY = frozenset({429, 502, 503, 504})
 PROBLEM = "application/problem+json"
 
 Result = TypeVar("Result")
-Body = bytes | Callable[[], Any] | None
+Body = bytes | Iterator[bytes] | None  # blocks go out under a Content-Length of the caller
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,7 @@ class Connection:
         if json_body is not None:
             body, given["Content-Type"] = json.dumps(json_body).encode(), "application/json"
 
-        def once() -> Answer:
-            return self._once(method, path, given, body, may_repeat)
-
-        return self.insist(once)
+        return self.insist(lambda: self.once(method, path, given, body, may_repeat=may_repeat))
 
     def insist(self, act: Callable[[], Result]) -> Result:
         """`act` again and again while it raises Busy, after pauses that grow or that the server asks for."""
@@ -131,13 +128,16 @@ class Connection:
             f"{self.url} cannot be reached ({why}): check the address, the network, and whether it runs."
         )
 
-    def _once(self, method: str, path: str, headers: Mapping[str, str], body: Body, may_repeat: bool) -> Answer:
+    def once(
+        self, method: str, path: str, headers: Mapping[str, str], body: Body, *, may_repeat: bool = True
+    ) -> Answer:
+        """Raises Busy where another try can help, and what `ask` raises."""
         try:
             response = self.pools.request(
                 method,
                 self.url + path,
                 headers={**self._key_header, **headers},
-                body=body() if callable(body) else body,
+                body=body,
                 redirect=False,
                 preload_content=False,
             )
@@ -167,7 +167,7 @@ def checked(answer: Answer) -> Answer:
     if 200 <= answer.status < 300 or answer.status == 304:
         return answer
     failure = error_of(answer.status, _problem(answer))
-    if answer.status in BUSY:
+    if answer.status in BUSY or (answer.status == 409 and failure.retryable):  # the same request is in flight
         raise Busy(failure, seconds(answer.headers.get("retry-after")))
     raise failure
 

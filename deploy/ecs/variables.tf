@@ -131,6 +131,17 @@ variable "bucket_versioning" {
   default     = false
 }
 
+variable "page_origins" {
+  description = "Where the page is opened, such as https://framefleet.example: browsers there may upload to the bucket."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.page_origins : can(regex("^https://[^/*]+$", origin))])
+    error_message = "page_origins are https:// and a host each, without a path or a wildcard."
+  }
+}
+
 variable "input_buckets" {
   description = "Buckets that clients may name as s3:// inputs."
   type        = set(string)

@@ -24,7 +24,6 @@ from backend.api.app import create_app
 from backend.api.description import operations
 from backend.api.errors import STATUS, known_problems
 from backend.db.engine import Database
-from backend.errors import FramefleetError
 from backend.jobs.layout import result_key
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import KINDS
@@ -35,9 +34,10 @@ from tests.conftest import empty_database
 
 API_PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 PROBLEM = "application/problem+json"
-FEW, MANY = 4, 150  # requests to an operation, of the allowed kind and as many of the others
-# Rules that no schema says: a place must be open to clients, two values must go together, a cursor must be ours.
-RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "422", "429"]
+FEW, MANY = 2, 150  # requests to an operation, of the allowed kind and as many of the others
+# Rules that no schema says: a place must be open to clients, two values must go together, a cursor must be ours, this
+# installation's limits of size, what lies there already.
+RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "413", "422", "429"]
 
 
 class Served:
@@ -49,6 +49,8 @@ class Served:
         store, key = open_store(settings), f"jobs/{job.id}/output/film.mp4"
         store.put(key, bytes(1000))
         for file in KINDS["crop"].files.values():
+            if file.name == "camera_path.json":  # a plot of none would be our fault
+                continue
             store.put(result_key(job.id, file.name), b"{}", content_type=file.content_type)
         with database.transaction() as connection:
             done = "UPDATE video_analysis_jobs SET status = 'done', stage = 'DONE', output_uri = 'x', output_key = :key"
@@ -60,6 +62,18 @@ class Served:
             "no scope for it": {"Authorization": f"Bearer {create_key(database, 'few', scopes=[Scope.METRICS])}"},
             "nobody": {},
         }
+
+
+class FromEverywhere:
+    """Each request from another network: who guesses keys is shut out after a few, and here nobody is to be."""
+
+    def __init__(self, application: Any) -> None:
+        self._application, self._count = application, 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        self._count += 1
+        environ["REMOTE_ADDR"] = f"11.{self._count // 65536}.{self._count // 256 % 256}.{self._count % 256}"
+        return self._application(environ, start_response)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +93,7 @@ def served(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         app, database = create_app(settings), Database(url)
         app.extensions["framefleet"].plan_soon = lambda job_id: None  # nothing of these jobs is ever fetched
         app.extensions["framefleet"].own_worker.run = lambda job_id: None
+        app.wsgi_app = FromEverywhere(app.wsgi_app)
         yield Served(app, database, settings)
         app.extensions["framefleet"].planners.shutdown()
         app.extensions["framefleet"].database.close()
@@ -128,9 +143,9 @@ def test_every_problem_has_one_status_and_a_title_of_its_own(spec: dict[str, Any
     known = known_problems()
     assert {kind.code for kind in STATUS} <= {each.code for each in known}
     assert max(Counter(each.code for each in known).values()) == 1
+    assert max(Counter(each.title for each in known).values()) == 1, "a class without a docstring has its parent's"
     for each in known:
-        assert 10 < len(each.title) < 150 and each.title != f"{each.code}.", each
-        assert each.title != FramefleetError.__doc__
+        assert 10 < len(each.title) < 150 and not each.title.startswith("Base of"), each
         answer = spec["components"]["responses"][f"Problem{each.status}"]
         codes = answer["content"][PROBLEM]["schema"]["allOf"][1]["properties"]["code"]["enum"]
         assert each.code in codes and f"`{each.code}`" in answer["description"]

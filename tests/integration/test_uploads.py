@@ -22,7 +22,7 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import InvalidRequest, UploadBusy, UploadNotFound
 from backend.jobs.retention import Retention
-from backend.jobs.uploads import Uploads
+from backend.jobs.uploads import NewUpload, Uploads
 from backend.settings import Settings
 from backend.storage.local_parts import FOLDER
 from backend.storage.s3 import make_client
@@ -366,8 +366,8 @@ def test_a_part_with_other_bytes_than_its_digest_says_is_not_taken(place: Place,
     url = f"{upload['links']['parts']}/1"
     wrong = place.client.put(url, data=data, headers={header: digest_header(data + b"x")})
     assert (wrong.status_code, wrong.get_json()["code"]) == (400, "checksum_mismatch")
-    for bad in ("sha-256=:AAAA:", "sha-256=:***:", ""):
-        assert place.client.put(url, data=data, headers={header: bad}).status_code == 400, bad
+    for bad, status in (("sha-256=:AAAA:", 400), ("sha-256=:***:", 400), ("", 422)):
+        assert place.client.put(url, data=data, headers={header: bad}).status_code == status, bad
     assert place.get(upload)["received"] == []
     right = place.client.put(url, data=data, headers={header: f"sha-512=:AAAA:, {digest_header(data)}"})
     assert right.get_json()["sha256"] == hashlib.sha256(data).hexdigest()
@@ -529,3 +529,42 @@ def test_a_complete_that_died_halfway_is_finished_by_the_next(local: Place) -> N
     assert local.store.get(f"jobs/{upload['id']}/source") == data
     local.client.delete(upload["links"]["self"])
     assert local.left() == []
+
+
+def test_what_does_not_fit_is_refused_before_it_begins(postgres: str, tmp_path: Path) -> None:
+    disk = os.statvfs(tmp_path)
+    free_bytes = disk.f_bavail * disk.f_frsize
+    floor_bytes = free_bytes - 2 * 2**30
+    with place_at(postgres, tmp_path, upload_free_bytes_min=floor_bytes) as place:
+        first = place.client.post(UPLOADS, json={"name": "a", "size_bytes": 3 * 2**29})
+        assert first.status_code == 201
+        for asked in (
+            place.client.post(UPLOADS, json={"name": "b", "size_bytes": 3 * 2**29}),  # the first may still fill its own
+            place.client.post(JOBS, content_type=FORM, environ_overrides={"CONTENT_LENGTH": str(3 * 2**29)}),
+        ):
+            assert (asked.status_code, asked.get_json()["code"]) == (507, "storage_full")
+        assert len(place.left()) == 1
+        place.client.delete(first.get_json()["links"]["self"])
+        assert place.client.post(UPLOADS, json={"name": "b", "size_bytes": 3 * 2**29}).status_code == 201
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+def test_what_a_tenant_may_have_open_is_bounded(postgres: str, tmp_path: Path) -> None:
+    with place_at(postgres, tmp_path, uploads_open_max=2, uploads_open_bytes_max=1000) as place:
+        too_large = place.client.post(UPLOADS, json={"name": "a", "size_bytes": 1001})
+        assert (too_large.status_code, too_large.get_json()["code"]) == (429, "upload_quota_reached")
+        statuses: list[int] = []
+        clients = [place.app.test_client() for _ in range(5)]
+
+        def begin(client: FlaskClient) -> None:
+            statuses.append(client.post(UPLOADS, json={"name": "a", "size_bytes": 400}).status_code)
+
+        together(*[lambda c=c: begin(c) for c in clients])
+        assert sorted(statuses) == [201, 201, 429, 429, 429]
+        others = Uploads(place.database, place.store, place.settings, tenant="other")
+        others.begin(NewUpload("b", 400))  # has its own
+        one = sql(place.database, "SELECT id FROM uploads WHERE tenant = 'default' LIMIT 1")[0]["id"]
+        place.client.delete(f"{UPLOADS}/{one}")
+        assert place.client.post(UPLOADS, json={"name": "a", "size_bytes": 600}).status_code == 201

@@ -242,8 +242,8 @@ run "the_fleet" {
     error_message = "The bucket refuses what comes without TLS."
   }
   assert {
-    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : one(rule.abort_incomplete_multipart_upload).days_after_initiation if rule.id == "abandoned-parts"]) == 1
-    error_message = "Abandoned parts go after a day."
+    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : one(rule.abort_incomplete_multipart_upload).days_after_initiation if rule.id == "abandoned-parts"]) == 7
+    error_message = "Abandoned parts go after a week."
   }
   assert {
     condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : "${one(rule.filter).prefix} ${one(rule.expiration).days}" if rule.id == "ended-jobs"]) == "jobs/ 21"
