@@ -21,7 +21,7 @@ _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 def a_file(*content_types: str, moved: int | None = None) -> dict[int | str, Any]:
     """The answers of a route that serves a file; `moved`: or leads to where it can be fetched."""
-    content = {each: _BYTES for each in content_types}
+    content = {each: {} if "json" in each else _BYTES for each in content_types}
     found: dict[int | str, Any] = {
         200: {"description": "the file", "content": content, "headers": FILE_HEADERS},
         206: {

@@ -76,14 +76,14 @@ def _statuses(path: str, method: str, operation: Operation, is_file: bool) -> se
         found.add(503)
     if "path" in places:
         found.add(404)
-    if "query" in places:
+    if places & {"path", "query"}:
         found.add(422)
     if "requestBody" in operation:
         found |= _READ_BODY
     if method != "get":
         found |= {404, 409, 422, 507}
     if is_file:
-        found |= {409, 412, 416}
+        found |= {404, 409, 412, 416}
     return found
 
 
