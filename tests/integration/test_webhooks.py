@@ -304,6 +304,19 @@ def test_a_tenant_whose_hosts_hang_holds_up_no_other(
         webhooks.settle()
 
 
+def test_a_job_that_cannot_be_shown_keeps_no_other_from_being_told_of(
+    database: Database, webhooks: Webhooks, receiver: Receiver, said: list[Said]
+) -> None:
+    broken, good = watched_job(database, receiver.url), watched_job(database, receiver.url)
+    move(database, broken, **FAILED, width=None, probe='{"of": "a later version"}')
+    move(database, good, **FAILED)
+    send(webhooks)
+    assert (status_of(database, broken), status_of(database, good)) == (["pending"], ["delivered"])
+    (attempt,) = deliveries_of(database, broken)[0]["attempts"]
+    assert "could not be made" in attempt["error"]
+    assert [each.level for each in said if each.event == "webhook_failed"] == ["error", "warning"]
+
+
 SENDER = """
 import sys
 from backend.db.engine import Database
