@@ -59,11 +59,8 @@ def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
     ids = {"job_ids": [job.id for job in jobs], "live_ids": [job.id for job in live]}
     with database.transaction() as connection:
         rows = connection.execute(statement("job_progress"), ids).mappings().all()
-        film_paces = {
-            kind: connection.execute(statement("film_pace"), _film_pace_of(kind)).scalar_one()
-            for kind in {job.kind for job in live}
-        }
         now = connection.execute(text("SELECT now()")).scalar_one()
+    film_paces = {kind: _film_pace(database, kind) for kind in {job.kind for job in live}}
     chunks: Mapping[UUID, _Chunks] = {row["job_id"]: _chunks(row) for row in rows}
     return [_progress(job, chunks.get(job.id, _Chunks()), film_paces.get(job.kind), now) for job in jobs]
 
@@ -122,9 +119,12 @@ def _film_sec(job: Job, chunks: _Chunks, film_pace: float | None) -> float | Non
     return None
 
 
-def _film_pace_of(kind: str) -> dict[str, Any]:
+def _film_pace(database: Database, kind: str) -> float | None:
+    """How fast the fleet is at films of that kind, whoever's they were."""
     known = KINDS.get(kind)
-    return {"kind": kind, "first_phases": as_array(known.first_phases if known else ())}
+    first_phases = as_array(known.first_phases if known else ())
+    row = database.fleet.ask("film_pace", kind=kind, first_phases=first_phases)
+    return None if row is None else row["pace"]
 
 
 def _weights(job: Job) -> Weights:
