@@ -32,7 +32,7 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "a repeat with the same body gives the same job; with another body 422, and 409 meanwhile",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "maxLength": 255},
 }
 
 
