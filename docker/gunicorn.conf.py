@@ -25,6 +25,7 @@ graceful_timeout = 100
 # request into one that is just closed.
 keepalive = 75
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats: on a slow disk a worker would seem to hang
+forwarder_headers = ""  # else a client's SCRIPT_NAME would shorten the path that routes are found by
 control_socket_disable = True  # nobody uses it, and it would be written into HOME
 errorlog = "-"
 

@@ -51,7 +51,7 @@ class JobPath(BaseModel):
 
 
 class FilePath(JobPath):
-    name: str = Field(max_length=100, description="as the job's `links` have it")
+    name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="as the job's `links` have it")
 
 
 class JobQuery(BaseModel):

@@ -7,6 +7,7 @@ import os
 from backend.workers.loop import exit_with_parent
 
 PARENT_VARIABLE = "FRAMEFLEET_PARENT_PID"
+forwarder_headers = ""  # else a client's SCRIPT_NAME would shorten the path that routes are found by
 
 
 def when_ready(server: object) -> None:

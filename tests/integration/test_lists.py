@@ -188,7 +188,9 @@ def crowd(database: Database, rows: int) -> None:
         database,
         "INSERT INTO video_analysis_jobs (id, kind, input_uri, input_name, status, stage, created_at)"
         " SELECT gen_random_uuid(), 'crop', 'https://h/a.mp4', n || '.mp4',"
-        " CASE WHEN n <= 20 THEN 'failed' ELSE 'done' END, 'DONE', '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second' FROM generate_series(1, :rows) n",
+        " CASE WHEN n <= 20 THEN 'failed' ELSE 'done' END, 'DONE',"
+        " '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second'"
+        " FROM generate_series(1, :rows) n",
         rows=rows,
     )
     execute(database, "ANALYZE video_analysis_jobs")
