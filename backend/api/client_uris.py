@@ -1,8 +1,14 @@
 """Which URIs a client may name as input or output: no file of this machine, nothing of our own store, and of the
-buckets that our credentials reach only what ALLOWED_PREFIXES opens."""
+buckets that our credentials reach only what ALLOWED_PREFIXES opens, or the tenant's own in its place."""
 
 from __future__ import annotations
 
+from typing import cast
+
+from flask import g
+
+from backend.access.tenants import allowed_prefixes_of
+from backend.api.access import caller
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.params import Params
@@ -40,8 +46,12 @@ def check_put_url(url: str, field: str) -> None:
 
 
 def _places() -> ClientPlaces:
-    settings = context().settings
-    return ClientPlaces(settings.allowed_prefixes, settings)
+    """Of the caller's tenant; asked once in a request."""
+    if "client_places" not in g:
+        app = context()
+        allowed = allowed_prefixes_of(app.database, caller().tenant, app.settings.allowed_prefixes)
+        g.client_places = ClientPlaces(allowed, app.settings)
+    return cast(ClientPlaces, g.client_places)
 
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:

@@ -31,7 +31,7 @@ from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
 
-LINK_SECONDS = 3600
+LINK_SECONDS = 300  # the route redirects anew whenever it is asked
 TRACK_FILES = {
     "json": ("tracks.json", "application/json"),
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
