@@ -13,8 +13,9 @@ from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from backend.access.tenants import DEFAULT_TENANT
 from backend.api import schemas
-from backend.api.access import DEFAULT_TENANT, Scope, caller, needs
+from backend.api.access import Scope, caller, needs
 from backend.api.context import context
 from backend.api.new_job import MAX_JSON_BYTES, job_of, parsed
 from backend.db.models import Job

@@ -79,9 +79,9 @@ def routes_of_one(api: Api) -> list[tuple[str, str]]:
 def said_of(caller: Caller, method: str, path: str, ids: dict[str, str]) -> tuple[int, str]:
     """Status and body, without the id itself."""
     values = {"name": "camera_path.json", "number": "1", **ids}
-    body: dict[str, Any] = (
-        {"data": b"four"} if method == "PUT" else {"json": {"parts": [{"number": 1}]}} if "parts" in path else {}
-    )
+    body: dict[str, Any] = {"data": b"four"} if method == "PUT" else {}
+    if path.endswith("/parts"):
+        body = {"json": {"parts": [{"number": 1}]}}
     answer = caller.ask(path.format(**values), method, **body)
     said = answer.get_json(silent=True) or {}
     text = json.dumps({name: value for name, value in said.items() if name not in ("instance", "request_id")})

@@ -1,4 +1,4 @@
-"""What a tenant may use: of all that come at once never more is let in, and the others are told of what and how long."""
+"""What a tenant may use: of what comes at once no more is let in, and the others are told."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_what_a_days_jobs_used_up_is_free_a_day_later(shared: Database, limit: s
     tenant = limit.replace("_", "-")
     set_limits(shared, tenant, {limit: value})
     job_id = planned_job(shared, 1, tenant=tenant)
-    facts = "UPDATE video_analysis_jobs SET source_size = 1000, duration_seconds = 4, fps_num = 25, fps_den = 1, frame_count = NULL"
-    sql(shared, f"{facts}, status = 'done' WHERE id = :id", id=job_id)
+    facts = "status = 'done', source_size = 1000, duration_seconds = 4, fps_num = 25, fps_den = 1, frame_count = NULL"
+    sql(shared, f"UPDATE {ROWS} SET {facts} WHERE id = :id", id=job_id)
     sql(shared, "UPDATE video_analysis_chunks SET runtime_ms = 2500 WHERE job_id = :id", id=job_id)
     with pytest.raises(QuotaExceeded) as refused:
         jobs_of(shared, tenant).create(wanted())
