@@ -33,8 +33,8 @@ def _named(*names: str) -> AliasChoices:
 
 
 def misspelt_prefix(prefixes: str) -> str | None:
-    """The first of places with commas between them that is none; None: all are."""
-    named = filter(None, map(str.strip, prefixes.split(",")))
+    """The first of places with commas between them that is none; None: all are. `{tenant}` stands for a name."""
+    named = filter(None, map(str.strip, prefixes.replace("{tenant}", "tenant").split(",")))
     place = re.compile(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?")
     return next((prefix for prefix in named if not place.fullmatch(prefix)), None)
 

@@ -12,6 +12,7 @@ from backend.api import (
     admission,
     create_body,
     deliveries,
+    description,
     errors,
     fleet,
     jobs,
@@ -97,6 +98,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
     webhook_spec.describe(app.spec_json)
+    description.describe(app.spec_json)
     _say_who_may_call(settings)
     return app
 

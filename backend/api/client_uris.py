@@ -16,6 +16,7 @@ from backend.storage.guard import parse_target
 from backend.storage.names import OBJECT_SCHEMES, is_object_uri, is_web, split_object_uri
 from backend.storage.places import ClientPlaces
 
+OF_TENANT = "{tenant}"  # in ALLOWED_PREFIXES
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 
 
@@ -57,11 +58,11 @@ def _check_url(url: str, field: str) -> None:
 
 
 def _places() -> ClientPlaces:
-    """Of the caller's tenant; asked once in a request."""
+    """Of the caller's tenant, whose name stands for `{tenant}` in a prefix; asked once in a request."""
     if "client_places" not in g:
-        app = context()
-        allowed = allowed_prefixes_of(app.database, caller().tenant, app.settings.allowed_prefixes)
-        g.client_places = ClientPlaces(allowed, app.settings)
+        app, tenant = context(), caller().tenant
+        allowed = allowed_prefixes_of(app.database, tenant, app.settings.allowed_prefixes)
+        g.client_places = ClientPlaces(allowed.replace(OF_TENANT, tenant), app.settings)
     return cast(ClientPlaces, g.client_places)
 
 
