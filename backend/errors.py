@@ -186,6 +186,10 @@ class StorageError(FramefleetError):
     fault = Fault.ENVIRONMENT
 
 
+class StorageFull(StorageError):
+    code = "storage_full"
+
+
 class ObjectNotFound(FramefleetError):
     code = "object_not_found"
     fault = Fault.PLACE  # a store that lacks its bucket has no object either

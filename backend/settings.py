@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     source_stall_seconds: Positive = Field(45.0, validation_alias="SOURCE_STALL_SECONDS")
     max_upload_bytes: int = Field(20 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")
 
+    # Bodies of requests wait whole in TMPDIR (up to 32 MiB each; larger ones go straight on): of each API process, and
+    # what they leave free of that disk.
+    spool_max_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SPOOL_MAX_BYTES")
+    spool_min_free_bytes: int = Field(2**30, ge=0, validation_alias="SPOOL_MIN_FREE_BYTES")
+
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
     # Films at least so long are rendered in pieces by all workers; shorter ones in one go. On one small machine pieces

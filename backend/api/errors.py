@@ -15,6 +15,7 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.InvalidRequest: 400,
     errors.InvalidParams: 422,
     errors.UploadTooLarge: 413,
+    errors.StorageFull: 507,
     errors.CallerRefused: 401,
     errors.Busy: 429,
     errors.KeysUnavailable: 503,

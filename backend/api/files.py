@@ -1,17 +1,15 @@
-"""Serves an object of the store with HTTP ranges, block by block."""
+"""Serves an object of the store with HTTP ranges."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from flask import Response, request
 from werkzeug.datastructures import ContentRange
 
+from backend.api.transfer import with_bytes
 from backend.errors import ObjectNotFound, SourceNotFound
 from backend.storage.base import ObjectStore, Source
 from backend.storage.names import content_disposition
 
-BLOCK_BYTES = 512 * 1024
 # A page that a job made may show itself and its own pictures, and do nothing.
 PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 
@@ -39,19 +37,10 @@ def send_source(source: Source, content_type: str) -> Response:
         response.headers["Content-Range"] = f"bytes */{size}"
         return response
     start, stop = wanted or (0, size)
-    response = Response(_blocks(source, start, stop), status=206 if wanted else 200, content_type=content_type)
+    response = Response(status=206 if wanted else 200, content_type=content_type)
+    with_bytes(response, source, start, stop)
     if wanted:
         response.content_range = ContentRange("bytes", start, stop, size)
-    response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     response.set_etag(source.info.etag.strip('"'))
     return response
-
-
-def _blocks(source: Source, start: int, stop: int) -> Iterator[bytes]:
-    while start < stop:
-        block = source.read_at(start, min(BLOCK_BYTES, stop - start))
-        if not block:
-            return
-        yield block
-        start += len(block)
