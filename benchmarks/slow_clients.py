@@ -169,7 +169,7 @@ def probe(port: int, until: float, told: Any) -> None:
 
 
 async def _drip(port: int, until: float, first: bytes, drip: bytes, every_sec: float) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
     writer.write(first)
     while time.monotonic() < until:
         await asyncio.sleep(every_sec)

@@ -21,7 +21,7 @@ from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
 from backend.jobs import manifest
 from backend.jobs.layout import manifest_key, result_key, source_key
-from backend.jobs.progress import progress_of
+from backend.jobs.progress import shown_job
 from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
@@ -91,9 +91,7 @@ def list_jobs(query: schemas.JobQuery) -> Response:
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
 def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
-    app = context()
-    job = app.jobs.get(path.job_id)
-    (progress,) = progress_of(app.database, [job])
+    job, progress = shown_job(context().jobs.database, path.job_id)
     return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, cast
 
 from flask import Response, request
@@ -37,7 +37,7 @@ def with_bytes(response: Response, source: Source, start: int, stop: int) -> Res
 
 
 def _send_file(response: Response, file: IO[bytes]) -> None:
-    response.response = cast(Iterable[bytes], wrap_file(request.environ, file, BLOCK_BYTES))
+    response.response = wrap_file(request.environ, file, BLOCK_BYTES)
     response.direct_passthrough = True
 
 

@@ -78,7 +78,7 @@ class FileSource:
         return data
 
     def send_open(self, sock: socket.socket, offset: int, length: int) -> int:
-        """How many bytes of `read_open` the socket took. Raises OSError, and BlockingIOError where it takes none now."""
+        """How many of these bytes the socket took. Raises OSError; BlockingIOError where it takes none now."""
         sent = os.sendfile(sock.fileno(), self._fd, offset, length)
         self._check_open(sent > 0)
         return sent

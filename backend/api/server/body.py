@@ -85,7 +85,7 @@ class BodyPipe:
         return io.BufferedReader(_Reader(self), 64 * 1024)
 
     def take(self, max_bytes: int) -> bytes:
-        """Some of what has come, waiting for it; b"" at the end. Raises ClientDisconnected where the end never comes."""
+        """Some of what has come, waiting for it; b"" at the end. Raises ClientDisconnected where there comes none."""
         if self._asked is not None and not self._parts and not self._is_whole:
             self._asked()
         self._asked = None

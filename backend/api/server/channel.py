@@ -11,7 +11,7 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 
 from backend.api.server import limits
 from backend.api.server.body import BodyPipe
-from backend.api.server.refusal import BODY_TOO_SLOW, HEAD_TOO_SLOW, TOO_MANY_UPLOADS, Refusal, RefusalTask
+from backend.api.server.refusal import BODY_TOO_SLOW, HEAD_TOO_SLOW, Refusal, RefusalTask
 from backend.api.server.request import Request
 from backend.api.server.task import Task
 from backend.storage.local import FileWindow
@@ -26,9 +26,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = RefusalTask
     parser_class = Request
 
+    request: Request | None
+    sent_continue: bool
     _lingers_until: float | None = None
     _unread_since: float | None = None
     _was_served = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._active_at = time.monotonic()  # waitress's own clock may be set
+        super().__init__(*arguments, **options)
 
     @property
     def is_idle(self) -> bool:
@@ -46,24 +52,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def received(self, data: bytes) -> bool:
         """Makes requests of what has come, and hands them to the threads."""
+        self._active_at = time.monotonic()
         with self.requests_lock:
             if self.will_close or self.close_when_flushed or self._lingers_until is not None:
                 return False
             while data and not (self.requests and self.requests[-1].pipe is not None and self.request is None):
                 if self.request is None:
-                    self.request = Request(self.adj, self.server.shared.spool, self._new_pipe)
+                    self.request = Request(self.adj, self.server.shared.room, self._new_pipe)
                 consumed = self.request.received(data)
                 data = data[consumed:]
                 self._follow(self.request)
         return True
 
     def _follow(self, request: Request) -> None:
-        if request.pipe is not None and not request.is_queued and request.error is None:
-            if not self.server.may_stream():
-                self._refuse(request, TOO_MANY_UPLOADS)
-                return
-            self._queue(request)
-        elif request.completed and not request.empty and not request.is_queued:
+        is_ready = request.completed or request.pipe is not None
+        if is_ready and not request.empty and not request.is_queued:
             self._queue(request)
         elif request.expect_continue and request.headers_finished and not self.requests and not self.sent_continue:
             self.send_continue()
@@ -81,9 +84,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         request.error = refusal
         request.completed = True
         request.expect_continue = False
-        if request.pipe is not None:
-            request.pipe.close()
-            request.pipe = None
         self._queue(request)
         self.request = None
 
@@ -101,6 +101,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         self._was_served = True
         super().service()
+        self._active_at = time.monotonic()
 
     def handle_write(self) -> None:
         if not self.requests:
@@ -131,7 +132,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             else:
                 break
         if flushed_bytes:
-            self.last_activity = time.time()
+            self._active_at = time.monotonic()
         return flushed_bytes > 0
 
     def _send_of(self, outbuf: Any, do_close: bool) -> int:
@@ -161,7 +162,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def check(self, now: float, keepalive_sec: float) -> None:
         """Ends what takes too long. `now` is of the monotonic clock."""
-        silent_sec = time.time() - self.last_activity
+        silent_sec = now - self._active_at
         if self._lingers_until is not None:
             self.will_close = self.will_close or now > self._lingers_until
         elif self.total_outbufs_len:

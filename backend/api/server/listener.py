@@ -13,7 +13,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from backend.api.server import limits
 from backend.api.server.channel import Channel
-from backend.api.server.spool import Spool
+from backend.api.server.room import Room
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from backend.api.server.loop import Loop
 
 
-def _threads(count: int) -> ThreadedTaskDispatcher:
-    dispatcher = ThreadedTaskDispatcher()
+# Asked by whoever replaces a process that does not answer: it waits for a free thread, but not for its turn.
+FIRST_PATH = "/health"
+
+
+class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
+    def add_first(self, channel: Channel) -> None:
+        with self.lock:
+            self.queue.appendleft(channel)
+            self.queue_cv.notify()
+
+
+def _threads(count: int) -> Threads:
+    dispatcher = Threads()
     dispatcher.set_thread_count(count)
     return dispatcher
 
@@ -32,16 +43,16 @@ class Shared:
     """Of all connections of a process."""
 
     config: Config
-    spool: Spool
-    answers: ThreadedTaskDispatcher  # the threads of the application
-    streams: ThreadedTaskDispatcher  # those that read large bodies while they arrive
+    room: Room
+    answers: Threads  # the threads of the application
+    streams: Threads  # those that read large bodies while they arrive
     is_stopping: bool = False
     served: int = 0  # requests
     listeners: list[Any] = field(default_factory=list)
 
     @classmethod
-    def of(cls, config: Config, spool: Spool) -> Shared:
-        return cls(config, spool, _threads(config.threads), _threads(limits.STREAMING_THREADS))
+    def of(cls, config: Config, room: Room) -> Shared:
+        return cls(config, room, _threads(config.threads), _threads(limits.STREAMING_THREADS))
 
 
 class _Listener:
@@ -52,14 +63,13 @@ class _Listener:
         """waitress's own time-out; ours is Channel.check."""
 
     def add_task(self, channel: Channel) -> None:
-        is_stream = channel.requests[0].pipe is not None
-        (self.shared.streams if is_stream else self.shared.answers).add_task(channel)
-
-    def may_stream(self) -> bool:
-        """Whether a thread is free for one more large body."""
-        streams = self.shared.streams
-        with streams.lock:
-            return len(streams.queue) < len(streams.threads) - streams.stop_count - streams.active_count
+        request = channel.requests[0]
+        if request.pipe is not None:
+            self.shared.streams.add_task(channel)
+        elif request.path == FIRST_PATH:
+            self.shared.answers.add_first(channel)
+        else:
+            self.shared.answers.add_task(channel)
 
 
 class _TcpListener(_Listener, TcpWSGIServer):  # type: ignore[misc]

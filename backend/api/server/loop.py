@@ -35,12 +35,15 @@ class Loop(dict[int, Any]):
             if not _changes_by_itself(dispatcher):
                 self._due.discard(descriptor)
             if dispatcher is not None:
-                self.ask(descriptor, dispatcher)
+                self._ask(descriptor, dispatcher)
         for key, events in self._selector.select(timeout_sec):
             self._handle(key.fd, key.data, events)
 
-    def ask(self, descriptor: int, dispatcher: Any) -> None:
-        """What it waits for now."""
+    def ask(self, descriptor: int) -> None:
+        """Before the next wait, what this one waits for: something else than an event may have changed it."""
+        self._due.add(descriptor)
+
+    def _ask(self, descriptor: int, dispatcher: Any) -> None:
         may_write = dispatcher.writable() and not dispatcher.accepting
         self._watch(descriptor, dispatcher, READ * bool(dispatcher.readable()) | WRITE * bool(may_write))
 
@@ -87,7 +90,7 @@ class WakeUp:
         return
 
     def handle_error(self) -> None:
-        raise  # noqa: PLE0704 - within wasyncore's handler
+        raise  # within wasyncore's handler
 
 
 def _changes_by_itself(dispatcher: Any) -> bool:

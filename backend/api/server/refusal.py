@@ -36,7 +36,7 @@ URI_TOO_LONG = Refusal(414, "uri_too_long", "The address of the request is too l
 TOO_MANY_UPLOADS = Refusal(
     503, "busy", "Too many large uploads are under way: wait a little, or send the file in parts (/api/v1/uploads).", 10
 )
-NO_ROOM = Refusal(
+STORAGE_FULL = Refusal(
     507,
     "storage_full",
     "There is no room for this body on the server's disk now: wait a little, or send smaller parts.",

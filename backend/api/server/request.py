@@ -13,8 +13,8 @@ from waitress.utilities import BadRequest
 
 from backend.api.server import limits
 from backend.api.server.body import BodyPipe
-from backend.api.server.refusal import NO_ROOM, URI_TOO_LONG
-from backend.api.server.spool import Spool, SpoolFull
+from backend.api.server.refusal import STORAGE_FULL, TOO_MANY_UPLOADS, URI_TOO_LONG
+from backend.api.server.room import Room
 
 
 class BoundedChunks(ChunkedReceiver):  # type: ignore[misc]
@@ -34,9 +34,9 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
     command = path = ""  # until the head is read
     is_queued = False
 
-    def __init__(self, adj: Any, spool: Spool | None = None, new_pipe: Callable[[], BodyPipe] | None = None) -> None:
+    def __init__(self, adj: Any, room: Room | None = None, new_pipe: Callable[[], BodyPipe] | None = None) -> None:
         super().__init__(adj)
-        self._spool = spool
+        self._room = room
         self._new_pipe = new_pipe
         self._give_back: Callable[[], object] | None = None
         self.began = time.monotonic()
@@ -76,12 +76,25 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     def _admit(self) -> None:
         """Before a byte of the body is asked for."""
+        is_large = self.chunked or self.content_length > limits.SPOOLED_BODY_BYTES
         if len(self.first_line) > limits.MAX_LINE_BYTES:
             self.error = URI_TOO_LONG
-        elif self.chunked or self.content_length > limits.SPOOLED_BODY_BYTES:
+        elif is_large and not self._takes(lambda room: room.begin_stream(), lambda room: room.end_stream()):
+            self.error = TOO_MANY_UPLOADS
+        elif is_large:
             self._stream()
         elif self.content_length > limits.MEMORY_BODY_BYTES:
-            self._reserve()
+            size_bytes = self.content_length
+            if not self._takes(lambda room: room.promise(size_bytes), lambda room: room.give_back(size_bytes)):
+                self.error = STORAGE_FULL
+
+    def _takes(self, take: Callable[[Room], bool], give_back: Callable[[Room], None]) -> bool:
+        """What it takes is given back once: by close(), or with this object."""
+        assert self._room is not None, "the channel makes requests with it"
+        is_taken = take(self._room)
+        if is_taken:
+            self._give_back = weakref.finalize(self, give_back, self._room)
+        return is_taken
 
     def _stream(self) -> None:
         assert self._new_pipe is not None, "the channel makes requests with it"
@@ -89,12 +102,3 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         self.body_rcv = (
             BoundedChunks(self.pipe) if self.chunked else FixedStreamReceiver(self.content_length, self.pipe)
         )
-
-    def _reserve(self) -> None:
-        assert self._spool is not None, "the channel makes requests with it"
-        try:
-            self._spool.promise(self.content_length)
-        except SpoolFull:
-            self.error = NO_ROOM
-        else:  # once, by close() or with the object
-            self._give_back = weakref.finalize(self, self._spool.give_back, self.content_length)

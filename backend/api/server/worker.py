@@ -6,8 +6,8 @@ import logging
 import os
 import resource
 import socket
+import sys
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker as GunicornWorker
@@ -16,13 +16,14 @@ from waitress import wasyncore
 from backend.api.server.channel import Channel
 from backend.api.server.listener import Shared, listen
 from backend.api.server.loop import Loop, WakeUp
-from backend.api.server.spool import Spool
+from backend.api.server.room import Room
 from backend.settings import get_settings
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
 
 TICK_SEC = 1.0
+SWITCH_SEC = 0.001  # the loop waits for its turn among threads that compute; Python's own 5 ms are long for it
 STOP_LINGER_SEC = 2.0  # for the request that a client may be sending on a connection that was kept alive
 OTHER_DESCRIPTORS = 256  # database, store, logs
 CROWDED_SHARE = 0.9  # of the connections that there may be: from then on idle ones are closed
@@ -38,9 +39,10 @@ class Worker(GunicornWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         self._log_as_gunicorn()
+        sys.setswitchinterval(SWITCH_SEC)
         settings = get_settings()
-        spool = Spool(max_bytes=settings.spool_max_bytes, min_free_bytes=settings.spool_min_free_bytes)
-        self._shared = Shared.of(self.cfg, spool)
+        room = Room(max_bytes=settings.spool_max_bytes, min_free_bytes=settings.spool_min_free_bytes)
+        self._shared = Shared.of(self.cfg, room)
         self._loop = Loop()
         self._loop[self.PIPE[0]] = WakeUp(self.PIPE[0])
         self._connections = _possible_connections(self.cfg.worker_connections)
@@ -67,13 +69,12 @@ class Worker(GunicornWorker):  # type: ignore[misc]
 
     def _check(self, keepalive_sec: float) -> None:
         now = time.monotonic()
-        for channel in self._channels():
+        for descriptor, channel in self._channels():
             channel.check(now, keepalive_sec)
-            if channel.will_close:
-                self._loop.ask(channel.fileno(), channel)
+            self._loop.ask(descriptor)
 
-    def _channels(self) -> Iterator[Channel]:
-        return (each for each in tuple(self._loop.values()) if isinstance(each, Channel))
+    def _channels(self) -> list[tuple[int, Channel]]:
+        return [(descriptor, each) for descriptor, each in self._loop.items() if isinstance(each, Channel)]
 
     def _drain(self) -> None:
         """Requests under way have graceful_timeout; the arbiter kills what is left after that."""
@@ -81,7 +82,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]
         for listener in self._shared.listeners:
             wasyncore.dispatcher.close(listener)  # not its trigger, which ends the loop's waits
         began = time.monotonic()
-        while any(self._channels()) and time.monotonic() - began < self.cfg.graceful_timeout:
+        while self._channels() and time.monotonic() - began < self.cfg.graceful_timeout:
             lingers = time.monotonic() - began < STOP_LINGER_SEC
             self._check(keepalive_sec=self.cfg.keepalive if lingers else -1.0)
             self.notify()
