@@ -6,6 +6,9 @@ from backend.db.driver import application_name
 from backend.db.engine import Database
 from backend.db.migrate import migrating
 from backend.db.models import Base
+from backend.db.models_keys import ApiKey  # noqa: F401 - a table of Base
+from backend.db.models_uploads import Upload  # noqa: F401 - a table of Base
+from backend.db.models_webhooks import WebhookMessage  # noqa: F401 - a table of Base
 from backend.settings import get_settings
 
 target_metadata = Base.metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ class FramefleetError(Exception):
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
     fault: ClassVar[Fault] = Fault.WORK
+    retry_after_sec: ClassVar[int | None] = None  # what a client is told, where it is known
 
     def __init__(self, message: str) -> None:
         # A message may quote a file's name, and ends in a database, a log and a page.
@@ -39,11 +41,52 @@ def writable(text: str) -> str:
 
 # What the user sent.
 class InvalidRequest(FramefleetError):
+    """The request cannot be read."""
+
     code = "invalid_request"
+
+    def __init__(self, message: str, fields: Sequence[tuple[str, str]] = ()) -> None:
+        """`fields`: each value that is wrong, by its name, and what it must be."""
+        super().__init__(message)
+        self.fields = [(writable(name), writable(words)) for name, words in fields]
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body is of a type that this route does not take."""
+
+    code = "unsupported_media_type"
+
+
+class HostNotAllowed(InvalidRequest):
+    """The server is not known by this name."""
+
+    code = "host_not_allowed"
+
+
+class InvalidValue(InvalidRequest):
+    """A value of the request is not allowed."""
+
+    code = "invalid_value"
 
 
 class InvalidParams(InvalidRequest):
+    """A parameter of the job's kind is not allowed."""
+
     code = "invalid_params"
+
+
+class KeyReused(InvalidRequest):
+    """The Idempotency-Key belongs to another request."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInFlight(FramefleetError):
+    """A request with this Idempotency-Key is still being answered."""
+
+    code = "idempotency_in_flight"
+    retryable = True
+    retry_after_sec = 1
 
 
 class UnsupportedInput(InvalidRequest):
@@ -53,7 +96,42 @@ class UnsupportedInput(InvalidRequest):
 
 
 class UploadTooLarge(InvalidRequest):
+    """The body is larger than this route takes."""
+
     code = "upload_too_large"
+
+
+class ChecksumMismatch(InvalidRequest):
+    """Bytes arrived that are not the ones that were said."""
+
+    code = "checksum_mismatch"
+    retryable = True
+
+
+class LengthRequired(InvalidRequest):
+    code = "length_required"
+
+
+class UploadNotFound(FramefleetError):
+    code = "upload_not_found"
+
+
+class UploadBusy(FramefleetError):
+    """Others write the same part, or complete the upload, at this moment."""
+
+    code = "upload_busy"
+    retryable = True
+
+
+class UploadIncomplete(FramefleetError):
+    code = "upload_incomplete"
+
+
+class UploadQuotaReached(FramefleetError):
+    """The tenant has as many uploads open as it may."""
+
+    code = "upload_quota_reached"
+    retryable = True
 
 
 class OutputUnwritable(FramefleetError):
@@ -62,10 +140,43 @@ class OutputUnwritable(FramefleetError):
     code = "output_unwritable"
 
 
+class OutputExists(OutputUnwritable):
+    """Something else lies where a client's film is to go, and is never overwritten."""
+
+    code = "output_exists"
+
+
 class CallerRefused(FramefleetError):
-    """Who calls has no token, or not the right one, for a route that is not everybody's."""
+    """Who calls has no key or token, or not the right one, for a route that is not everybody's."""
 
     code = "caller_refused"
+
+
+class KeyMissing(CallerRefused):
+    code = "key_missing"
+
+
+class KeyInvalid(CallerRefused):
+    code = "key_invalid"
+
+
+class KeyExpired(CallerRefused):
+    code = "key_expired"
+
+
+class KeyRevoked(CallerRefused):
+    code = "key_revoked"
+
+
+class ScopeMissing(FramefleetError):
+    """The caller is known, and its key is not for this."""
+
+    code = "scope_missing"
+
+
+class RateLimited(FramefleetError):
+    code = "rate_limited"
+    retryable = True
 
 
 class KeysUnavailable(FramefleetError):
@@ -76,11 +187,15 @@ class KeysUnavailable(FramefleetError):
 
 
 class Busy(FramefleetError):
+    """The machine works on another job."""
+
     code = "busy"
     retryable = True
 
 
 class JobNotFound(FramefleetError):
+    """There is no such job."""
+
     code = "job_not_found"
 
 
@@ -148,6 +263,8 @@ class SourceNotFound(FramefleetError):
 
 
 class SourceForbidden(FramefleetError):
+    """The input may not be read."""
+
     code = "source_forbidden"
     fault = Fault.PLACE
 
@@ -165,6 +282,8 @@ class NoPresignMethod(SourceForbidden):
 
 
 class SourceUnreachable(FramefleetError):
+    """The input cannot be read now."""
+
     code = "source_unreachable"
     retryable = True
     fault = Fault.PLACE
@@ -179,7 +298,7 @@ class OutputRefused(FramefleetError):
 
 
 class StorageError(FramefleetError):
-    """This installation's own store, or this machine's disk."""
+    """The store cannot be used now: this installation's own, or this machine's disk."""
 
     code = "storage_error"
     retryable = True
@@ -191,12 +310,14 @@ class StorageFull(StorageError):
 
 
 class ObjectNotFound(FramefleetError):
+    """There is no such file."""
+
     code = "object_not_found"
     fault = Fault.PLACE  # a store that lacks its bucket has no object either
 
 
 class ObjectExists(FramefleetError):
-    """A put-if-absent found the key taken."""
+    """There is such an object already: a put-if-absent found the key taken."""
 
     code = "object_exists"
 
@@ -236,6 +357,8 @@ class AccessRevoked(ClaimLost):
 
 
 class ArtifactCorrupt(FramefleetError):
+    """A file of ours is damaged."""
+
     code = "artifact_corrupt"
 
 
@@ -282,10 +405,14 @@ class SandboxTimeout(FramefleetError):
 
 
 class ModelMissing(FramefleetError):
+    """The detector's weights are not there."""
+
     code = "model_missing"
 
 
 class DatabaseUnavailable(FramefleetError):
+    """The database cannot be used now."""
+
     code = "database_unavailable"
     retryable = True
     fault = Fault.ENVIRONMENT

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import secrets
 import socket
 from functools import lru_cache
@@ -14,11 +16,16 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[float, Field(gt=0)]
+RATE = r"^(off|[1-9][0-9]{0,6} per ([1-9][0-9]{0,4} )?(second|minute|hour)s?)$"
 KUBERNETES_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 # Settings that are parameters of jobs too, where the request does not name them.
 PARAM_SETTINGS = (
     "sample_fps", "conf", "iou", "padding_ratio", "min_crop_ratio", "smooth_alpha", "keep_aspect", "draw_timestamp",
 )  # fmt: skip
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _named(*names: str) -> AliasChoices:
@@ -64,13 +71,23 @@ class Settings(BaseSettings):
         None, validation_alias=_named("HMAC_SECRET", "R2_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY")
     )
     s3_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
-    # What clients of the API may name as input or output; empty: every bucket that our credentials reach.
+    # s3:// and gs:// places that clients may name as input or output; empty: none.
     allowed_prefixes: str = Field("", validation_alias="ALLOWED_PREFIXES")
     http_allow_private: bool = Field(False, validation_alias="HTTP_ALLOW_PRIVATE")
+    # Hosts of one's own that inputs, outputs and callbacks may lead to: host, host:port or a network in CIDR notation.
+    http_allowed_hosts: str = Field("", validation_alias="HTTP_ALLOWED_HOSTS")
     max_source_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_SOURCE_BYTES")
     # How far a source may fall behind 32 KiB/s; less than SANDBOX_SILENCE_SECONDS, so that its own words are said.
     source_stall_seconds: Positive = Field(45.0, validation_alias="SOURCE_STALL_SECONDS")
-    max_upload_bytes: int = Field(20 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")
+    max_upload_bytes: int = Field(100 * 2**30, gt=0, validation_alias="MAX_UPLOAD_BYTES")
+
+    # Uploads in parts. A bucket's parts are of 5 MiB at least, and a large file's are as long as they have to be.
+    upload_part_bytes: int = Field(16 * 2**20, ge=64 * 2**10, le=2**30, validation_alias="UPLOAD_PART_BYTES")
+    # What uploads leave free of the disk that a file:// store is on.
+    upload_free_bytes_min: int = Field(2**30, ge=0, validation_alias="UPLOAD_FREE_BYTES_MIN")
+    # Of one tenant, begun and not yet made into jobs: how many, and of what size together.
+    uploads_open_max: int = Field(100, ge=1, validation_alias="UPLOADS_OPEN_MAX")
+    uploads_open_bytes_max: int = Field(500 * 2**30, ge=1, validation_alias="UPLOADS_OPEN_BYTES_MAX")
 
     # Bodies of requests wait whole in TMPDIR (up to 32 MiB each; larger ones go straight on): of each API process, and
     # what they leave free of that disk.
@@ -106,6 +123,14 @@ class Settings(BaseSettings):
         validation_alias="WORKER_ID",
     )
 
+    # Who may call the API. auto: this machine itself needs no key, all others do; keys: everybody; open: nobody.
+    api_access: Literal["auto", "keys", "open"] = Field("auto", validation_alias="API_ACCESS")
+    # What Prometheus may send instead of a key with the scope `metrics`.
+    metrics_token: SecretStr | None = Field(None, min_length=16, validation_alias="METRICS_TOKEN")
+    # Requests of one key, or of one address without a key; of other machines alone.
+    rate_limit: str = Field("200 per 4 seconds", pattern=RATE, validation_alias="RATE_LIMIT")
+    rate_limit_create: str = Field("100 per 10 seconds", pattern=RATE, validation_alias="RATE_LIMIT_CREATE")
+
     # Who may call /process and /cleanup. All that is set must hold; with nothing set, only this machine may.
     process_token: SecretStr | None = Field(None, min_length=8, validation_alias="PROCESS_TOKEN")
     cleanup_token: SecretStr | None = Field(None, min_length=8, validation_alias="CLEANUP_TOKEN")
@@ -116,9 +141,19 @@ class Settings(BaseSettings):
         "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
 
+    # Names that the API is called by, separated by commas, as in api.example.com, *.example.com. Loopback names always
+    # are; unset: addresses too.
+    allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
+    # Origins of other sites whose pages may call the API, as in https://app.example.com.
+    cors_origins: str = Field("", validation_alias="CORS_ORIGINS")
+    cors_credentials: bool = Field(False, validation_alias="CORS_CREDENTIALS")  # with cookies
+
     # Of a worker that reaches no database: the API that it works for, and its token.
     remote_server: str | None = Field(None, validation_alias="FRAMEFLEET_SERVER")
     remote_token: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_TOKEN")
+
+    # Of the command line where it asks a server in place of a database: its key; FRAMEFLEET_SERVER is the address.
+    api_key: SecretStr | None = Field(None, validation_alias="FRAMEFLEET_KEY")
 
     # Detection.
     detector: Literal["auto", "yolo", "hog"] = Field("yolo", validation_alias="DETECTOR")
@@ -147,6 +182,7 @@ class Settings(BaseSettings):
     sandbox_silence_seconds: Positive = Field(60.0, validation_alias="SANDBOX_SILENCE_SECONDS")
     sandbox_memory_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SANDBOX_MEMORY_BYTES")
     probe_seconds: Positive = Field(600.0, validation_alias="PROBE_SECONDS")  # a file without an index is read whole
+    first_look_seconds: Positive = Field(30.0, validation_alias="FIRST_LOOK_SECONDS")  # of a first try behind a URL
     max_pixels: int = Field(8192 * 8192, gt=0, validation_alias="MAX_PIXELS")
 
     # What operators see. Off unless asked for.
@@ -192,12 +228,40 @@ class Settings(BaseSettings):
     upload_expire_hours: Positive = Field(24.0, validation_alias="UPLOAD_EXPIRE_HOURS")
     oldest_transaction_warn_seconds: Positive = Field(300.0, validation_alias="OLDEST_TRANSACTION_WARN_SECONDS")
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, origins: str) -> str:
+        for origin in _listed(origins):
+            if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
+                raise ValueError(
+                    "CORS_ORIGINS must be origins, as in https://app.example.com,https://b.example.com:8443"
+                )
+        return origins
+
     @field_validator("storage_url")
     @classmethod
     def _known_scheme(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("file://", "s3://", "gs://")):
             raise ValueError("STORAGE_URL must begin with file://, s3:// or gs://")
         return url
+
+    @field_validator("allowed_prefixes")
+    @classmethod
+    def _object_places(cls, prefixes: str) -> str:
+        for prefix in filter(None, map(str.strip, prefixes.split(","))):
+            if not re.fullmatch(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?", prefix):
+                raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
+        return prefixes
+
+    @field_validator("http_allowed_hosts")
+    @classmethod
+    def _hosts(cls, hosts: str) -> str:
+        for host in filter(None, map(str.strip, hosts.split(","))):
+            if "/" in host:
+                ipaddress.ip_network(host)
+            elif not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", host):
+                raise ValueError("HTTP_ALLOWED_HOSTS must be host, host:port or 10.0.0.0/8, with commas")
+        return hosts
 
     @model_validator(mode="after")
     def _other_names(self) -> Self:
@@ -228,6 +292,14 @@ class Settings(BaseSettings):
         if not low <= self.chunk_seconds <= high:
             raise ValueError("CHUNK_SECONDS must be from CHUNK_SECONDS_MIN to CHUNK_SECONDS_MAX")
         return self
+
+    @property
+    def allowed_host_names(self) -> tuple[str, ...]:
+        return tuple(name.lower().rstrip(".") for name in _listed(self.allowed_hosts))
+
+    @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        return _listed(self.cors_origins)
 
     @property
     def param_defaults(self) -> dict[str, Any]:

@@ -35,10 +35,30 @@ class Stage(StrEnum):
     DONE = "DONE"
 
 
+class UploadState(StrEnum):
+    """Of a file that arrives in parts. The row goes with its bytes; that of a used one when its time is over."""
+
+    OPEN = "open"  # `complete` moves it on, once every part is there
+    COMPLETE = "complete"  # the job that is made of it moves it on
+    USED = "used"  # final: its bytes are the job's
+    ABORTED = "aborted"  # by its client or by the sweep, until its bytes are deleted
+
+
 class DeepMode(StrEnum):
     GPU = "gpu"  # cut into chunks, worked by GPU chunk workers
     CPU = "cpu"  # one chunk, worked by the analysis worker
 
+
+class WebhookEvent(StrEnum):
+    """What a webhook is told of a job. A trigger writes the messages (alembic/versions/0017_webhooks.py)."""
+
+    PROGRESS = "job.progress"  # its stage changed; only where it was asked for
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"  # `retry` may move the job on again
+    CANCELLED = "job.cancelled"
+
+
+LAST_WORDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
 
 FINAL_JOB_STATUSES = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 

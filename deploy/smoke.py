@@ -120,6 +120,14 @@ def _ended(api: Api, job_id: str, give_up_at: float, timeout_sec: float, poll_se
         time.sleep(poll_sec)
 
 
+def _headers(key_file: Path | None, header_file: Path | None) -> dict[str, str]:
+    """Raises click.BadParameter."""
+    headers = _read_headers(header_file)
+    if key_file is not None:
+        headers["Authorization"] = f"Bearer {key_file.read_text().strip()}"
+    return headers
+
+
 def _read_headers(file: Path | None) -> dict[str, str]:
     """Raises click.BadParameter for a line that is no header."""
     headers: dict[str, str] = {}
@@ -141,18 +149,31 @@ def _read_headers(file: Path | None) -> dict[str, str]:
 @click.option("--poll", "poll_sec", default=2.0, show_default=True, help="Seconds between two looks at the job.")
 @click.option("--retries", default=5, show_default=True, help="Of each request, a second and more apart.")
 @click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A key with the scopes jobs:read and jobs:write, as `framefleet keys create smoke` prints it.",
+)
+@click.option(
     "--header-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Lines `Name: value` sent with each request, for the proxy in front of the API.",
 )
-def main(url: str, kind: str, timeout_sec: float, poll_sec: float, retries: int, header_file: Path | None) -> None:
+def main(
+    url: str,
+    kind: str,
+    timeout_sec: float,
+    poll_sec: float,
+    retries: int,
+    key_file: Path | None,
+    header_file: Path | None,
+) -> None:
     """Sends a tiny film to the API at URL, waits until it is done and checks it.
 
     Prints one JSON object. Exit codes: 0 it is fine, 1 it is not, 2 bad arguments.
     """
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("must begin with https:// or http://.", param_hint="URL")
-    click.echo(json.dumps(run(Api(url, _read_headers(header_file), retries), kind, timeout_sec, poll_sec)))
+    click.echo(json.dumps(run(Api(url, _headers(key_file, header_file), retries), kind, timeout_sec, poll_sec)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ SECRETS: Mapping[str, set[str] | None] = {
     "framefleet-database": {"url"},
     "framefleet-database-owner": {"url"},
     "framefleet-storage": None,
+    "framefleet-metrics": {"token"},
     "framefleet-keda-database": {"host", "port", "dbName", "userName", "password", "sslmode"},
 }
 UID = 10001

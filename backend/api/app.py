@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from flask import Response, request
 from flask_openapi import Info, OpenAPI
-from werkzeug.exceptions import Forbidden
 
 from backend import __version__, counters, events, tracing
-from backend.api import create_body, errors, fleet, jobs, pages, pipeline, push, remote, remote_files, system
+from backend.api import (
+    access_spec,
+    admission,
+    create_body,
+    deliveries,
+    errors,
+    fleet,
+    jobs,
+    pages,
+    pipeline,
+    push,
+    remote,
+    remote_files,
+    request_guard,
+    sessions,
+    system,
+    uploads,
+)
+from backend.api.browser_headers import guard_browser
 from backend.api.context import EXTENSION, Context
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
+from backend.api.rates import Rates
+from backend.api.strict_json import StrictRequest
 from backend.db.engine import Database
+from backend.events import Event, emit, warn
+from backend.jobs.planners import Planners
 from backend.jobs.resource import API
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -22,15 +41,7 @@ from backend.storage import open_store
 if TYPE_CHECKING:
     from backend.api.oidc import Bearer
 
-PLANNERS = 2
 FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
-MAX_FORM_PARTS = 32
-# S3 signs the film's address with its own host, so media and fetches may leave this origin; scripts may not.
-POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data: blob:; "
-    "media-src 'self' https: http: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
 
 
 def create_app(settings: Settings | None = None) -> OpenAPI:
@@ -44,39 +55,55 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=Info(title="framefleet", version=__version__),
-        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}},
+        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}, **access_spec.SCHEMES},
         doc_ui=False,
         static_folder=None,
-        validation_error_status=400,
+        validation_error_status=422,
         validation_error_callback=errors.validation_problem,
     )
     app.openapi_version = "3.1.0"
+    app.request_class = StrictRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_SLACK_BYTES
-    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = Context(
         settings,
         database,
         open_store(settings),
-        ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner"),
+        Planners(),
         _bearer(settings),
         OwnWorker(settings),
+        KeyRing(database),
+        Rates(settings),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(uploads.blueprint)
+    app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)
     app.register_api(push.blueprint)
     app.register_api(pipeline.blueprint)
     app.register_api(system.blueprint)
+    app.register_api(sessions.blueprint)
     app.register_api(remote.blueprint)
     app.register_api(remote_files.blueprint)
     app.register_api(remote_files.links)
     app.register_blueprint(pages.blueprint)
-    app.before_request(_refuse_other_sites)
-    app.after_request(_guard_browser)
+    app.before_request(request_guard.check_request)
+    admission.register(app)
+    app.after_request(guard_browser)
+    app.after_request(request_guard.allow_origin)
     app.generate_spec_json()  # type: ignore[no-untyped-call]
+    access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
+    _say_who_may_call(settings)
     return app
+
+
+def _say_who_may_call(settings: Settings) -> None:
+    if settings.api_access == "open":
+        warn(Event.API_ACCESS, access="open", message="API_ACCESS=open: whoever reaches this API may do everything.")
+    else:
+        emit(Event.API_ACCESS, access=settings.api_access)
 
 
 def _bearer(settings: Settings) -> Bearer | None:
@@ -85,23 +112,3 @@ def _bearer(settings: Settings) -> Bearer | None:
     from backend.api.oidc import Bearer  # its cryptography takes a while to load
 
     return Bearer(settings)
-
-
-def _refuse_other_sites() -> None:
-    """A page of another site may make a browser post here; the browser says so. Programs send neither header."""
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return
-    origin = request.headers.get("Origin")
-    if request.headers.get("Sec-Fetch-Site") == "cross-site" or (origin and urlsplit(origin).netloc != request.host):
-        raise Forbidden("This request comes from a page of another site.")
-
-
-def _guard_browser(response: Response) -> Response:
-    # Swagger UI styles its elements inline.
-    styles = " 'unsafe-inline'" if request.path == "/docs" else ""
-    response.headers.setdefault("Content-Security-Policy", POLICY.format(styles=styles))
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    if request.path.startswith("/api/"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
-from urllib.parse import urlsplit
 
 from flask import request
 from pydantic import SecretStr
 
 from backend.api.context import context
+from backend.api.locality import is_from_this_machine
 from backend.errors import CallerRefused
 from backend.events import Event, warn
 
 PROCESS_HEADER, CLEANUP_HEADER = "X-Process-Token", "X-Cleanup-Token"
-# Whoever passes requests on says so; then nobody knows where they come from.
-PASSED_ON = ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "Via")
 
 
 def check_process_caller() -> None:
@@ -45,24 +42,8 @@ def _check_token(header: str, token: SecretStr) -> None:
 
 
 def _check_local(setting: str) -> None:
-    """The server says which address it listens on, as WSGI's SERVER_NAME."""
-    is_local = (
-        _is_loopback(request.environ.get("SERVER_NAME", ""))
-        and _is_loopback(request.environ.get("REMOTE_ADDR", ""))
-        and _is_loopback(urlsplit(f"//{request.host}").hostname or "")  # a name that leads here today is no proof
-        and not any(name in request.headers for name in PASSED_ON)
-    )
-    if not is_local:
+    if not is_from_this_machine():
         raise _refused(f"This route is for this machine alone until {setting} is set.")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, or the path of a socket
-        return False
 
 
 def _refused(words: str) -> CallerRefused:

@@ -1,19 +1,24 @@
-"""Which URIs a client may name as input or output: no file of this machine, and nothing of our own store."""
+"""Which URIs a client may name as input or output: no file of this machine, nothing of our own store, and of the
+buckets that our credentials reach only what ALLOWED_PREFIXES opens."""
 
 from __future__ import annotations
 
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.params import Params
-from backend.storage.names import OBJECT_SCHEMES, is_below, is_object_uri, split_object_uri
+from backend.storage.names import OBJECT_SCHEMES, is_object_uri, split_object_uri
+from backend.storage.places import ClientPlaces
 
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 
 
-def check_input(uri: str, field: str) -> None:
-    """Raises UnsupportedInput, which names the field."""
+def check_input(uri: str, field: str, *, film_beside: bool = False) -> None:
+    """`film_beside`: the film goes into the same folder. Raises UnsupportedInput, which names the field."""
     _check_scheme(uri, REMOTE_SCHEMES, field)
-    _check_prefix(uri, field)
+    places = _places()
+    places.check_input(uri, field)
+    if film_beside:
+        places.check_beside(uri, field)
 
 
 def check_inputs(params: Params) -> None:
@@ -25,24 +30,18 @@ def check_inputs(params: Params) -> None:
 def check_output(uri: str, field: str) -> None:
     """Raises UnsupportedInput, which names the field."""
     _check_scheme(uri, OBJECT_SCHEMES, field)
-    _check_prefix(uri, field)
+    _places().check_output(uri, field)
 
 
-def _check_prefix(uri: str, field: str) -> None:
-    """Our credentials reach our own store: nobody may read or overwrite other people's objects through them."""
-    if not is_object_uri(uri):
-        return
+def check_put_url(url: str, field: str) -> None:
+    """Raises UnsupportedInput, which names the field."""
+    _check_scheme(url, ("http", "https"), field)
+    _places().check_put_url(url, field)
+
+
+def _places() -> ClientPlaces:
     settings = context().settings
-    named = [prefix.strip() for prefix in settings.allowed_prefixes.split(",") if prefix.strip()]
-    allowed = tuple(map(_with_small_scheme, named))
-    is_refused = allowed and not _with_small_scheme(uri).startswith(allowed)
-    if is_refused or is_below(uri, settings.storage_root_url):
-        raise UnsupportedInput(f"{field}: this place is not open to clients.")
-
-
-def _with_small_scheme(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return scheme.lower() + separator + rest
+    return ClientPlaces(settings.allowed_prefixes, settings)
 
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:

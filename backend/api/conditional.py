@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from flask import Response, jsonify, request
 
 ETAG_CHARACTERS = 32
+
+
+def linked(response: Response, parameter: str, cursor: str | None) -> Response:
+    """With a Link to the next page: the same query from the cursor on (RFC 8288)."""
+    if cursor is not None:
+        kept = [pair for pair in request.args.items(multi=True) if pair[0] not in (parameter, "before")]
+        response.headers["Link"] = f'<{request.path}?{urlencode([*kept, (parameter, cursor)])}>; rel="next"'
+    return response
 
 
 def polled(resource: dict[str, Any], *, poll_after_seconds: int | None = None) -> Response:

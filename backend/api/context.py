@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -10,10 +9,15 @@ from uuid import UUID
 
 from flask import current_app
 
+from backend.api.access import caller
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
+from backend.api.rates import Rates
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
+from backend.jobs.planners import Planners
 from backend.jobs.service import JobService
+from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -32,13 +36,19 @@ class Context:
     settings: Settings
     database: Database
     store: ObjectStore
-    planners: ThreadPoolExecutor
+    planners: Planners
     bearer: Bearer | None  # checks OIDC tokens, where they are asked for
     own_worker: OwnWorker
+    keys: KeyRing
+    rates: Rates
 
     @property
     def jobs(self) -> JobService:
         return JobService(self.database)
+
+    @property
+    def uploads(self) -> Uploads:
+        return Uploads(self.database, self.store, self.settings, tenant=caller().tenant)
 
     @cached_property
     def hardware(self) -> list[str]:

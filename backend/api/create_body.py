@@ -24,6 +24,8 @@ _FORM: dict[str, Any] = {
         "deep_mode": {"type": "string", "enum": ["gpu", "cpu"], "default": "gpu"},
         "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
         "callback_url": {"type": "string"},
+        "webhook_url": {"type": "string"},
+        "webhook_events": {"type": "string", "description": "with commas between them"},
     },
 }
 

@@ -1,10 +1,11 @@
-"""Serves an object of the store with HTTP ranges."""
+"""Serves an object of the store, or a part of it."""
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Response
 from werkzeug.datastructures import ContentRange
 
+from backend.api.byte_ranges import Asked, asked_bytes
 from backend.api.transfer import with_bytes
 from backend.errors import ObjectNotFound, SourceNotFound
 from backend.storage.base import ObjectStore, Source
@@ -15,7 +16,7 @@ PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; san
 
 
 def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: str | None = None) -> Response:
-    """200, or 206 for a range, or 416. Raises ObjectNotFound."""
+    """As `send_source`. Raises ObjectNotFound."""
     try:
         source = store.source(key)
     except SourceNotFound:  # whose sentence names a path of this machine
@@ -29,18 +30,22 @@ def send_object(store: ObjectStore, key: str, content_type: str, *, attachment: 
 
 
 def send_source(source: Source, content_type: str) -> Response:
-    """200, or 206 for a range, or 416."""
-    size = source.info.size_bytes
-    wanted = request.range.range_for_length(size) if request.range else None
-    if request.range and wanted is None and size:
-        response = Response(status=416)
-        response.headers["Content-Range"] = f"bytes */{size}"
-        return response
-    start, stop = wanted or (0, size)
-    response = Response(status=206 if wanted else 200, content_type=content_type)
-    with_bytes(response, source, start, stop)
-    if wanted:
-        response.content_range = ContentRange("bytes", start, stop, size)
+    """200, 206 for a range, or 304. Raises PreconditionFailed, RequestedRangeNotSatisfiable."""
+    etag = source.info.etag.strip('"')
+    asked = asked_bytes(source.info.size_bytes, etag)
+    response = _answer(source, asked, content_type)
     response.headers["Accept-Ranges"] = "bytes"
-    response.set_etag(source.info.etag.strip('"'))
+    response.set_etag(etag)
+    # Kept by the browser alone, and asked for again before every use: results are written anew by a retry.
+    response.headers["Cache-Control"] = "no-cache, private"
+    return response
+
+
+def _answer(source: Source, asked: Asked, content_type: str) -> Response:
+    if asked.status == 304:
+        return Response(status=304)
+    response = Response(status=asked.status, content_type=content_type)
+    with_bytes(response, source, asked.start, asked.stop)
+    if asked.status == 206:
+        response.content_range = ContentRange("bytes", asked.start, asked.stop, source.info.size_bytes)
     return response

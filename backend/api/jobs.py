@@ -7,22 +7,26 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 from flask import Response, jsonify, redirect, request
 from flask_openapi import APIBlueprint, Tag
 
 from backend import tracing
 from backend.api import schemas
-from backend.api.conditional import polled
+from backend.api.access import Scope, caller, needs
+from backend.api.conditional import linked, polled
 from backend.api.context import context
 from backend.api.files import send_object
-from backend.api.new_job import asked_job, asked_key
+from backend.api.new_job import asked_fingerprint, asked_job, asked_key
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound, StorageError
-from backend.jobs import manifest
+from backend.jobs import listing, manifest
+from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
+from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
 from backend.jobs.progress import shown_job
-from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources
+from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.states import JobStatus
@@ -40,6 +44,7 @@ blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="j
 
 
 @blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def create_job() -> Response:
     """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
     with tracing.span("create job", dict(request.headers), {}, "server"):
@@ -47,15 +52,32 @@ def create_job() -> Response:
 
 
 def _create_job() -> Response:
-    app = context()
     key = asked_key()
-    job = app.jobs.find(key) if key else None
-    if job is None:  # an upload that is repeated is not stored a second time
-        new = asked_job(key)
-        job = _created(replace(new, trace_context=tracing.current()))
-        tracing.note(job_id=str(job.id))
-        if job.id == new.job_id:
-            app.plan_soon(job.id)
+    if key is None:
+        return _made(asked_job(None))
+    with in_flight(context().database, caller().tenant, key):
+        return _made_once(key)
+
+
+def _made_once(key: str) -> Response:
+    """The job that an earlier request with this key made, or a new one. An upload that is repeated is not stored a
+    second time. Raises KeyReused."""
+    job = context().jobs.find(key)
+    if job is None:
+        return _made(asked_job(key))
+    check_same(job, asked_fingerprint())
+    return _accepted(job)
+
+
+def _made(new: NewJob) -> Response:
+    job = _created(replace(new, trace_context=tracing.current()))
+    tracing.note(job_id=str(job.id))
+    if job.id == new.job_id:
+        context().plan_soon(job.id)
+    return _accepted(job)
+
+
+def _accepted(job: Job) -> Response:
     response = _shown(job, 202)
     response.headers["Location"] = f"{API}/jobs/{job.id}"
     return response
@@ -75,20 +97,36 @@ def _created(new: NewJob) -> Job:
 
 
 def _drop_upload(new: NewJob) -> None:
+    if new.upload_id is not None:  # complete as it is, it can be the input of another request
+        return
     with suppress(StorageError):
         context().store.delete(source_key(new.job_id))
 
 
 @blueprint.get("/jobs", summary="List jobs, newest first", responses={200: schemas.JobList})
+@needs(Scope.JOBS_READ)
 def list_jobs(query: schemas.JobQuery) -> Response:
-    app = context()
-    jobs = app.jobs.list(limit=query.limit + 1, before=query.before, status=query.status)
+    database = context().jobs.database
+    wanted = JobFilter(query.status, query.kind, query.created_after, query.created_before, query.q)
+    jobs = listing.list_jobs(database, wanted, limit=query.limit + 1, after=_place(query))
     page = jobs[: query.limit]
-    more = len(jobs) > len(page)
-    return jsonify({"jobs": job_resources(app.database, page), "next": str(page[-1].id) if more else None})
+    more = str(JobCursor.at(page[-1])) if len(jobs) > len(page) else None
+    return linked(jsonify({"jobs": job_summaries(database, page), "next": more}), "cursor", more)
+
+
+def _place(query: schemas.JobQuery) -> JobCursor | None:
+    """Where the page begins. Raises InvalidValue, JobNotFound for a `before` whose job is gone."""
+    text = query.cursor or query.before
+    if text is None:
+        return None
+    try:
+        return JobCursor.at(context().jobs.get(UUID(query.before))) if query.before else JobCursor.parse(text)
+    except ValueError:
+        return JobCursor.parse(text)
 
 
 @blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_READ)
 def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
     job, progress = shown_job(context().jobs.database, path.job_id)
@@ -96,11 +134,13 @@ def get_job(path: schemas.JobPath) -> Response:
 
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel", summary="Cancel a job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def cancel_job(path: schemas.JobPath) -> Response:
     return _shown(context().jobs.cancel(path.job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/retry", summary="Retry a failed job", responses={202: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def retry_job(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.retry(path.job_id)
@@ -109,12 +149,14 @@ def retry_job(path: schemas.JobPath) -> Response:
 
 
 @blueprint.post("/jobs/<uuid:job_id>/pause", summary="Pause a job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def pause_job(path: schemas.JobPath) -> Response:
     """Nothing more of it is claimed until it is resumed; work in hand goes on."""
     return _shown(context().jobs.pause(path.job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/resume", summary="Resume a paused job", responses={200: schemas.JobResource})
+@needs(Scope.JOBS_WRITE)
 def resume_job(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.resume(path.job_id)
@@ -123,11 +165,19 @@ def resume_job(path: schemas.JobPath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
-def list_chunks(path: schemas.JobPath) -> Response:
-    return polled({"chunks": [chunk_resource(chunk) for chunk in context().jobs.chunks(path.job_id)]})
+@needs(Scope.JOBS_READ)
+def list_chunks(path: schemas.JobPath, query: schemas.ChunkQuery) -> Response:
+    jobs = context().jobs
+    jobs.get(path.job_id)
+    after = ChunkCursor.parse(query.after) if query.after is not None else None
+    chunks = listing.list_chunks(jobs.database, path.job_id, limit=query.limit + 1, after=after)
+    page = chunks[: query.limit]
+    more = str(ChunkCursor.at(page[-1])) if len(chunks) > len(page) else None
+    return linked(polled({"chunks": [chunk_resource(chunk) for chunk in page], "next": more}), "after", more)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film, or whatever the kind makes")
+@needs(Scope.JOBS_READ)
 def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     """The file, with ranges; a redirect to a signed URL where the store has them."""
     app = context()
@@ -145,6 +195,7 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/files/<string:name>", summary="A file beside the film")
+@needs(Scope.JOBS_READ)
 def get_file(path: schemas.FilePath) -> Response:
     """One of the files that jobs of this kind leave, by its name, with ranges."""
     app = context()
@@ -157,6 +208,7 @@ def get_file(path: schemas.FilePath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")
+@needs(Scope.JOBS_READ)
 def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
     name, content_type = TRACK_FILES[query.format]
     check_leaves(context().jobs.get(path.job_id), name)
@@ -164,12 +216,14 @@ def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/camera-path", summary="The camera path and its certificate")
+@needs(Scope.JOBS_READ)
 def get_camera_path(path: schemas.JobPath) -> Response:
     check_leaves(context().jobs.get(path.job_id), "camera_path.json")
     return _job_object(path, "camera_path.json", "application/json")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/plot", summary="The camera path, drawn")
+@needs(Scope.JOBS_READ)
 def get_plot(path: schemas.JobPath) -> Response:
     """A PNG: subject, window and camera speed over time."""
     from backend.vision.plot import plot_path  # matplotlib takes a second to load
@@ -183,6 +237,7 @@ def get_plot(path: schemas.JobPath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/contact-sheet", summary="Frames with what was seen and cut")
+@needs(Scope.JOBS_READ)
 def get_contact_sheet(path: schemas.JobPath) -> Response:
     """A PNG: up to 12 frames with the window, the subject and the tracks drawn over them."""
     app = context()
@@ -193,11 +248,13 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
+@needs(Scope.JOBS_READ)
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, "manifest.json", "application/json")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/segments", summary="The manifest, as a predecessor's clients read it")
+@needs(Scope.JOBS_READ)
 def get_segments(path: schemas.JobPath) -> Response:
     app = context()
     app.jobs.get(path.job_id)

@@ -86,6 +86,11 @@ def _families(figures: Figures) -> Iterable[GaugeMetricFamily]:
         figures.unwell_workers,
     )
     yield _gauge(
+        "framefleet_dead_webhooks",
+        "Messages to webhooks that were given up, and not sent again since.",
+        figures.dead_webhooks,
+    )
+    yield _gauge(
         "framefleet_unknown_jobs",
         "Jobs of a kind or version that no living worker knows: they wait for newer workers.",
         figures.unknown_jobs,

@@ -14,10 +14,11 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from backend.api import schemas
+from backend.api.access import Scope, needs
 from backend.api.context import context
 from backend.api.new_job import MAX_JSON_BYTES, job_of, parsed
 from backend.db.models import Job
-from backend.errors import InvalidRequest, InvalidState, SourceForbidden, SourceNotFound, StorageError
+from backend.errors import InvalidState, InvalidValue, SourceForbidden, SourceNotFound, StorageError
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.settings import Settings
@@ -105,6 +106,7 @@ class PipelineStatus(BaseModel):
 
 
 @blueprint.post("/segment", summary="Stage audio and image, and cut the audio into segments")
+@needs(Scope.JOBS_WRITE)
 def segment() -> tuple[Response, int]:
     """Each copy and each segment is a job; a repeat makes none anew, and retries those that failed."""
     asked = _asked()
@@ -124,6 +126,7 @@ def segment() -> tuple[Response, int]:
 
 
 @blueprint.get("/status", summary="Which segments are there", responses={200: PipelineStatus})
+@needs(Scope.JOBS_READ)
 def status(query: StatusQuery) -> Response:
     count = query.expected or LOOKED_AT
     there = _there(query.job_id, count)
@@ -135,27 +138,24 @@ def status(query: StatusQuery) -> Response:
 
 def _asked() -> SegmentRequest:
     request.max_content_length = MAX_JSON_BYTES
-    body = request.get_json(silent=True, force=True)
-    if not isinstance(body, dict):
-        raise InvalidRequest('Send a JSON object as in {"job_id", "master_audio_http_url", "segments"}.')
-    return parsed(SegmentRequest, body)
+    return parsed(SegmentRequest, request.get_json())
 
 
 def _spans(asked: SegmentRequest) -> list[Span]:
-    """Raises InvalidRequest for a document that is no list of segments, and what opening it raises."""
+    """Raises InvalidValue for a document that is no list of segments, and what opening it raises."""
     if asked.segments is not None:
         return asked.segments
     new = job_of({"kind": STAGE, "input": asked.segments_uri, "output_uri": _segment_uri(asked.job_id, 0)})  # its rules
     source = open_source(new.input_uri, context().settings)
     if source.info.size_bytes > MAX_JSON_BYTES:
-        raise InvalidRequest(f"segments_uri: the document is larger than {MAX_JSON_BYTES} bytes.")
+        raise InvalidValue(f"segments_uri: the document is larger than {MAX_JSON_BYTES} bytes.")
     try:
         found = json.loads(source.read_at(0, source.info.size_bytes))
         listed = found.get("segments") if isinstance(found, dict) else found
         return TypeAdapter(Spans).validate_python(listed)
     except (ValueError, RecursionError) as error:
         why = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else "no JSON"
-        raise InvalidRequest(f"segments_uri: no list of start_sec and duration_sec ({why}).") from None
+        raise InvalidValue(f"segments_uri: no list of start_sec and duration_sec ({why}).") from None
 
 
 def _copy(pipeline: str, name: str, source: str) -> tuple[str, NewJob]:

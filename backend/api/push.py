@@ -10,11 +10,12 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel
 
 from backend.api import schemas
+from backend.api.access import Scope, needs, own_access
 from backend.api.callers import check_cleanup_caller, check_process_caller
 from backend.api.context import context
 from backend.api.new_job import job_of
 from backend.db.models import Job
-from backend.errors import InvalidRequest
+from backend.errors import InvalidValue
 from backend.events import Event, emit
 from backend.jobs.retention import Retention
 from backend.queue.figures import list_workers
@@ -66,6 +67,7 @@ class CleanedUp(BaseModel):
 
 
 @blueprint.post("/submit", summary="Crop the video behind a URI", responses={202: Submitted})
+@needs(Scope.JOBS_WRITE)
 def submit() -> tuple[Response, int]:
     """Body: `{"uri": "gs://…"}`, or s3, http, https."""
     uri = _asked("uri", "gs://bucket/film.mp4")
@@ -76,11 +78,13 @@ def submit() -> tuple[Response, int]:
 
 
 @blueprint.get("/status/<uuid:job_id>", summary="One job, in few words", responses={200: PushStatus})
+@needs(Scope.JOBS_READ)
 def status(path: schemas.JobPath) -> Response:
     return jsonify(_status(context().jobs.get(path.job_id)))
 
 
 @blueprint.post("/process", summary="Work on a job until it is over", responses={200: PushStatus})
+@own_access("X-Process-Token, an OIDC token, or this machine")
 def process() -> Response:
     """For a push queue. Body: `{"job_id"}`. Header `X-Process-Token`, and an OIDC bearer token, where configured.
 
@@ -100,6 +104,7 @@ def process() -> Response:
 
 
 @blueprint.post("/cleanup", summary="Delete what is old, recover what is stalled", responses={200: CleanedUp})
+@own_access("X-Cleanup-Token, or this machine")
 def cleanup() -> Response:
     """For a scheduler; workers do the same by themselves. Header `X-Cleanup-Token` where configured."""
     check_cleanup_caller()
@@ -118,10 +123,9 @@ def cleanup() -> Response:
 
 def _asked(name: str, example: str) -> str:
     request.max_content_length = MAX_BODY_BYTES
-    body = request.get_json(silent=True, force=True)
-    value = body.get(name) if isinstance(body, dict) else None
+    value = request.get_json(force=True).get(name)
     if not isinstance(value, str):
-        raise InvalidRequest(f'{name}: send a JSON object as in {{"{name}": "{example}"}}.')
+        raise InvalidValue(f'{name}: send a JSON object as in {{"{name}": "{example}"}}.')
     return value
 
 
@@ -129,7 +133,7 @@ def _asked_id() -> UUID:
     try:
         return UUID(_asked("job_id", "…"))
     except ValueError:
-        raise InvalidRequest("job_id: must be the id that /submit gave.") from None
+        raise InvalidValue("job_id: must be the id that /submit gave.") from None
 
 
 def _is_active(job_id: UUID) -> bool:

@@ -7,6 +7,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel
 
 from backend.api import schemas
+from backend.api.access import own_access
 from backend.api.context import context
 from backend.api.remote_caller import caller, check_caller, held
 from backend.errors import CallerRefused, DatabaseUnavailable, ObjectNotFound
@@ -22,6 +23,7 @@ from backend.telemetry import poll_failed
 from backend.versions import SCHEMA_VERSION
 
 SECURITY = "remote_worker"
+by_token = own_access("the token of a remote worker")
 EMPTY = ("", 204)
 
 blueprint = APIBlueprint(
@@ -36,6 +38,7 @@ blueprint.before_request(check_caller)
 
 
 @blueprint.post("/hello", summary="Before anything is claimed", responses={200: m.Welcome})
+@by_token
 def hello(body: m.Known) -> Response:
     settings = context().settings
     context().database.ask("remote_worker_seen", id=caller().id)
@@ -43,6 +46,7 @@ def hello(body: m.Known) -> Response:
 
 
 @blueprint.post("/seen", summary="The worker lives", responses={200: m.PresentAnswer})
+@by_token
 def seen(body: m.Present) -> Response:
     """Every 15 seconds; the answer says whether it is to stop."""
     database = context().database
@@ -63,12 +67,14 @@ def seen(body: m.Present) -> Response:
 
 
 @blueprint.post("/gone", summary="The worker stops")
+@by_token
 def gone(body: m.Leaving) -> tuple[str, int]:
     WorkerRows(context().database).gone(caller().process(body.worker))
     return EMPTY
 
 
 @blueprint.post("/claim", summary="The next chunk", responses={200: m.Given})
+@by_token
 def claim(body: m.Asked) -> Response:
     """Null when nothing is due. The claim is made when this answers; (chunk_id, attempts) is its fence."""
     if body.held is not None:
@@ -78,11 +84,13 @@ def claim(body: m.Asked) -> Response:
 
 
 @blueprint.post("/queued", summary="Whether any chunk waits", responses={200: m.Queued})
+@by_token
 def queued(body: m.Asked) -> Response:
     return _said(m.Queued(queued=_queue(body).has_queued(body.deep_mode, body.job_id)))
 
 
 @blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/beat", summary="Extend the lease")
+@by_token
 def beat(path: m.ClaimPath, body: m.Beat) -> tuple[str, int]:
     _plain_queue().heartbeat_chunk(held(path), body.progress, body.last_event)
     return EMPTY
@@ -91,6 +99,7 @@ def beat(path: m.ClaimPath, body: m.Beat) -> tuple[str, int]:
 @blueprint.post(
     "/chunks/<int:chunk_id>/<int:attempts>/complete", summary="Finish a chunk", responses={200: m.Completed}
 )
+@by_token
 def complete(path: m.ClaimPath, body: m.Completion) -> Response:
     """Its artifact must be there. With `following` the next chunk comes along."""
     in_hand = held(path)
@@ -108,6 +117,7 @@ def complete(path: m.ClaimPath, body: m.Completion) -> Response:
 
 
 @blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/fail", summary="A try ended badly")
+@by_token
 def fail(path: m.ClaimPath, body: m.Failure) -> tuple[str, int]:
     _plain_queue().fail_chunk(held(path), body.as_error())
     return EMPTY
@@ -118,12 +128,14 @@ def fail(path: m.ClaimPath, body: m.Failure) -> tuple[str, int]:
     summary="The worker's surroundings ended a try",
     responses={200: m.PutBack},
 )
+@by_token
 def put_back(path: m.ClaimPath, body: m.Failure) -> Response:
     """No failure is counted."""
     return _said(m.PutBack(status=_plain_queue().put_back_chunk(held(path), body.as_error())))
 
 
 @blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/release", summary="Give a chunk back")
+@by_token
 def release(path: m.ClaimPath) -> tuple[str, int]:
     _plain_queue().release_chunk(held(path))
     return EMPTY

@@ -13,11 +13,12 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
 from backend.api import schemas
+from backend.api.access import own_access
 from backend.api.context import context
 from backend.api.files import send_object, send_source
-from backend.api.remote import SECURITY
+from backend.api.remote import SECURITY, by_token
 from backend.api.remote_caller import MAX_BODY_BYTES, caller, check_caller, held, holder_of_link, signed_path
-from backend.errors import InvalidRequest, ObjectExists, StorageError, UploadTooLarge
+from backend.errors import InvalidValue, ObjectExists, StorageError, UploadTooLarge
 from backend.jobs.chunk_place import key_of, step_of
 from backend.jobs.further_inputs import open_input
 from backend.jobs.layout import plan_key, source_key
@@ -78,6 +79,7 @@ class PutQuery(BaseModel):
 @blueprint.post(
     "/chunks/<int:chunk_id>/<int:attempts>/input", summary="Where an input is read", responses={200: m.InputPlace}
 )
+@by_token
 def place_of_input(path: m.ClaimPath, body: m.WantedInput) -> Response:
     """The source, or a further input that the parameters name, in the version that was planned."""
     claim = held(path)
@@ -98,6 +100,7 @@ def place_of_input(path: m.ClaimPath, body: m.WantedInput) -> Response:
     "/<int:worker_id>/<int:chunk_id>/<int:attempts>/<int:number>",
     summary="An input's bytes, by range",
 )
+@own_access("the link's signature")
 def linked_input(path: LinkPath, query: LinkQuery) -> Any:
     """In force while the claim is held. A redirect to a signed URL where the store has them."""
     claim = holder_of_link(path.worker_id, path.chunk_id, path.attempts, path.number, query.signature)
@@ -109,23 +112,26 @@ def linked_input(path: LinkPath, query: LinkQuery) -> Any:
 
 
 @blueprint.get("/chunks/<int:chunk_id>/<int:attempts>/artifact", summary="What an earlier try left")
+@by_token
 def read_artifact(path: m.ClaimPath) -> Any:
     return _given(key_of(held(path)))
 
 
 @blueprint.get("/chunks/<int:chunk_id>/<int:attempts>/objects/<string:name>", summary="What the step before wrote")
+@by_token
 def read_object(path: ObjectPath) -> Any:
     claim = held(path)
     try:
         key = check_key(plan_key(claim.job_id, claim.plan["phase"], claim.plan["attempt"], path.name))
     except (KeyError, ValueError):
-        raise InvalidRequest("name: there is no such object of this phase.") from None
+        raise InvalidValue("name: there is no such object of this phase.") from None
     return _given(key)
 
 
 @blueprint.post(
     "/chunks/<int:chunk_id>/<int:attempts>/upload", summary="Where the artifact goes", responses={200: m.UploadPlace}
 )
+@by_token
 def place_of_artifact(path: m.ClaimPath, body: m.WantedUpload) -> Response:
     """With `if_absent` it is written only where there is none."""
     claim, store = held(path), context().store
@@ -139,6 +145,7 @@ def place_of_artifact(path: m.ClaimPath, body: m.WantedUpload) -> Response:
 
 
 @blueprint.put("/chunks/<int:chunk_id>/<int:attempts>/artifact", summary="The artifact, where no link is signed")
+@by_token
 def write_artifact(path: m.ClaimPath, query: PutQuery) -> tuple[str, int]:
     """A body that ends after the claim is written nowhere."""
     claim = held(path)
@@ -147,6 +154,7 @@ def write_artifact(path: m.ClaimPath, query: PutQuery) -> tuple[str, int]:
 
 
 @blueprint.post("/probe", summary="Where a worker tries the store", responses={200: m.ProbePlaces})
+@by_token
 def probe(body: m.WantedUpload) -> Response:
     """A small object of its own, to be written and read again."""
     if body.size_bytes > MAX_BODY_BYTES:
@@ -158,23 +166,25 @@ def probe(body: m.WantedUpload) -> Response:
 
 
 @blueprint.put("/probe", summary="The worker's small object, where no link is signed")
+@by_token
 def write_probe() -> tuple[str, int]:
     context().store.put_stream(_probe_key(), cast(BinaryIO, request.stream), max_bytes=request.max_content_length or 0)
     return "", 201
 
 
 @blueprint.get("/probe", summary="The worker's small object")
+@by_token
 def read_probe() -> Any:
     return _given(_probe_key())
 
 
 def _place(claim: ChunkClaim, number: int) -> str:
-    """Where the input of that number lies. Raises InvalidRequest."""
+    """Where the input of that number lies. Raises InvalidValue."""
     if number == 0 and is_copied(claim.input_uri, claim.source_etag):
         return context().store.uri(source_key(claim.job_id, claim.source_etag))
     places: list[str] = [claim.input_uri, *(_named(claim) if number else ())]
     if number >= len(places):
-        raise InvalidRequest("There is no such input.")
+        raise InvalidValue("There is no such input.")
     return places[number]
 
 
@@ -235,14 +245,14 @@ def _named(claim: ChunkClaim) -> list[str]:
 
 def _checked(claim: ChunkClaim, uri: str) -> str:
     if uri not in _named(claim):
-        raise InvalidRequest("uri: the job's parameters do not name it.")
+        raise InvalidValue("uri: the job's parameters do not name it.")
     return uri
 
 
 def _own(uri: str) -> str:
-    """Raises InvalidRequest for what the worker reads itself, past the guard of its own."""
+    """Raises InvalidValue for what the worker reads itself, past the guard of its own."""
     if scheme_of(uri) in ("http", "https"):
-        raise InvalidRequest("uri: read it where it is; this server fetches nothing for others.")
+        raise InvalidValue("uri: read it where it is; this server fetches nothing for others.")
     return uri
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backend.states import DeepMode, JobStatus
+from backend.states import LAST_WORDS, DeepMode, JobStatus, WebhookEvent
 
 MAX_URI_CHARACTERS = 4096
+MAX_CURSOR_CHARACTERS = 100
+MAX_CHUNKS = 1000
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not have a NUL")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]  # that PostgreSQL takes
 
 
 class JobPath(BaseModel):
@@ -24,8 +35,28 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(50, ge=1, le=200)
-    before: UUID | None = Field(None, description="continue after this job, as `next` of the page before says")
-    status: JobStatus | None = None
+    cursor: str | None = Field(None, max_length=MAX_CURSOR_CHARACTERS, description="`next` of the page before")
+    before: str | None = Field(
+        None, max_length=MAX_CURSOR_CHARACTERS, description="as `cursor`, or the id of the job to continue after"
+    )
+    status: list[JobStatus] = Field(default_factory=list, max_length=len(JobStatus), description="one or several")
+    kind: Text | None = Field(None, max_length=50)
+    created_after: AwareDatetime | None = Field(None, description="as in 2026-11-27T00:00:00Z")
+    created_before: AwareDatetime | None = None
+    q: Text | None = Field(None, max_length=200, description="in the input's name, in small or large letters")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.cursor is not None and self.before is not None:
+            raise ValueError("give cursor or before, not both")
+        return self
+
+
+class ChunkQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(MAX_CHUNKS, ge=1, le=MAX_CHUNKS)
+    after: str | None = Field(None, max_length=MAX_CURSOR_CHARACTERS, description="`next` of the page before")
 
 
 class OutputQuery(BaseModel):
@@ -36,13 +67,37 @@ class TracksQuery(BaseModel):
     format: Literal["json", "parquet", "mot", "csv"] = "json"
 
 
-class JobRequest(BaseModel):
+class WebhookFields(BaseModel):
+    """Of a job that is made."""
+
+    webhook_url: str | None = Field(
+        None, max_length=MAX_URI_CHARACTERS, description="is told of the job's end, as standardwebhooks.com has it"
+    )
+    webhook_events: list[WebhookEvent] = Field(
+        list(LAST_WORDS), min_length=1, max_length=len(WebhookEvent), description="what it is told of"
+    )
+
+    @field_validator("webhook_events", mode="before")
+    @classmethod
+    def _separated(cls, given: Any) -> Any:
+        """A form has them in one field, with commas."""
+        return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _has_a_url(self) -> Self:
+        if self.webhook_url is None and "webhook_events" in self.model_fields_set:
+            raise ValueError("webhook_events is for a webhook_url: give both")
+        return self
+
+
+class JobRequest(WebhookFields):
     """A job on a video behind a URI. With multipart/form-data send `file` instead of `input`, `params` as JSON text."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: str = Field("crop", max_length=50)
-    input: str = Field(max_length=MAX_URI_CHARACTERS, description="s3://, gs://, http:// or https:// URI")
+    input: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3://, gs://, http:// or https:// URI")
+    upload: UUID | None = Field(None, description="in its place, the id of an upload that is complete")
     params: dict[str, Any] = Field(default_factory=dict)
     deep_mode: DeepMode = DeepMode.GPU
     priority: int = Field(0, ge=-100, le=100, strict=True)
@@ -55,11 +110,11 @@ class JobRequest(BaseModel):
     callback_url: str | None = Field(
         None,
         max_length=MAX_URI_CHARACTERS,
-        description="POST {callback_url}/progress, /complete, /error tell of it",
+        description="as before webhook_url: POST {callback_url}/progress, /complete, /error tell of it, unsigned",
     )
 
 
-class UploadForm(BaseModel):
+class UploadForm(WebhookFields):
     """The fields of a multipart/form-data request beside `file`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -107,7 +162,7 @@ class JobError(BaseModel):
     retryable: bool
 
 
-class JobResource(BaseModel):
+class JobBase(BaseModel):
     id: UUID
     kind: str
     status: JobStatus
@@ -123,7 +178,6 @@ class JobResource(BaseModel):
     input: JobInput
     video: Video | None
     sound: Sound | None = Field(description="of a source that is looked at for its sound alone")
-    params: dict[str, Any]
     detector: dict[str, Any] | None
     output: JobOutput | None
     warnings: list[str]
@@ -134,9 +188,17 @@ class JobResource(BaseModel):
     links: dict[str, str]
 
 
+class JobResource(JobBase):
+    params: dict[str, Any]
+
+
+class JobSummary(JobBase):
+    """A job in a list: without `params`."""
+
+
 class JobList(BaseModel):
-    jobs: list[JobResource]
-    next: UUID | None = Field(description="pass as `before` for the next page; null on the last one")
+    jobs: list[JobSummary]
+    next: str | None = Field(description="pass as `cursor` for the next page; null on the last one. Link says it too")
 
 
 class ChunkResource(BaseModel):
@@ -163,6 +225,32 @@ class ChunkResource(BaseModel):
 
 class ChunkList(BaseModel):
     chunks: list[ChunkResource]
+    next: str | None = Field(description="pass as `after` for the next page; null on the last one. Link says it too")
+
+
+class Attempt(BaseModel):
+    sent_at: str
+    status: int | None = Field(description="of HTTP; null where nothing was answered")
+    duration_ms: int
+    error: str | None
+
+
+class Delivery(BaseModel):
+    id: str = Field(description="`webhook-id`, the same in every try")
+    job_id: UUID
+    type: WebhookEvent
+    webhook: str | None = Field(description="the URL without path and query")
+    status: Literal["pending", "delivered", "dead"]
+    created_at: str
+    next_try_at: str | None
+    delivered_at: str | None
+    gave_up_at: str | None
+    tries: int
+    attempts: list[Attempt] = Field(description="the last ones")
+
+
+class DeliveryList(BaseModel):
+    deliveries: list[Delivery]
 
 
 class FleetResource(BaseModel):
@@ -171,11 +259,18 @@ class FleetResource(BaseModel):
     reason: str | None
 
 
-class Problem(BaseModel):
-    """application/problem+json"""
+class FieldProblem(BaseModel):
+    field: str
+    message: str
 
-    type: str
+
+class Problem(BaseModel):
+    """application/problem+json, RFC 9457"""
+
+    type: Literal["about:blank"]
     status: int
-    code: str
-    title: str
-    retryable: bool
+    code: str = Field(description="stable: what a program decides by")
+    title: str = Field(description="of the code, the same each time")
+    detail: str = Field(description="what is wrong with this request, and what to do")
+    retryable: bool = Field(description="whether the same request may succeed later")
+    errors: list[FieldProblem] = Field(default_factory=list, description="each value that is not allowed")

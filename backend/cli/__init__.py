@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from backend import __version__, events, quick_start
-from backend.cli import fleet, jobs, remote, work
+from backend.cli import fleet, jobs, keys, remote, webhooks, work
 
 COMMANDS = (
     work.run,
@@ -20,6 +20,9 @@ COMMANDS = (
     jobs.plot,
     fleet.workers,
     remote.remote,
+    keys.keys,
+    keys.tenants,
+    webhooks.webhooks,
     fleet.pause,
     fleet.resume,
     fleet.doctor,

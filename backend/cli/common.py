@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from backend.client import ClientError
 from backend.db.provided import database_of
 from backend.errors import FramefleetError, InvalidParams
 from backend.jobs.resource import job_resources
@@ -47,7 +48,7 @@ def reported(as_json: bool) -> Iterator[None]:
     """Errors as one line (or one JSON object) and exit code 2; never a traceback for what a user can mend."""
     try:
         yield
-    except FramefleetError as error:
+    except (FramefleetError, ClientError) as error:
         if as_json:
             click.echo(
                 json.dumps({"error": {"code": error.code, "message": error.message, "retryable": error.retryable}})

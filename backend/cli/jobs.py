@@ -11,6 +11,7 @@ from uuid import UUID
 import click
 from rich.table import Column
 
+from backend.cli.asked import asked, key_option, server_option
 from backend.cli.common import (
     clock,
     connected,
@@ -21,13 +22,11 @@ from backend.cli.common import (
     plain,
     print_outcome,
     reported,
-    resource_of,
     table,
 )
 from backend.errors import InvalidState, ObjectNotFound
 from backend.jobs.layout import result_key
-from backend.jobs.resource import check_leaves, chunk_resource, job_resources
-from backend.local.run import plan_now
+from backend.jobs.resource import check_leaves
 from backend.states import JobStatus
 from backend.storage import open_store
 
@@ -35,11 +34,13 @@ from backend.storage import open_store
 @click.command()
 @click.argument("job", type=click.UUID)
 @data_dir_option
+@server_option
+@key_option
 @json_option
-def status(job: UUID, data_dir: Path | None, as_json: bool) -> None:
+def status(job: UUID, data_dir: Path | None, server: str | None, key_file: Path | None, as_json: bool) -> None:
     """Show one job."""
-    with reported(as_json), connected(data_dir) as (service, _):
-        report = resource_of(service, job)
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        report = jobs.show(job)
     print_outcome(report, as_json)
 
 
@@ -47,11 +48,15 @@ def status(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only jobs in this state.")
 @data_dir_option
+@server_option
+@key_option
 @json_option
-def list_(limit: int, status: str | None, data_dir: Path | None, as_json: bool) -> None:
+def list_(
+    limit: int, status: str | None, data_dir: Path | None, server: str | None, key_file: Path | None, as_json: bool
+) -> None:
     """Show the newest jobs."""
-    with reported(as_json), connected(data_dir) as (service, _):
-        rows = job_resources(service.database, service.list(limit=limit, status=status))
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        rows, dead = jobs.newest(limit=limit, status=status), jobs.dead_webhooks()
     if as_json:
         click.echo(json.dumps({"jobs": rows}))
         return
@@ -63,16 +68,21 @@ def list_(limit: int, status: str | None, data_dir: Path | None, as_json: bool) 
         what = f"{plain(row['id'])}\n {plain(row['kind'])}: {plain(row['input']['name'])}"
         lines.add_row(what, plain(row["status"]), str(row["progress_pct"]), done, clock(row["created_at"]))
     out.print(lines)
+    if dead:
+        words = f"messages to webhooks that nobody took: {dead}, see framefleet webhooks list --dead"
+        err.print(f"[yellow]note[/]: {words}", soft_wrap=True)
 
 
 @click.command()
 @click.argument("job", type=click.UUID)
 @data_dir_option
+@server_option
+@key_option
 @json_option
-def chunks(job: UUID, data_dir: Path | None, as_json: bool) -> None:
+def chunks(job: UUID, data_dir: Path | None, server: str | None, key_file: Path | None, as_json: bool) -> None:
     """Show a job's chunks."""
-    with reported(as_json), connected(data_dir) as (service, _):
-        rows = [chunk_resource(chunk) for chunk in service.chunks(job)]
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        rows = jobs.chunks(job)
     if as_json:
         click.echo(json.dumps({"chunks": rows}))
         return
@@ -99,12 +109,13 @@ def _who_and_why(chunk: dict[str, Any]) -> str:
 @click.command()
 @click.argument("job", type=click.UUID)
 @data_dir_option
+@server_option
+@key_option
 @json_option
-def cancel(job: UUID, data_dir: Path | None, as_json: bool) -> None:
+def cancel(job: UUID, data_dir: Path | None, server: str | None, key_file: Path | None, as_json: bool) -> None:
     """Stop a job; running work ends at its next heartbeat."""
-    with reported(as_json), connected(data_dir) as (service, _):
-        service.cancel(job)
-        report = resource_of(service, job)
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        report = jobs.cancel(job)
     print_outcome(report, as_json)
 
 
@@ -113,18 +124,26 @@ def cancel(job: UUID, data_dir: Path | None, as_json: bool) -> None:
 @click.option("--all-failed", is_flag=True, help="Every failed job; analysis workers plan those that were not cut yet.")
 @click.option("--code", help="With --all-failed: only jobs that failed with this error code, as storage_error.")
 @data_dir_option
+@server_option
+@key_option
 @json_option
-def retry(job: UUID | None, all_failed: bool, code: str | None, data_dir: Path | None, as_json: bool) -> None:
+def retry(
+    job: UUID | None,
+    all_failed: bool,
+    code: str | None,
+    data_dir: Path | None,
+    server: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
     """Put the failed chunks of JOB, or of all failed jobs, back into the queue."""
     if (job is None) != all_failed or (code is not None and not all_failed):
         raise click.UsageError("Name a JOB, or --all-failed (and with it --code CODE).")
-    with reported(as_json), connected(data_dir) as (service, settings):
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
         if job is None:
-            _print_retried(*service.retry_failed(code), as_json)
+            _print_retried(*jobs.retry_failed(code), as_json)
             return
-        service.retry(job)
-        plan_now(job, service.database, open_store(settings), settings)
-        report = resource_of(service, job)
+        report = jobs.retry(job)
     print_outcome(report, as_json)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from backend.cli.asked import asked, key_option, server_option
 from backend.cli.common import (
     EXIT_DONE,
     EXIT_FAILED,
-    connected,
     data_dir_option,
     err,
     exit_code,
@@ -20,15 +20,10 @@ from backend.cli.common import (
     parse_params,
     print_outcome,
     reported,
-    resource_of,
     settings_of,
 )
-from backend.jobs.service import NewJob
-from backend.kinds import kind_named
-from backend.local.given import place_input
-from backend.local.run import Run, plan_now
+from backend.local.run import Run
 from backend.states import DeepMode, JobStatus
-from backend.storage import open_store
 
 
 @click.command()
@@ -66,6 +61,8 @@ def run(
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, show_default=True)
 @click.option("--output-uri", help="s3:// or gs:// URI of the result.")
 @data_dir_option
+@server_option
+@key_option
 @json_option
 def submit(
     kind: str,
@@ -74,16 +71,13 @@ def submit(
     priority: int,
     output_uri: str | None,
     data_dir: Path | None,
+    server: str | None,
+    key_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Put INPUT into the queue; workers that run elsewhere take it from there."""
-    with reported(as_json), connected(data_dir) as (service, settings):
-        store = open_store(settings)
-        asked = kind_named(kind).with_defaults(parse_params(params), settings)
-        request = NewJob(kind, "", "", asked, priority=priority, output_uri=output_uri)
-        job = service.create(place_input(input_, request, settings, store))
-        plan_now(job.id, service.database, store, settings)
-        report = resource_of(service, job.id)
+    """Put INPUT into the queue; workers that run elsewhere take it from there. With --server a path is sent there."""
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        report = jobs.submit(kind, input_, parse_params(params), priority=priority, output_uri=output_uri)
     print_outcome(report, as_json)
     sys.exit(EXIT_FAILED if report["status"] == JobStatus.FAILED else EXIT_DONE)
 

@@ -85,6 +85,7 @@ class Job(Base):
     output_put_url: Mapped[
         str | None
     ]  # a secret: no answer and no log has it, and it is forgotten when the job is done
+    keeps_existing: Mapped[bool] = mapped_column(server_default=text("false"))  # no object but its own is overwritten
     output_ending: Mapped[str | None]  # of the output's name, as in .mp4; null: the kind's own
     output_size: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -114,14 +115,18 @@ class Job(Base):
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_expires_at: Mapped[datetime | None]
     claimed_by: Mapped[str | None]
+    claimed_at: Mapped[datetime | None]  # for planning: who is at it for long holds up others (claim_job.sql)
 
     paused_at: Mapped[datetime | None]  # nothing of it is claimed until it is resumed; null once the job is over
     idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]  # of what was asked for under that key (jobs/idempotency.py)
     trace_context: Mapped[str | None]  # W3C traceparent of the request
     callback_url: Mapped[str | None]
     callback_due_at: Mapped[datetime | None]  # when it is told next; null: nothing more to tell
     callback_told: Mapped[str | None]  # what was told last, so that nothing is told twice (jobs/callbacks.py)
     callback_failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # in a row
+    webhook_url: Mapped[str | None]  # its path and query may be a secret: no answer and no log has them
+    webhook_events: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # backend.states.WebhookEvent
     detector: Mapped[dict[str, Any] | None]  # what found the people, and why when it was a fallback
     encoder: Mapped[str | None]  # what made the pictures of its film
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))  # seconds by stage
@@ -148,6 +153,7 @@ class Job(Base):
             postgresql_where=text("status IN ('queued', 'aggregating')"),
         ),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
+        Index("ix_jobs_status_newest", "tenant", "status", desc("created_at"), desc("id")),
         Index("ix_jobs_source", "source_etag", "tenant", postgresql_where=text("source_etag IS NOT NULL")),
         Index("ix_jobs_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index("ix_jobs_callback_due", "callback_due_at", postgresql_where=text("callback_due_at IS NOT NULL")),

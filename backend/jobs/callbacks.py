@@ -22,6 +22,7 @@ from backend.events import Event, warn
 from backend.jobs.progress import Progress, progress_of
 from backend.settings import Settings
 from backend.states import FINAL_JOB_STATUSES, JobStatus
+from backend.storage.guard import OwnHosts
 from backend.storage.names import is_object_uri, split_object_uri
 from backend.storage.post import below, host_of, post_json
 
@@ -77,6 +78,7 @@ class Callbacks:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._allow_private = settings.http_allow_private
+        self._own_hosts = OwnHosts(settings.http_allowed_hosts)
 
     def tell_due(self) -> None:
         """The jobs whose turn it is. Raises DatabaseUnavailable."""
@@ -109,7 +111,13 @@ class Callbacks:
             return None
         url = below(job.callback_url, word.name)
         try:
-            post_json(url, word.body, allow_private=self._allow_private, timeout_sec=TIMEOUT_SEC)
+            post_json(
+                url,
+                word.body,
+                allow_private=self._allow_private,
+                timeout_sec=TIMEOUT_SEC,
+                own_hosts=self._own_hosts,
+            )
         except FramefleetError as failure:
             return failure
         return None

@@ -8,21 +8,28 @@ from sqlalchemy import Connection
 
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.errors import ClaimLost
+from backend.errors import ClaimLost, OutputExists
 from backend.jobs.outputs import OutputPlace
 from backend.queue.claims import JobClaim
 
 
 def settled(database: Database, claim: JobClaim, places: Iterable[OutputPlace]) -> OutputPlace:
-    """The first place that no other input's film has; it stays this job's. Raises ClaimLost."""
-    place = None
+    """The first place that is free for this job's film; it stays this job's. Raises ClaimLost, OutputExists."""
+    place, taken = None, None
     for place in places:
         if place.own_key is not None or place.is_given:
             return place
+        try:
+            place.destination.check_free()
+        except OutputExists as exists:
+            taken = exists
+            continue
         with database.transaction() as connection:
             if _took(connection, claim, place.uri):
                 return place
     assert place is not None, "a film has at least one place to go to"
+    if taken is not None:
+        raise taken
     return place
 
 

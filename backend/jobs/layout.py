@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 JOBS = "jobs"  # the folder of all of them
+CLOSED_FOLDERS = (JOBS, "tenants")  # below the store's root; nobody's request may name what is in them
 
 
 def folder(job_id: UUID | str) -> str:

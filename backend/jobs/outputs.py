@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypedDict
 from uuid import UUID
 
-from backend.errors import InvalidRequest, UnsupportedInput
+from backend.errors import InvalidValue, StorageError, UnsupportedInput
 from backend.jobs.layout import output_key, source_key
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue.claims import JobClaim
@@ -30,6 +32,11 @@ from backend.storage.names import (
 MAX_STEM_CHARACTERS = 100
 MIN_NAME_BYTES = 100  # below that a folder leaves no room for names that tell films apart
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Marks(TypedDict):
+    owner: str
+    keeps_existing: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ class OwnObject:
     def check(self) -> None:
         """Our own store takes the job's other objects too."""
 
+    def check_free(self) -> None:
+        """Nobody else writes into the job's own folder."""
+
     def put_file(
         self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
     ) -> None:
@@ -71,15 +81,16 @@ def output_places(claim: JobClaim, output: OutputType, own: ObjectStore, setting
     The best first: outside of the job's own folder another job's film may have a name already. Nobody else can have
     the last. Raises UnsupportedInput, StorageError.
     """
+    marks: Marks = {"owner": str(claim.job_id), "keeps_existing": claim.keeps_existing}
     if claim.output_put_url or claim.output_uri:
-        given = open_destination(claim.output_put_url or claim.output_uri or "", settings)
+        given = open_destination(claim.output_put_url or claim.output_uri or "", settings, **marks)
         yield OutputPlace(given, is_given=True)
         return
     tail = output.tail(claim.output_ending)
     folder, name = _folder_outside(claim, own, settings)
     if folder is not None:
         for candidate in _names(name, output.suffix, tail, claim.job_id, _room_bytes(folder)):
-            yield OutputPlace(open_destination(folder + candidate, settings))
+            yield OutputPlace(open_destination(folder + candidate, settings, **marks))
         return
     key = output_key(claim.job_id, output_name(claim.input_name, tail))
     yield OutputPlace(OwnObject(own, key), key)
@@ -92,7 +103,7 @@ def output_name(input_name: str, tail: str) -> str:
 
 
 def check_put_url(put_url: str, output: OutputType) -> None:
-    """Raises UnsupportedInput for what is no http(s) URL, InvalidRequest for another container."""
+    """Raises UnsupportedInput for what is no http(s) URL, InvalidValue for another container."""
     try:
         parse_target(put_url)
     except UnsupportedInput as error:
@@ -101,14 +112,21 @@ def check_put_url(put_url: str, output: OutputType) -> None:
 
 
 def check_output_uri(input_uri: str, output_uri: str, output: OutputType) -> None:
-    """Raises UnsupportedInput for what is no object, InvalidRequest for the input itself or for another container."""
+    """Raises UnsupportedInput for what is no object, InvalidValue for the input itself or for another container."""
     bucket, key = split_object_uri(output_uri)
     if not is_object_uri(output_uri) or not key or key.endswith("/"):
         raise UnsupportedInput(f"{output_uri:.300} names no object: write s3://bucket/name or gs://bucket/name.")
     output.check_name(key, output_uri)
-    # Both schemes may lead to one store.
+    # Both schemes may lead to one store, in which no name is spelt in two ways.
     if is_object_uri(input_uri) and split_object_uri(input_uri) == (bucket, key):
-        raise InvalidRequest(f"{output_uri:.300} is the input itself, which is never overwritten: give another place.")
+        raise InvalidValue(f"{output_uri:.300} is the input itself, which is never overwritten: give another place.")
+
+
+def check_free(output_uri: str, settings: Settings) -> None:
+    """At a glance, for a job that is about to be made: the place is looked at again before the work, and written on
+    condition. Raises OutputExists."""
+    with suppress(StorageError):
+        open_destination(output_uri, settings, keeps_existing=True, hasty=True).check_free()
 
 
 def _folder_outside(claim: JobClaim, own: ObjectStore, settings: Settings) -> tuple[str | None, str]:

@@ -29,8 +29,11 @@ from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo, ObjectStore
 from backend.storage.http import safe_url
+from backend.storage.names import is_web
 from backend.storage.range_reader import RangeReader
 from backend.versions import SCHEMA_VERSION
+
+LOOK_GROWTH, MAX_GROWTHS = 4, 10
 
 
 class Planner:
@@ -58,8 +61,12 @@ class Planner:
     def _plan(self, claim: JobClaim, hold: Hold) -> None:
         kind = kind_named(claim.kind).for_job(claim.params)
         hold.begin(Step.PLAN)
-        next(output_places(claim, kind.output, self._store, self._settings)).destination.check()
-        source = open_for_planning(claim, self._store, self._settings)
+        place = next(output_places(claim, kind.output, self._store, self._settings))
+        place.destination.check()
+        if place.is_given:
+            place.destination.check_free()
+        hold.cutoff.limit(self._look_sec(claim))
+        source = open_for_planning(claim, self._store, self._settings, hold.cutoff)
         if source.info.size_bytes == 0 and kind.source is not SourceType.BYTES:
             raise EmptyFile("The file is empty.")
         if source.info.size_bytes > self._settings.max_source_bytes:
@@ -69,7 +76,7 @@ class Planner:
         probed = look(kind.source, reader, self._settings, hold.check)
         if isinstance(probed, VideoFacts):
             emit(Event.VIDEO_INFO, **claim.ids, **_shown(probed))
-        check_inputs(kind.parse_params(claim.params), self._settings)
+        check_inputs(kind.parse_params(claim.params), self._settings, hold.cutoff)
         first = kind.phases[0]
         chunks = UNDIVIDED
         if first.chunks:
@@ -79,6 +86,14 @@ class Planner:
         hold.begin(Step.PLAN)
         self._write(claim, kind, source.info, probed, chunks)
         emit(Event.JOB_PLANNED, **claim.ids, chunks=len(chunks.segments), bytes_read=reader.bytes_fetched)
+
+    def _look_sec(self, claim: JobClaim) -> float:
+        """How long this try may look at its source and at further inputs. Behind a URL the first tries are short: who
+        drips keeps a planner for little, and whose file takes longer gets more at each try."""
+        if not is_web(claim.input_uri):
+            return self._settings.probe_seconds
+        patience_sec: float = self._settings.first_look_seconds * LOOK_GROWTH ** min(claim.failures, MAX_GROWTHS)
+        return min(self._settings.probe_seconds, patience_sec)
 
     def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, probed: Probed, chunks: Chunking) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}

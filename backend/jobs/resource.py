@@ -19,7 +19,7 @@ from backend.states import JobStatus
 from backend.storage.http import safe_url
 
 API = "/api/v1"
-LINKS = ("cancel", "retry", "pause", "resume", "chunks", "manifest")
+LINKS = ("cancel", "retry", "pause", "resume", "chunks", "manifest", "deliveries")
 # Routes that show a file of the job, each with the file without which it has nothing to show.
 VIEWS = {
     "tracks": "tracks.json",
@@ -32,6 +32,11 @@ VIEWS = {
 def job_resources(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """JSON objects in the jobs' order, progress derived with one query for all of them."""
     return [job_resource(job, progress) for job, progress in zip(jobs, progress_of(database, jobs), strict=True)]
+
+
+def job_summaries(database: Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """`job_resources` without the parameters, which may be long: for lists."""
+    return [{name: value for name, value in each.items() if name != "params"} for each in job_resources(database, jobs)]
 
 
 def job_resource(job: Job, progress: Progress) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from backend.db.sql import statement
 from backend.errors import FramefleetError
 from backend.events import Event, emit, warn
 from backend.jobs.layout import folder
+from backend.jobs.upload_sweep import UploadSweep
 from backend.settings import Settings
 from backend.storage.base import ObjectStore
 
@@ -35,13 +36,14 @@ class Retention:
         self._dry_run = dry_run
 
     def expire_uploads(self) -> list[UUID]:
-        """Cancels uploads that nobody went on with for UPLOAD_EXPIRE_HOURS; returns their jobs."""
+        """Ends uploads that nobody went on with for UPLOAD_EXPIRE_HOURS; returns their ids. Jobs in `uploading` are
+        those of earlier versions."""
         idle_seconds = self._settings.upload_expire_hours * 3600
         expired = self._changed("expire_uploads", idle_seconds=idle_seconds)
         for job_id in [] if self._dry_run else expired:
             emit(Event.UPLOAD_EXPIRED, job_id=str(job_id))
             self._delete_objects(job_id)
-        return expired
+        return [*expired, *UploadSweep(self._database, self._store, dry_run=self._dry_run).expire()]
 
     def delete_expired(self) -> list[UUID]:
         """Jobs that ended RETENTION_DAYS ago (0 keeps them), and whatever an earlier run had marked; returns them."""

@@ -9,17 +9,19 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.models import Chunk, Job
 from backend.db.sql import statement
-from backend.errors import InvalidRequest, InvalidState, JobNotFound, writable
+from backend.errors import InvalidState, InvalidValue, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs.outputs import check_output_uri, check_put_url
+from backend.jobs.uploads import use_upload
 from backend.kinds import kind_named
 from backend.kinds.output_type import OutputType, name_in_url
 from backend.queue import lanes
-from backend.states import DeepMode, JobStatus, Stage
+from backend.states import LAST_WORDS, DeepMode, JobStatus, Stage, WebhookEvent
 from backend.storage.post import check_callback_url
 from backend.versions import SCHEMA_VERSION
 
@@ -39,17 +41,22 @@ class NewJob:
     output_uri: str | None = None
     output_put_url: str | None = field(default=None, repr=False)  # a secret
     output_name: str | None = None  # what it will be called where it is taken to later; its ending counts
+    keeps_existing: bool = False  # no object but this job's own is overwritten: what a client asks for never is
     idempotency_key: str | None = None
+    request_sha256: str | None = None  # of what the key was sent with
     tenant: str = "default"
     trace_context: str | None = None
     callback_url: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)  # may hold a secret
+    webhook_events: Sequence[WebhookEvent] = LAST_WORDS
     job_id: UUID = field(default_factory=uuid4)
+    upload_id: UUID | None = None  # that its input came by: the job's own id
 
 
 def check_output(request: NewJob, output: OutputType) -> None:
-    """Raises UnsupportedInput, InvalidRequest."""
+    """Raises UnsupportedInput, InvalidValue."""
     if request.output_put_url is not None and request.output_uri is not None:
-        raise InvalidRequest("output_put_url: give it or output_uri, not both.")
+        raise InvalidValue("output_put_url: give it or output_uri, not both.")
     if request.output_put_url is not None:
         check_put_url(request.output_put_url, output)
     if request.output_uri is not None:
@@ -69,13 +76,15 @@ class JobService:
     def create(self, request: NewJob) -> Job:
         """The job's row; the earlier one when the idempotency key was seen before.
 
-        Raises InvalidParams, and InvalidRequest for a place that the film cannot go to.
+        Raises InvalidParams, and InvalidValue for a place that the film cannot go to.
         """
         kind = kind_named(request.kind)
         params = kind.parse_params(request.params)
         check_output(request, kind.output)
         if request.callback_url is not None:
             check_callback_url(request.callback_url)
+        if request.webhook_url is not None:
+            check_callback_url(request.webhook_url, "webhook_url")
         values = {
             "id": request.job_id,
             "tenant": request.tenant,
@@ -89,20 +98,25 @@ class JobService:
             "input_name": writable(request.input_name),
             "output_uri": request.output_uri,
             "output_put_url": request.output_put_url,
+            "keeps_existing": request.keeps_existing,
             "output_ending": kind.output.ending(request.input_name, _named_output(request)),
             "idempotency_key": request.idempotency_key,
+            "request_sha256": request.request_sha256,
             "trace_context": request.trace_context,
             "callback_url": request.callback_url,
             "callback_due_at": None if request.callback_url is None else func.now(),
+            "webhook_url": request.webhook_url,
+            "webhook_events": None if request.webhook_url is None else [str(each) for each in request.webhook_events],
             "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:
             inserted = session.execute(
-                insert(Job).values(**values).on_conflict_do_nothing(constraint="uq_jobs_idempotency").returning(Job.id)
+                insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
             ).scalar_one_or_none()
             if inserted is None:
-                same_key = (Job.tenant == request.tenant, Job.idempotency_key == request.idempotency_key)
-                return session.execute(select(Job).where(*same_key)).scalar_one()
+                return _earlier(session, request)
+            if request.upload_id is not None:
+                use_upload(session.connection(), request.upload_id, request.tenant)
             job = session.execute(select(Job).where(Job.id == inserted)).scalar_one()
         emit(Event.JOB_CREATED, job_id=str(job.id), kind=job.kind)
         return job
@@ -226,6 +240,16 @@ class JobService:
             raise InvalidState(f"The job is {job.status} and cannot be resumed.")
         emit(Event.JOB_RESUMED, job_id=str(job_id))
         return job
+
+
+def _earlier(session: Session, request: NewJob) -> Job:
+    """The job of the same idempotency key. Raises InvalidState where it is the id that is taken, and so the upload."""
+    if request.idempotency_key is not None:
+        same_key = (Job.tenant == request.tenant, Job.idempotency_key == request.idempotency_key)
+        earlier = session.execute(select(Job).where(*same_key)).scalar_one_or_none()
+        if earlier is not None:
+            return earlier
+    raise InvalidState("The upload is the input of another job already.")
 
 
 def _place(connection: Connection, job: Job) -> dict[str, int]:

@@ -12,7 +12,8 @@ from backend.settings import Settings
 from backend.storage import open_source
 from backend.storage.base import ObjectInfo, ObjectStore, Source
 from backend.storage.http import HttpSource
-from backend.storage.names import scheme_of
+from backend.storage.names import is_web
+from backend.storage.pace import Cutoff
 
 # The etag of what was downloaded whole; with it the copy's name is known, and another version's is another one.
 DIGEST = "sha256-"
@@ -32,16 +33,16 @@ class Copy:
         return self._stored.read_at(offset, length)
 
 
-def open_for_planning(claim: JobClaim, store: ObjectStore, settings: Settings) -> Source:
+def open_for_planning(claim: JobClaim, store: ObjectStore, settings: Settings, cutoff: Cutoff | None = None) -> Source:
     """The source. One whose server serves no ranges is fetched here, once, and deleted with the job's objects.
 
     Raises what `open_source` raises, and StorageError.
     """
-    if _is_web(claim.input_uri):
+    if is_web(claim.input_uri):
         earlier = _earlier_copy(claim.job_id, store)
         if earlier is not None:  # of a planner that died after fetching it
             return earlier
-    source = open_source(claim.input_uri, settings)
+    source = open_source(claim.input_uri, settings, cutoff=cutoff)
     whole = source.download() if isinstance(source, HttpSource) else None
     if whole is not None and source.info.size_bytes > 0:
         key = source_key(claim.job_id, source.info.etag)
@@ -51,19 +52,26 @@ def open_for_planning(claim: JobClaim, store: ObjectStore, settings: Settings) -
     return source
 
 
-def open_job_source(job_id: UUID, input_uri: str, etag: str | None, store: ObjectStore, settings: Settings) -> Source:
-    """The planned version of the source. Raises what `open_source` raises."""
+def open_job_source(
+    job_id: UUID,
+    input_uri: str,
+    etag: str | None,
+    store: ObjectStore,
+    settings: Settings,
+    cutoff: Cutoff | None = None,
+) -> Source:
+    """The planned version of the source, until `cutoff` says otherwise. Raises what `open_source` raises."""
     if etag is not None and is_copied(input_uri, etag):
         try:
             return Copy(store.source(source_key(job_id, etag)), etag)
         except SourceNotFound:  # somebody deleted it: the server may still have this version
             pass
-    return open_source(input_uri, settings, etag=etag)
+    return open_source(input_uri, settings, etag=etag, cutoff=cutoff)
 
 
 def is_copied(input_uri: str, etag: str | None) -> bool:
     """Whether a planned job is read from a copy."""
-    return _is_web(input_uri) and etag is not None and etag.startswith(DIGEST)
+    return is_web(input_uri) and etag is not None and etag.startswith(DIGEST)
 
 
 def _earlier_copy(job_id: UUID, store: ObjectStore) -> Copy | None:
@@ -71,7 +79,3 @@ def _earlier_copy(job_id: UUID, store: ObjectStore) -> Copy | None:
     for key in store.list(prefix):
         return Copy(store.source(key), DIGEST + key.removeprefix(prefix))
     return None
-
-
-def _is_web(uri: str) -> bool:
-    return scheme_of(uri) in ("http", "https")

@@ -6,6 +6,7 @@ under the job's own claim. That one makes the job's result, or writes down what 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from backend.errors import InvalidParams
 from backend.kinds.context import ChunkContext, WholeContext
@@ -26,6 +28,7 @@ from backend.settings import Settings
 from backend.states import Stage
 
 JSON_TYPE = "application/json"
+MAX_COMPLAINTS = 20
 
 
 class SourceType(StrEnum):
@@ -166,9 +169,17 @@ class Kind(Generic[P]):
         try:
             parsed = self.params.model_validate(dict(given))
         except ValidationError as error:
-            raise InvalidParams(self._complaint(error)) from error
+            raise self._refusal(error) from error
         parsed.check()
         return parsed
+
+    def check_types(self, given: Mapping[str, Any]) -> None:
+        """That each value is of its own type, as JSON has types: true is no number, and "5" neither. For what comes as
+        JSON; on a command line all is text. Raises InvalidParams."""
+        try:
+            self.params.model_validate_json(json.dumps(given), strict=True)
+        except ValidationError as error:
+            raise self._refusal(error) from error
 
     def for_job(self, params: Mapping[str, Any]) -> Kind[P]:
         """With the phases that a job of these parameters goes through. Raises InvalidParams."""
@@ -225,8 +236,12 @@ class Kind(Generic[P]):
     def needs(self) -> frozenset[Need]:
         return frozenset(chain.from_iterable(phase.chunks.needs for phase in self.phases if phase.chunks))
 
-    def _complaint(self, error: ValidationError) -> str:
-        first = error.errors()[0]
+    def _refusal(self, error: ValidationError) -> InvalidParams:
+        found = error.errors(include_input=False, include_url=False)[:MAX_COMPLAINTS]
+        fields = [(".".join(map(str, ("params", *each["loc"]))), _words(each["msg"])) for each in found]
+        return InvalidParams(self._complaint(found[0]), fields)
+
+    def _complaint(self, first: ErrorDetails) -> str:
         name = ".".join(str(part) for part in first["loc"]) or "params"
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             return f"There is no parameter {name!r:.60}; there are: {', '.join(self.params.model_fields)}."
@@ -236,4 +251,8 @@ class Kind(Generic[P]):
             return f"{name} is needed: {described}"
         if described and first["type"] in ("string_pattern_mismatch", "int_type", "int_parsing"):
             return f"{name:.60}: must be {described}"
-        return f"{name:.60}: {first['msg'].removeprefix('Value error, ')}"
+        return f"{name:.60}: {_words(first['msg'])}"
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from backend.errors import InvalidRequest
+from backend.errors import InvalidValue
 from backend.storage.names import film_name
 
 BYTES_TYPE = "application/octet-stream"
@@ -33,13 +33,13 @@ class OutputType:
         return (self.types or {}).get(ending, BYTES_TYPE)
 
     def check_name(self, name: str, place: str) -> None:
-        """Raises InvalidRequest when the name asks for another container than those that can be written."""
+        """Raises InvalidValue when the name asks for another container than those that can be written."""
         ending = PurePosixPath(name).suffix.lower()
         if not ending or self.types is None or ending in self.types:
             return
         *others, last = self.types
         known = f"{', '.join(others)} or {last}" if others else last
-        raise InvalidRequest(f"{place:.300}: no such file is written here; give it a name that ends in {known}.")
+        raise InvalidValue(f"{place:.300}: no such file is written here; give it a name that ends in {known}.")
 
     def ending(self, input_name: str, output_name: str | None) -> str:
         """The one that the output's name asks for; else the input's own, or the default."""

@@ -13,6 +13,7 @@ from backend.db.engine import Database
 from backend.db.migrate import check_schema
 from backend.db.provided import database_of
 from backend.errors import FramefleetError
+from backend.jobs.webhook_log import count_dead
 from backend.media.encoder_names import NVDEC, NVENC, X264, X265
 from backend.media.hardware import hardware_here, working_encoders
 from backend.settings import Settings
@@ -92,11 +93,11 @@ def _database(settings: Settings) -> str:
     """Changes nothing in a database that is not this machine's own: its tables are an operator's to make."""
     if settings.database_url is None:
         with database_of(settings) as (database, _):
-            return f"PostgreSQL {_server_version(database)} (embedded)"
+            return f"PostgreSQL {_server_version(database)} (embedded){_dead_webhooks(database)}"
     database = Database.of(settings, "doctor")
     try:
         check_schema(database)
-        return f"PostgreSQL {_server_version(database)} (DATABASE_URL)"
+        return f"PostgreSQL {_server_version(database)} (DATABASE_URL){_dead_webhooks(database)}"
     finally:
         database.close()
 
@@ -104,6 +105,12 @@ def _database(settings: Settings) -> str:
 def _server_version(database: Database) -> str:
     with database.transaction() as connection:
         return str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+
+
+def _dead_webhooks(database: Database) -> str:
+    """Receivers fail, not this machine; so it is said, and nothing here is to be mended."""
+    count = count_dead(database)
+    return f"; messages to webhooks that nobody took: {count}, see framefleet webhooks list --dead" if count else ""
 
 
 def _object_store(settings: Settings) -> str:

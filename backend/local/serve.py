@@ -15,6 +15,9 @@ from typing import Self
 
 from rich.console import Console
 
+from backend.access.keys import has_keys
+from backend.access.loopback import is_loopback
+from backend.db.engine import Database
 from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.local.gunicorn_hooks import PARENT_VARIABLE
@@ -52,10 +55,12 @@ class Service:
         return f"http://{self._host}:{self._port}"
 
     def __enter__(self) -> Self:
-        """Raises ServiceFailed or DatabaseUnavailable when a part cannot start."""
+        """Raises ServiceFailed or DatabaseUnavailable when a part cannot start, or others could reach it without any
+        key that they would need."""
         remove_leftovers()
         with ExitStack() as stack:
             self.database, self.settings = stack.enter_context(database_of(self._given))
+            _check_somebody_may_call(self.database, self.settings, self._host)
             self.fleet = stack.enter_context(Fleet(self.settings, self.settings.data_dir / "logs"))
             self._api = _start_api(self.fleet, self._host, self._port)
             stack.callback(_stop_api, self._api)
@@ -157,6 +162,16 @@ def _restart_dead(fleet: Fleet) -> None:
             raise ServiceFailed(f"{Path(worker.log_path).stem}: {worker.last_words()}")
         time.sleep(RESTART_PAUSE_SEC)
         fleet.restart(worker)
+
+
+def _check_somebody_may_call(database: Database, settings: Settings, host: str) -> None:
+    """Raises ServiceFailed."""
+    if settings.api_access == "open" or is_loopback(host) or has_keys(database):
+        return
+    raise ServiceFailed(
+        f"On {host} others can reach the API, and each of them needs a key, but there is none. Make one first:"
+        f" framefleet keys create NAME --data-dir {settings.data_dir}. (API_ACCESS=open lets everybody in.)"
+    )
 
 
 def _check_free(host: str, port: int) -> None:

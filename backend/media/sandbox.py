@@ -13,7 +13,6 @@ import queue
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,16 +24,8 @@ from typing import IO, Any, Protocol, Self
 
 from backend.errors import SandboxCrashed, SandboxTimeout, SourceUnreachable, StorageError, error_by_code
 from backend.media import wire
+from backend.media.starter import start_child
 
-KEPT_ENVIRONMENT = (
-    "PATH",
-    "PYTHONPATH",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "PYTHONDONTWRITEBYTECODE",
-)
 SCRATCH_PREFIX = "framefleet-media-"
 EXIT_GRACE_SEC = 5.0
 CHECK_EVERY_SEC = 1.0
@@ -43,7 +34,6 @@ QUEUED_MESSAGES = 64
 STDERR_TAIL_BYTES = 2000
 MAX_WORDS = 500
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the file made there has no name
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 class ByteReader(Protocol):
@@ -123,15 +113,7 @@ class MediaProcess:
         # The child is killed as soon as it has said its result: what it leaves there is ours to remove.
         self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, ignore_cleanup_errors=True)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "backend.media.child", *map(str, handed)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-                pass_fds=handed,
-                env=_bare_environment() | {"TMPDIR": self._scratch.name},
-                start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
-            )
+            self._process = start_child(handed, self._stderr, self._scratch.name)
         finally:
             child_bytes.close()
             child_messages.close()
@@ -321,12 +303,3 @@ def _allocated(size_bytes: int) -> IO[bytes]:
 def _plain(words: str) -> str:
     """The child chooses them: no control character (PostgreSQL refuses NUL), no surrogate, not many."""
     return "".join(char if char.isprintable() else "?" for char in words[:MAX_WORDS])
-
-
-def _bare_environment() -> dict[str, str]:
-    """No credentials and no addresses of our own parts reach the process that parses hostile bytes."""
-    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), kept.get("PYTHONPATH")]))
-    # NumPy's BLAS and OpenCV would each start a thread per core beside the decoder's own.
-    kept |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return kept

@@ -75,6 +75,8 @@ class JobClaim:
     phase_plan: dict[str, Any]
     output_put_url: str | None = field(default=None, repr=False)  # a secret
     output_ending: str | None = None
+    keeps_existing: bool = False  # see NewJob
+    failures: int = 0
 
     @property
     def ids(self) -> dict[str, Any]:

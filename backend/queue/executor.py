@@ -17,6 +17,10 @@ from backend.queue.stall import watch_of
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.states import JobStatus, Stage
+from backend.storage.names import is_web
+
+# A server of anybody's may keep a read waiting: whoever cancels the job is heard meanwhile.
+BEAT_OF_WEB_SEC = 2.0
 
 
 class Boss(Protocol):
@@ -52,6 +56,7 @@ class Hold:
 
     def __init__(self, lease: LeaseKeeper, boss: Boss) -> None:
         self.watch = lease.watch
+        self.cutoff = lease.cutoff  # of reads for this claim, which end when it is gone
         self._lease = lease
         self._boss = boss
 
@@ -83,7 +88,14 @@ class Executor:
     def chunk(self, queue: ChunkQueue, claim: ChunkClaim, boss: Boss) -> AbstractContextManager[Hold]:
         """Around the work of a chunk. Raises Drain after giving it back, DatabaseUnavailable."""
         ends = ends_of_chunk(queue, claim)
-        return self._held(ends, "chunk", claim.trace_context, lambda share: queue.heartbeat_chunk(claim, share), boss)
+        return self._held(
+            ends,
+            "chunk",
+            claim.trace_context,
+            lambda share: queue.heartbeat_chunk(claim, share),
+            boss,
+            claim.input_uri,
+        )
 
     def job(
         self, queue: Queue, claim: JobClaim, boss: Boss, stage: Stage | None = None
@@ -98,11 +110,18 @@ class Executor:
             claim.trace_context,
             lambda share: queue.heartbeat_job(claim, share, stage if share else None),
             boss,
+            claim.input_uri,
         )
 
     @contextmanager
     def _held(
-        self, ends: Ends, work: telemetry.Work, trace: str | None, beat: Callable[[float], None], boss: Boss
+        self,
+        ends: Ends,
+        work: telemetry.Work,
+        trace: str | None,
+        beat: Callable[[float], None],
+        boss: Boss,
+        input_uri: str,
     ) -> Iterator[Hold]:
         with (
             outcome(ends, self._surroundings),
@@ -112,6 +131,7 @@ class Executor:
                 beat,
                 self._settings.lease_seconds,
                 watch_of(self._settings, lambda failure: boss.end_stuck(ends, failure)),
+                BEAT_OF_WEB_SEC if is_web(input_uri) else float("inf"),
             ) as lease,
         ):
             yield Hold(lease, boss)

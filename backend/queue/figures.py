@@ -43,6 +43,7 @@ class Figures:
     jobs: Mapping[str, int]  # by status; ended ones of the last hour
     failed_jobs: Mapping[tuple[str, str], int]  # by error code and the stage they were at, of the last hour
     unwell_workers: int  # that live and claim nothing: their store or disk fails
+    dead_webhooks: int  # messages that nobody took, and that are not tried any more
     unknown_jobs: int  # that no living worker knows the kind or the version of
 
     @property
@@ -63,6 +64,7 @@ def read_figures(database: Database, wanted_workers: int | None = None) -> Figur
         jobs = connection.execute(statement("jobs_by_status"), window).all()
         workers = connection.execute(statement("workers_by_kind"), silence).all()
         unwell = connection.execute(statement("unwell_workers"), silence).scalar_one()
+        dead = connection.execute(statement("dead_webhooks")).scalar_one()
         unknown = connection.execute(statement("unknown_work"), silence).all()
     transaction = oldest_transaction(database)
     return Figures(
@@ -84,6 +86,7 @@ def read_figures(database: Database, wanted_workers: int | None = None) -> Figur
             ((row.error_code or "internal_error", row.stage), row.jobs) for row in jobs if row.status == "failed"
         ),
         unwell_workers=unwell,
+        dead_webhooks=dead,
         unknown_jobs=sum(row.jobs for row in unknown),
     )
 

@@ -13,13 +13,16 @@ from backend.queue.verbs import LOST, PUT_BACK, Verbs, told
 from backend.states import DeepMode, JobStatus, Stage
 from backend.versions import SCHEMA_VERSION
 
+# How many plans behind URLs may take long at the same time, in all processes; long is what gives its turn away.
+SLOW_PLANS = {"slow_seconds": 5.0, "slow_of_host": 2, "slow_of_tenant": 4}
+
 
 class JobVerbs(Verbs):
     def claim_job(self, status: JobStatus, job_id: UUID | None = None) -> JobClaim | None:
         """A job to plan (QUEUED, not yet cut) or to aggregate (AGGREGATING); None when there is none."""
         asked = {"status": status, "job_id": job_id, "worker_id": self._worker_id}
         cap = {"cap_seconds": self._backoff["cap_seconds"]}
-        row = self._database.ask("claim_job", **asked, **cap, **self.known, **self._lease)
+        row = self._database.ask("claim_job", **asked, **cap, **SLOW_PLANS, **self.known, **self._lease)
         if row is None:
             return None
         fields = {name: row[name] for name in JobClaim.__dataclass_fields__}

@@ -11,6 +11,7 @@ from typing import Self
 from backend.errors import ClaimLost, DatabaseUnavailable, FramefleetError, LeaseLapsed
 from backend.events import Event, warn
 from backend.queue.stall import StallWatch
+from backend.storage.pace import Cutoff
 
 PROGRESS_EVERY_SEC = 1.0
 VISIBLE_PROGRESS = 0.02
@@ -27,15 +28,24 @@ class LeaseKeeper:
     that was sent and answered, another worker may already be at it, so `check` raises.
 
     Work that stands still is no reason to keep a claim: when its `watch` finds it stalled no beat follows and `check`
-    raises WorkStalled. Work that does not come to a `check` within the watch's grace, after that or after its claim was
-    lost, hangs: the watch ends it.
+    raises WorkStalled. Reads that go on under a claim that is gone are ended through `cutoff`. Work that does not come
+    to a `check` within the watch's grace, after that or after its claim was lost, hangs: the watch ends it.
     """
 
-    def __init__(self, beat: Callable[[float], None], lease_seconds: float, watch: StallWatch | None = None) -> None:
+    def __init__(
+        self,
+        beat: Callable[[float], None],
+        lease_seconds: float,
+        watch: StallWatch | None = None,
+        beat_every_sec: float = float("inf"),
+    ) -> None:
+        """`beat_every_sec`: sooner than the lease needs, for work that is to hear soon of its cancellation."""
+        self.cutoff = Cutoff()
         self.progress = 0.0
         self.watch = watch or StallWatch()
         self._beat = beat
         self._lease_seconds = lease_seconds
+        self._beat_every_sec = min(lease_seconds / 3, beat_every_sec)
         self._renewed_at = time.monotonic()
         self._told_progress = 0.0
         self._lost: FramefleetError | None = None
@@ -57,18 +67,20 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         self._beat_on()
+        if self._lost is not None:
+            self.cutoff.end(self._lost)
         # Half of the lease at most: a failure is written under the claim, while it is still ours.
         if self._lost is not None and not self._stop.wait(min(self.watch.grace_sec, self._lease_seconds / 2)):
             self.watch.end(self._lost)
 
     def _beat_on(self) -> None:
         """Until the work ends, or must end."""
-        while not self._stop.wait(min(self._lease_seconds / 3, PROGRESS_EVERY_SEC)):
+        while not self._stop.wait(min(self._beat_every_sec, PROGRESS_EVERY_SEC)):
             self._lost = self.watch.stalled()
             if self._lost is not None:
                 return
             sent_at, progress = time.monotonic(), self.progress
-            is_due = sent_at - self._renewed_at >= self._lease_seconds / 3 - TIMER_SLACK_SEC
+            is_due = sent_at - self._renewed_at >= self._beat_every_sec - TIMER_SLACK_SEC
             if not is_due and progress - self._told_progress < VISIBLE_PROGRESS:
                 continue
             try:

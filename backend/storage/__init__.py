@@ -7,8 +7,10 @@ from urllib.parse import quote
 from backend.errors import MediaTooLarge, NoPresignMethod, SourceChanged, UnsupportedInput
 from backend.settings import Settings
 from backend.storage.base import Destination, ObjectStore, Source
+from backend.storage.guard import OwnHosts
 from backend.storage.local import FileSource, LocalStore
 from backend.storage.names import path_from_uri, scheme_of, split_object_uri
+from backend.storage.pace import Cutoff
 
 WHERE_PUBLIC = "Or set R2_PUBLIC_BASE_URL to where the bucket can be read by anybody."
 
@@ -31,14 +33,14 @@ def open_folder(url: str, settings: Settings) -> ObjectStore:
     return S3Store(bucket, prefix, make_client(settings, scheme), scheme=scheme)
 
 
-def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Source:
-    """The source behind a file, s3, gs, http or https URI; with `etag`, only in that version.
+def open_source(uri: str, settings: Settings, *, etag: str | None = None, cutoff: Cutoff | None = None) -> Source:
+    """The source behind a file, s3, gs, http or https URI; with `etag`, only in that version. `cutoff` ends its reads.
 
     Whether a user may name a file of this machine is the caller's to decide.
     Raises UnsupportedInput, SourceNotFound, SourceForbidden, SourceUnreachable, MediaTooLarge above
     `max_source_bytes`, and SourceChanged when the etag is another one.
     """
-    source = _open(uri, settings, etag)
+    source = _open(uri, settings, etag, cutoff)
     if source.info.size_bytes > settings.max_source_bytes:
         raise MediaTooLarge(f"The source is larger than {settings.max_source_bytes} bytes: send a shorter video.")
     if etag is not None and source.info.etag != etag:
@@ -46,20 +48,32 @@ def open_source(uri: str, settings: Settings, *, etag: str | None = None) -> Sou
     return source
 
 
-def open_destination(uri: str, settings: Settings) -> Destination:
-    """The object that an s3 or gs URI, or a presigned PUT URL, names, to be written. Raises UnsupportedInput,
-    StorageError."""
+def open_destination(
+    uri: str, settings: Settings, *, owner: str | None = None, keeps_existing: bool = False, hasty: bool = False
+) -> Destination:
+    """The object that an s3 or gs URI, or a presigned PUT URL, names, to be written by the job `owner`; with
+    `keeps_existing` over nothing but its own. `hasty`: for a look that is worth no wait.
+
+    Raises UnsupportedInput, StorageError.
+    """
     scheme = scheme_of(uri)
     if scheme in ("http", "https"):
         from backend.storage.http_put import PutUrl
 
-        return PutUrl(uri, allow_private=settings.http_allow_private, stall_sec=settings.source_stall_seconds)
-    from backend.storage.s3 import S3Object, make_client
+        return PutUrl(
+            uri,
+            allow_private=settings.http_allow_private,
+            stall_sec=settings.source_stall_seconds,
+            own_hosts=OwnHosts(settings.http_allowed_hosts),
+        )
+    from backend.storage.s3 import make_client
+    from backend.storage.s3_object import S3Object
 
     bucket, key = split_object_uri(uri)
     if not key:
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of the film.")
-    return S3Object(bucket, key, make_client(settings, scheme), scheme=scheme)
+    client = make_client(settings, scheme, for_source=hasty)
+    return S3Object(bucket, key, client, scheme=scheme, owner=owner, keeps_existing=keeps_existing)
 
 
 def public_url(bucket: str, key: str, settings: Settings) -> str | None:
@@ -74,12 +88,12 @@ def public_url(bucket: str, key: str, settings: Settings) -> str | None:
     return f"{base.rstrip('/')}/{quote(key)}"
 
 
-def _open(uri: str, settings: Settings, etag: str | None) -> Source:
+def _open(uri: str, settings: Settings, etag: str | None, cutoff: Cutoff | None) -> Source:
     match scheme := scheme_of(uri):
         case "file":
             return FileSource(path_from_uri(uri))
         case "s3" | "gs":
-            return _open_object(uri, scheme, settings, etag)
+            return _open_object(uri, scheme, settings, etag, cutoff)
         case "http" | "https":
             from backend.storage.http import HttpSource
 
@@ -89,12 +103,14 @@ def _open(uri: str, settings: Settings, etag: str | None) -> Source:
                 max_bytes=settings.max_source_bytes,
                 stall_sec=settings.source_stall_seconds,
                 etag=etag,
+                own_hosts=OwnHosts(settings.http_allowed_hosts),
+                cutoff=cutoff,
             )
         case _:
             raise UnsupportedInput("The input's scheme is not read here: use file, s3, gs, http or https.")
 
 
-def _open_object(uri: str, scheme: str, settings: Settings, etag: str | None) -> Source:
+def _open_object(uri: str, scheme: str, settings: Settings, etag: str | None, cutoff: Cutoff | None) -> Source:
     from backend.storage.s3 import make_client
     from backend.storage.s3_source import S3Source
 
@@ -103,9 +119,9 @@ def _open_object(uri: str, scheme: str, settings: Settings, etag: str | None) ->
         raise UnsupportedInput(f"{scheme}://{bucket} names a bucket: add the key of a video.")
     client = make_client(settings, scheme, for_source=True)
     try:
-        return S3Source(client, bucket, key, scheme=scheme, stall_sec=settings.source_stall_seconds)
+        return S3Source(client, bucket, key, scheme=scheme, stall_sec=settings.source_stall_seconds, cutoff=cutoff)
     except NoPresignMethod as failure:
         url = public_url(bucket, key, settings)
         if url is None:
             raise NoPresignMethod(f"NO_PRESIGN_METHOD_AVAILABLE: {failure.message} {WHERE_PUBLIC}") from failure
-    return _open(url, settings, etag)
+    return _open(url, settings, etag, cutoff)

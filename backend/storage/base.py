@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from backend.storage.parts import PartStore
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,14 @@ class Destination(Protocol):
         """Raises OutputUnwritable for a place that cannot be: before any work is done for it."""
         ...
 
+    def check_free(self) -> None:
+        """Raises OutputExists where something lies that must not be overwritten, as far as that can be seen."""
+        ...
+
     def put_file(
         self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
     ) -> None:
-        """`moved` as in ObjectStore. Raises StorageError."""
+        """`moved` as in ObjectStore. Raises OutputExists, StorageError."""
         ...
 
 
@@ -124,4 +131,8 @@ class ObjectStore(Protocol):
     ) -> SignedPut | None:
         """For one object of that size; with `if_absent` only where there is none. None where the API must take the
         bytes itself."""
+        ...
+
+    def parts(self) -> PartStore:
+        """For objects that arrive in parts."""
         ...

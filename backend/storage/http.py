@@ -20,8 +20,9 @@ from backend.errors import (
 )
 from backend.storage.base import ObjectInfo
 from backend.storage.files import pread_all
-from backend.storage.guard import safe_url
-from backend.storage.http_link import Link, TooSlow, parts_of
+from backend.storage.guard import NO_HOSTS, OwnHosts, safe_url
+from backend.storage.http_link import Link, parts_of
+from backend.storage.pace import Cutoff, TooSlow
 from backend.storage.versions import Version, parse_version, sample, strong, validator_of
 
 __all__ = ["HttpSource", "safe_url"]
@@ -50,9 +51,9 @@ class HttpSource:
 
     With `etag` the version is known again by it: a strong ETag decides alone, else sampled bytes do. A server without
     ranges is downloaded whole, and the version is a digest of all bytes.
-    Only public addresses are met, unless `allow_private`; each redirect is checked anew.
+    Only public addresses are met, and `own_hosts`, unless `allow_private`; each redirect is checked anew.
     Raises UnsupportedInput, SourceNotFound, SourceForbidden, SourceExpired, MediaTooLarge above `max_bytes`, and
-    SourceUnreachable, also for a server that falls `stall_sec` behind 32 KiB/s.
+    SourceUnreachable, also for a server that falls `stall_sec` behind 32 KiB/s, or once `cutoff` says so.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class HttpSource:
         max_bytes: int,
         stall_sec: float = STALL_SEC,
         etag: str | None = None,
+        own_hosts: OwnHosts = NO_HOSTS,
+        cutoff: Cutoff | None = None,
     ) -> None:
-        self._link = Link(url, allow_private=allow_private, stall_sec=stall_sec)
+        self._link = Link(url, allow_private=allow_private, stall_sec=stall_sec, own_hosts=own_hosts, cutoff=cutoff)
         self._name = self._link.name
         # Two URLs may differ in their query alone, which must not be shown.
         self.uri = f"{self._name}#{hashlib.sha256(url.encode()).hexdigest()[:16]}"

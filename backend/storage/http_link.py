@@ -18,20 +18,25 @@ from backend.errors import (
     SourceUnreachable,
     UnsupportedInput,
 )
-from backend.storage.guard import CONNECT_TIMEOUT_SEC, READ_TIMEOUT_SEC, Target, connect, parse_target, safe_url
-from backend.storage.pace import CUT_EVERY_SEC, SLOWEST_BYTES_PER_SEC, Pace, within
+from backend.storage.guard import (
+    CONNECT_TIMEOUT_SEC,
+    NO_HOSTS,
+    READ_TIMEOUT_SEC,
+    OwnHosts,
+    Target,
+    connect,
+    parse_target,
+    safe_url,
+)
+from backend.storage.pace import CUT_EVERY_SEC, SLOWEST_BYTES_PER_SEC, Cutoff, Pace, TooSlow, within
 from backend.storage.signed_links import has_expired, says_expired
 
 COPY_BYTES = 256 * 1024
 REFUSAL_BYTES = 4096
-MAX_REDIRECTS = 5
+MAX_REDIRECTS = 3
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _BUSY = {408, 425, 429}
-
-
-class TooSlow(SourceUnreachable):
-    """There is no time left for another try."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,21 @@ class Link:
     Raises UnsupportedInput for a malformed URL.
     """
 
-    def __init__(self, url: str, *, allow_private: bool, stall_sec: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        allow_private: bool,
+        stall_sec: float,
+        own_hosts: OwnHosts = NO_HOSTS,
+        cutoff: Cutoff | None = None,
+    ) -> None:
         parse_target(url)
         self.name = safe_url(url)
-        self.pace = Pace(stall_sec)
+        self.pace = Pace(stall_sec, cutoff)
         self._url = url
         self._allow_private = allow_private
+        self._own_hosts = own_hosts
         self._hop: _Hop | None = None
 
     def close(self) -> None:
@@ -112,6 +126,8 @@ class Link:
             pool.close()
             # Header bytes arrive as Latin-1, whatever they were meant to be.
             url = urljoin(url, quote(location.encode("latin-1", "replace"), safe="%/:?#[]@!$&'()*+,;=~"))
+            if target.scheme == "https" and not url.lower().startswith("https://"):
+                raise UnsupportedInput(f"{self.name} redirects from https to plain http: give the final URL.")
         raise UnsupportedInput(f"{self.name} redirects more than {MAX_REDIRECTS} times: give the final URL.")
 
     def _reach(
@@ -119,7 +135,7 @@ class Link:
     ) -> tuple[urllib3.HTTPConnectionPool, urllib3.BaseHTTPResponse]:
         """The first of the host's addresses that takes a connection."""
         failure: HTTPError | None = None
-        for pool in connect(target, allow_private=self._allow_private):
+        for pool in connect(target, allow_private=self._allow_private, own_hosts=self._own_hosts):
             try:
                 return pool, self._request(pool, target, byte_range)
             except (NewConnectionError, ConnectTimeoutError) as error:
@@ -154,6 +170,7 @@ class Link:
         return response
 
     def _check_pace(self) -> None:
+        self.pace.cutoff.check(self.name)
         if self.pace.is_over:
             raise TooSlow(
                 f"{self.name} sends too slowly: it fell {self.pace.stall_sec:.0f} s behind "

@@ -11,7 +11,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from backend.errors import OutputUnwritable, SourceUnreachable, StorageError, UnsupportedInput
-from backend.storage.guard import Target, connect, parse_target, resolve, safe_url
+from backend.storage.guard import NO_HOSTS, OwnHosts, Target, connect, parse_target, resolve, safe_url
 from backend.storage.pace import Pace, within
 from backend.storage.signed_links import has_expired
 
@@ -21,16 +21,17 @@ _PASSING = {408, 425, 429}
 
 class PutUrl:
     """A destination behind an http(s) URL. The file goes there in one PUT with its length and its content type; only
-    public addresses are met, unless `allow_private`, and no redirect is followed.
+    public addresses are met, and `own_hosts`, unless `allow_private`; no redirect is followed.
 
     `uri` is without the query, which holds the secret.
     """
 
-    def __init__(self, url: str, *, allow_private: bool, stall_sec: float) -> None:
+    def __init__(self, url: str, *, allow_private: bool, stall_sec: float, own_hosts: OwnHosts = NO_HOSTS) -> None:
         """`stall_sec`: how long the host may keep us waiting in all, as a source may (see pace.Pace)."""
         self._target = parse_target(url)
         self._url = url
         self._allow_private = allow_private
+        self._own_hosts = own_hosts
         self._stall_sec = stall_sec
         self.uri = safe_url(url)
 
@@ -40,9 +41,12 @@ class PutUrl:
             raise OutputUnwritable(f"The signed link {self.uri} has expired: submit the job with a fresh one.")
         try:
             with suppress(SourceUnreachable):  # a name that does not resolve now may do so when the result is there
-                resolve(self._target, allow_private=self._allow_private)
+                resolve(self._target, allow_private=self._allow_private, own_hosts=self._own_hosts)
         except UnsupportedInput as error:
             raise OutputUnwritable(error.message) from error
+
+    def check_free(self) -> None:
+        """Whoever signed the link allows what it overwrites."""
 
     def put_file(
         self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
@@ -64,6 +68,7 @@ class PutUrl:
                     moved,
                     allow_private=self._allow_private,
                     stall_sec=self._stall_sec,
+                    own_hosts=self._own_hosts,
                 )
         except (HTTPError, OSError) as error:  # urllib3's message holds the path with its query
             raise StorageError(f"{self.uri} cannot be reached ({type(error).__name__}): try again later.") from None
@@ -84,6 +89,7 @@ def put_once(
     *,
     allow_private: bool,
     stall_sec: float,
+    own_hosts: OwnHosts = NO_HOSTS,
 ) -> int:
     """The answer's status, of the first of the host's addresses that takes a connection. Raises HTTPError, OSError,
     and what `resolve` raises."""
@@ -94,7 +100,7 @@ def put_once(
         pace.earn(size_bytes)
         moved(size_bytes)
 
-    for pool in connect(target, allow_private=allow_private):
+    for pool in connect(target, allow_private=allow_private, own_hosts=own_hosts):
         try:
             with pace.waiting(), within(pace):
                 status = _send(pool, target.path, _blocks(file, taken), headers)

@@ -27,7 +27,8 @@ from backend.errors import (
 )
 from backend.seekable import Seekable
 from backend.storage.base import ObjectInfo, SignedPut
-from backend.storage.files import pread_all, temporary_file
+from backend.storage.files import pread_all, sync_folder, temporary_file
+from backend.storage.local_parts import FOLDER, LocalParts
 from backend.storage.names import check_folder, check_key, check_prefix
 
 if TYPE_CHECKING:
@@ -246,6 +247,9 @@ class LocalStore:
         check_key(key)
         return None
 
+    def parts(self) -> LocalParts:
+        return LocalParts(self._root)
+
     def _path(self, key: str) -> Path:
         path = self._root / check_key(key)
         if not path.resolve().is_relative_to(self._root):
@@ -267,7 +271,7 @@ class LocalStore:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 publish(temporary, path)
-                return _sync_folder(path.parent)
+                return sync_folder(path.parent)
             # Race: delete() of a neighbour removes the empty folder just now, before, in or after mkdir.
             except (FileNotFoundError, FileExistsError):
                 if not tries_left:
@@ -283,7 +287,7 @@ class LocalStore:
             key = f"{folder}/{name}" if folder else name
             if not name.endswith("/"):
                 yield key
-            elif key != f"{_TEMPORARY}/":
+            elif key not in (f"{_TEMPORARY}/", f"{FOLDER}/"):
                 yield from self._walk(key[:-1])
 
     def _sweep_temporary(self) -> None:
@@ -304,15 +308,6 @@ def _link_if_absent(temporary: str, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise ObjectExists(f"The object {path.name} is already there.") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the name itself survive a power cut, not only the bytes."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -68,20 +68,12 @@ def split_object_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def is_below(uri: str, folder_uri: str) -> bool:
-    """Whether an object lies in a folder, whatever their schemes: with S3_ENDPOINT_URL both lead to one store.
-
-    Raises UnsupportedInput.
-    """
-    if not (is_object_uri(uri) and is_object_uri(folder_uri)):
-        return False
-    (bucket, key), (own_bucket, folder) = split_object_uri(uri), split_object_uri(folder_uri)
-    prefix = folder.strip("/")
-    return bucket == own_bucket and key.startswith(f"{prefix}/" if prefix else "")
-
-
 def is_object_uri(uri: str) -> bool:
     return scheme_of(uri) in OBJECT_SCHEMES
+
+
+def is_web(uri: str) -> bool:
+    return scheme_of(uri) in ("http", "https")
 
 
 def scheme_of(uri: str) -> str:

@@ -1,8 +1,11 @@
-"""How long a source may keep its reader waiting: one account for all reads of it, with their retries."""
+"""How long a source may keep its reader waiting: one account for all reads of it, with their retries; and the end of
+all reading, once somebody says so."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import socket
 import threading
 import time
@@ -12,16 +15,53 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from backend.errors import FramefleetError, SourceUnreachable
+
 SLOWEST_BYTES_PER_SEC = 32 * 1024
 CUT_EVERY_SEC = 0.2
+LOOK_EVERY_SEC = 0.5  # whether somebody has ended the reading
+
+
+class TooSlow(SourceUnreachable):
+    """There is no time left for another try."""
+
+
+class Cutoff:
+    """When all reading for one piece of work ends: at a time, or once any thread says so."""
+
+    def __init__(self) -> None:
+        self._until = self._within_sec = math.inf
+        self._failure: FramefleetError | None = None
+
+    def limit(self, within_sec: float) -> None:
+        """From now on."""
+        self._until, self._within_sec = time.monotonic() + within_sec, within_sec
+
+    def end(self, failure: FramefleetError) -> None:
+        """Now: whoever reads gets this failure."""
+        self._failure = failure
+
+    def left_sec(self) -> float:
+        return 0.0 if self._failure is not None else self._until - time.monotonic()
+
+    def check(self, name: str) -> None:
+        """Raises the failure that ended it, or TooSlow, which names the source."""
+        if self._failure is not None:
+            raise self._failure
+        if self.left_sec() <= 0:
+            raise TooSlow(
+                f"{name} did not send in {self._within_sec:.0f} s what was needed of it. Serve it from a faster place, "
+                "or raise FIRST_LOOK_SECONDS and PROBE_SECONDS."
+            )
 
 
 class Pace:
     """Waiting spends seconds, bytes earn them back: a source that sends less than 32 KiB/s is given up once it has
     fallen `stall_sec` behind, however its bytes are spread over reads, retries and trickles. Threads may share it."""
 
-    def __init__(self, stall_sec: float) -> None:
+    def __init__(self, stall_sec: float, cutoff: Cutoff | None = None) -> None:
         self.stall_sec = self._left_sec = stall_sec
+        self.cutoff = cutoff or Cutoff()
         self._waiting = 0
         self._counted_at = 0.0
         self._lock = threading.Lock()
@@ -30,7 +70,7 @@ class Pace:
         """Nothing or less: the source is to be given up."""
         with self._lock:
             self._count()
-            return self._left_sec
+            return min(self._left_sec, self.cutoff.left_sec())
 
     @property
     def is_over(self) -> bool:
@@ -71,7 +111,7 @@ def within(pace: Pace) -> Iterator[None]:
     _current.sock = holder = _Holder()
 
     def disconnect_when_over() -> None:
-        while not done.wait(max(CUT_EVERY_SEC, pace.left_sec())):
+        while not done.wait(min(LOOK_EVERY_SEC, max(CUT_EVERY_SEC, pace.left_sec()))):
             if pace.is_over:
                 holder.disconnect()
 
@@ -80,49 +120,62 @@ def within(pace: Pace) -> Iterator[None]:
         yield
     finally:
         done.set()
+        _current.sock = None
+        holder.close()
 
 
 class _Holder:
-    """The socket of the exchange, once there is one."""
+    """The connection of the exchange, once there is one."""
 
     def __init__(self) -> None:
-        self.sock: socket.socket | None = None
+        self._sock: socket.socket | None = None
+
+    def hold(self, sock: socket.socket) -> None:
+        """A second descriptor: the first one is lost to Python while TLS shakes hands on it."""
+        self.close()
+        self._sock = socket.socket(fileno=os.dup(sock.fileno()))
 
     def disconnect(self) -> None:
-        sock = self.sock
+        sock = self._sock
         if sock is not None:
             with contextlib.suppress(OSError):  # it is closed already
-                # Not SSLSocket's own, which would go on in plain text.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
 
 
 _current = threading.local()
 
 
-def _note(connection: Any) -> None:
+def _note(sock: socket.socket | None) -> None:
     holder = getattr(_current, "sock", None)
-    if holder is not None:
-        holder.sock = connection.sock
+    if holder is not None and sock is not None:
+        holder.hold(sock)
 
 
 class _WatchedConnection(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _note(self)  # the body of a request may go out slowly too
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        _note(sock)  # the body of a request may go out slowly too
+        return sock
 
-    def getresponse(self) -> Any:
-        _note(self)
-        return super().getresponse()
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _note(self.sock)  # of an earlier exchange
+        super().request(*args, **kwargs)
 
 
 class _WatchedTlsConnection(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _note(self)  # the body of a request may go out slowly too
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        _note(sock)  # TLS may shake hands slowly too
+        return sock
 
-    def getresponse(self) -> Any:
-        _note(self)
-        return super().getresponse()
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _note(self.sock)
+        super().request(*args, **kwargs)
 
 
 class WatchedPool(urllib3.HTTPConnectionPool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +16,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from backend.errors import ObjectExists, ObjectNotFound, OutputUnwritable, StorageError, UploadTooLarge
+from backend.errors import ObjectExists, ObjectNotFound, StorageError, UploadTooLarge
 from backend.settings import Settings
 from backend.storage.base import ObjectInfo, SignedPut
 from backend.storage.files import temporary_file
 from backend.storage.names import check_folder, check_key, check_prefix, content_disposition
 from backend.storage.s3_errors import S3_ERRORS, Trouble, classify, store_errors
+from backend.storage.s3_parts import S3Parts
 from backend.storage.s3_source import Client, S3Source, object_info
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
@@ -120,7 +121,7 @@ class S3Store:
         request = {**self._place(key), "Body": data, "ContentType": content_type}
         with store_errors(self.uri(key)):
             try:
-                _while_conflict(self._client.put_object, **request, IfNoneMatch="*")
+                while_conflict(self._client.put_object, **request, IfNoneMatch="*")
                 return
             except ClientError as error:
                 if classify(error) is not Trouble.NOT_IMPLEMENTED:
@@ -235,6 +236,9 @@ class S3Store:
         headers = {"Content-Type": content_type, "Content-Length": str(size_bytes)}
         return SignedPut(url, headers | ({"If-None-Match": "*"} if if_absent else {}))
 
+    def parts(self) -> S3Parts:
+        return S3Parts(self._client, self._place, self.uri)
+
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
@@ -246,39 +250,7 @@ class S3Store:
         content_type: str,
         moved: Callable[[int], object] | None = None,
     ) -> None:
-        _upload(self._client, self._place(key), self.uri(key), file, max_bytes, content_type, moved)
-
-
-class S3Object:
-    """A user's object to write: any key, exactly as it is."""
-
-    def __init__(self, bucket: str, key: str, client: Client, *, scheme: str = "s3") -> None:
-        self.uri = f"{scheme}://{bucket}/{key}"
-        self._place = {"Bucket": bucket, "Key": key}
-        self._client = client
-
-    def check(self) -> None:
-        """Only a missing bucket is certain: whoever may not ask for a bucket may still be allowed to write there.
-
-        Raises OutputUnwritable.
-        """
-        try:
-            self._client.head_bucket(Bucket=self._place["Bucket"])
-        except ClientError as error:
-            if classify(error) in (Trouble.ABSENT, Trouble.NO_BUCKET):
-                raise OutputUnwritable(
-                    f"{self.uri} cannot be written: there is no such bucket. Create it, or give another place."
-                ) from error
-        except S3_ERRORS:
-            # A store that is away now may be back when the film is done.
-            return
-
-    def put_file(
-        self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
-    ) -> None:
-        """Raises StorageError."""
-        with path.open("rb") as file:
-            _upload(self._client, self._place, self.uri, file, path.stat().st_size, content_type, moved)
+        upload(self._client, self._place(key), self.uri(key), file, max_bytes, content_type, moved)
 
 
 class _BoundedStream:
@@ -303,7 +275,7 @@ class _BoundedStream:
         return b"".join(parts)
 
 
-def _upload(
+def upload(
     client: Client,
     place: dict[str, str],
     uri: str,
@@ -311,15 +283,15 @@ def _upload(
     max_bytes: int,
     content_type: str,
     moved: Callable[[int], object] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """One PUT, or a multipart upload that is aborted when the file's read raises. `moved` hears of bytes sent."""
+    named = {"ContentType": content_type, **({"Metadata": dict(metadata)} if metadata else {})}
     with store_errors(uri):
-        client.upload_fileobj(
-            file, **place, ExtraArgs={"ContentType": content_type}, Callback=moved, Config=_transfer(max_bytes)
-        )
+        client.upload_fileobj(file, **place, ExtraArgs=named, Callback=moved, Config=_transfer(max_bytes))
 
 
-def _while_conflict(put_object: Any, **request: Any) -> None:
+def while_conflict(put_object: Any, **request: Any) -> None:
     """Tries again while others write the same key: S3 answers 409 to some of them and asks for just this."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(
@@ -332,6 +304,11 @@ def _while_conflict(put_object: Any, **request: Any) -> None:
     retrying(put_object, **request)
 
 
+def part_bytes_of(size_bytes: int) -> int:
+    """How large the parts of a multipart upload are, so that there are not too many."""
+    return max(PART_BYTES, -(-size_bytes // MAX_PARTS))
+
+
 def _transfer(max_bytes: int) -> TransferConfig:
-    part_bytes = max(PART_BYTES, -(-max_bytes // MAX_PARTS))
+    part_bytes = part_bytes_of(max_bytes)
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from backend.errors import SourceChanged, SourceUnreachable
 from backend.storage.base import ObjectInfo
-from backend.storage.pace import SLOWEST_BYTES_PER_SEC, Pace
+from backend.storage.pace import SLOWEST_BYTES_PER_SEC, Cutoff, Pace
 from backend.storage.s3_errors import source_errors
 
 TRIES = 4
@@ -26,15 +26,22 @@ class S3Source:
     """An object read by range; every read asks for the version that was there at the start.
 
     Raises SourceNotFound, SourceForbidden, SourceExpired, or SourceUnreachable, also for a store that falls
-    `stall_sec` behind 32 KiB/s.
+    `stall_sec` behind 32 KiB/s, or once `cutoff` says so.
     """
 
     def __init__(
-        self, client: Client, bucket: str, key: str, *, scheme: str = "s3", stall_sec: float = STALL_SEC
+        self,
+        client: Client,
+        bucket: str,
+        key: str,
+        *,
+        scheme: str = "s3",
+        stall_sec: float = STALL_SEC,
+        cutoff: Cutoff | None = None,
     ) -> None:
         self._client = client
         self._place = {"Bucket": bucket, "Key": key}
-        self._pace = Pace(stall_sec)
+        self._pace = Pace(stall_sec, cutoff)
         self.uri = f"{scheme}://{bucket}/{key}"
         self.info = self._trying(self._head)
 
@@ -87,6 +94,7 @@ class S3Source:
             return retrying(ask)
 
     def _check_pace(self) -> None:
+        self._pace.cutoff.check(self.uri)
         if self._pace.is_over:
             raise SourceUnreachable(
                 f"{self.uri} comes too slowly: its store fell {self._pace.stall_sec:.0f} s behind "

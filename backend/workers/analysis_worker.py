@@ -26,9 +26,11 @@ from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
 from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
+from backend.jobs.planners import Planners
 from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
+from backend.jobs.webhooks import Webhooks
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE, Done, Kind, Onward
 from backend.kinds.context import WholeContext
@@ -36,12 +38,15 @@ from backend.kinds.tools import Tools
 from backend.queue.claims import JobClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.figures import encoders_of_fleet
+from backend.queue.outcome import Drain
 from backend.queue.queue import Queue
 from backend.queue.stall import Step
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage.base import ObjectStore
+from backend.storage.names import is_web
+from backend.storage.pace import Cutoff
 from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
@@ -92,7 +97,7 @@ class Aggregator:
         kind = kind.for_job(claim.params)
         step = kind.phase(claim.phase).whole
         params = kind.parse_params(claim.params)
-        source = LazyReader(lambda: self._reader(claim))
+        source = LazyReader(lambda: self._reader(claim, hold.cutoff))
         hold.watch.follow(lambda: source.bytes_fetched)
 
         def tell() -> None:
@@ -128,7 +133,7 @@ class Aggregator:
                     tools=self._tools,
                     fleet=lambda: encoders_of_fleet(self._database) if claim.deep_mode is DeepMode.GPU else [],
                     report=report,
-                    open_input=further_inputs(lambda uri: open_input(params, uri, self._settings), hold),
+                    open_input=further_inputs(lambda uri: open_input(params, uri, self._settings, hold.cutoff), hold),
                     ending=_ending(claim, kind),
                 )
             )
@@ -142,9 +147,9 @@ class Aggregator:
         told = Event.JOB_COMPLETE if isinstance(outcome, Done) else Event.PHASE_BEGUN
         emit(told, **claim.ids, bytes_read=source.bytes_fetched)
 
-    def _reader(self, claim: JobClaim) -> RangeReader:
+    def _reader(self, claim: JobClaim, cutoff: Cutoff) -> RangeReader:
         return RangeReader(
-            open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
+            open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings, cutoff)
         )
 
     def _go_on(self, claim: JobClaim, kind: Kind[Any], onward: Onward, hold: Hold) -> None:
@@ -278,12 +283,25 @@ def main(place: command.Workplace) -> int:
         surroundings=place.surroundings,
     )
     load_at = 0.0
+    # Anybody's server may keep a read waiting: what others wait for goes on meanwhile.
+    beside = Planners() if options.job is None and not options.once else None
+
+    def plan_beside(claim: JobClaim) -> None:
+        try:
+            planner.plan(claim, loop.beside)
+        except Drain:
+            return
+        except Exception as failure:  # noqa: BLE001 - a thread's error would vanish; the lease runs out
+            telemetry.poll_failed(failure, **claim.ids)
 
     def work_once() -> bool:
         nonlocal load_at
         waiting = queue.claim_job(JobStatus.QUEUED, options.job)
         if waiting is not None:
-            planner.plan(waiting, loop)
+            if beside is not None and is_web(waiting.input_uri):
+                beside.submit(plan_beside, waiting)
+            else:
+                planner.plan(waiting, loop)
             return True
         if aggregator.work_once(loop, options.job):
             return True
@@ -314,9 +332,11 @@ def main(place: command.Workplace) -> int:
         has_work=has_work,
         duties=duties,
         surroundings=place.surroundings,
+        beside=beside or nullcontext(),
     )
     # Whoever works for one job alone tells of none.
-    with telling(Callbacks(database, settings)) if options.job is None else nullcontext():
+    tells = telling(Callbacks(database, settings), Webhooks(database, settings))
+    with tells if options.job is None else nullcontext():
         try:
             return loop.run(once=options.once, idle_exit_sec=options.idle_exit_sec)
         except ModelMissing as missing:

@@ -12,9 +12,11 @@ from backend.jobs.layout import plan_key
 from backend.jobs.sources import open_job_source
 from backend.kinds.params import Params
 from backend.queue.claims import ChunkClaim
+from backend.queue.executor import Hold
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.storage.base import ObjectStore, Source
+from backend.storage.pace import Cutoff
 from backend.vision.artifacts import sha256_hex
 
 
@@ -50,15 +52,16 @@ class ChunkFiles(Protocol):
         ...
 
 
-# Told the claim, and whom to tell of bytes that are on their way.
-FilesOf = Callable[[ChunkClaim, Callable[[], None]], ChunkFiles]
+# Told the claim, and its hold, which hears of bytes that are on their way.
+FilesOf = Callable[[ChunkClaim, Hold], ChunkFiles]
 
 
 class StoredFiles:
     """For a worker that has the store's credentials."""
 
-    def __init__(self, claim: ChunkClaim, queue: Queue, store: ObjectStore, settings: Settings) -> None:
+    def __init__(self, claim: ChunkClaim, queue: Queue, store: ObjectStore, settings: Settings, cutoff: Cutoff) -> None:
         self._claim = claim
+        self._cutoff = cutoff
         self._queue = queue
         self._store = store
         self._settings = settings
@@ -67,10 +70,12 @@ class StoredFiles:
 
     def source(self) -> Source:
         claim = self._claim
-        return open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings)
+        return open_job_source(
+            claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings, self._cutoff
+        )
 
     def further_input(self, params: Params, uri: str) -> Source:
-        return open_input(params, uri, self._settings)
+        return open_input(params, uri, self._settings, self._cutoff)
 
     def object(self, name: str) -> bytes:
         plan = self._claim.plan
@@ -100,4 +105,4 @@ class StoredFiles:
 
 
 def stored_files(queue: Queue, store: ObjectStore, settings: Settings) -> FilesOf:
-    return lambda claim, moved: StoredFiles(claim, queue, store, settings)
+    return lambda claim, hold: StoredFiles(claim, queue, store, settings, hold.cutoff)

@@ -39,7 +39,7 @@ class Stopper:
         self._asked = threading.Event()
         self._left = threading.Event()
         self._lock = threading.RLock()
-        self._release: Callable[[], None] | None = None
+        self._releases: dict[object, Callable[[], None]] = {}
 
     @property
     def is_asked(self) -> bool:
@@ -79,20 +79,21 @@ class Stopper:
     @contextmanager
     def holding(self, release: Callable[[], None]) -> Iterator[None]:
         """Around the work of a claim. `release` gives it back, says so, and may be called from another thread."""
+        held = object()
         with self._lock:
-            self._release = release
+            self._releases[held] = release
         try:
             yield
         finally:
             # Waits for a release under way: the process then ends here and does not begin with something else.
             with self._lock:
-                self._release = None
+                self._releases.pop(held, None)
 
     def let_go(self) -> None:
         """What is held is about to be finished by a statement that may bring the next piece: a forced end in between
         would give back the finished one, and leave the next to its lease. It waits for the next `holding` instead."""
         with self._lock:
-            self._release = None
+            self._releases.clear()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -129,20 +130,21 @@ class Stopper:
             if time.monotonic() < self._deadline + FORCE_GRACE_SEC:
                 continue
             with self._lock:
-                if self._release is not None:  # else nothing is in hand, and the main thread is on its way out
-                    self._end(self._release)
+                if self._releases:  # else nothing is in hand, and the main thread is on its way out
+                    self._end(*self._releases.values())
 
     def end_stuck(self, ends: Ends, failure: FramefleetError) -> None:
         """The thread that works cannot be ended, only its process. A failure counts; a lost claim is nobody's."""
         warn(Event.WORKER_STUCK, **ends.ids, worker=self._worker, error_code=failure.code, message=failure.message)
         with self._lock:
-            self._end(lambda: None if isinstance(failure, ClaimLost) else ends.give_up(failure), EXIT_STUCK)
+            self._end(lambda: None if isinstance(failure, ClaimLost) else ends.give_up(failure), code=EXIT_STUCK)
 
-    def _end(self, release: Callable[[], None], code: int = 0) -> None:
-        try:
-            release()
-        except Exception as failure:  # noqa: BLE001 - whatever it was, this process must end now; the lease runs out
-            poll_failed(failure)
+    def _end(self, *releases: Callable[[], None], code: int = 0) -> None:
+        for release in releases:
+            try:
+                release()
+            except Exception as failure:  # noqa: BLE001 - this process must end now, whatever it was; the lease runs out
+                poll_failed(failure)
         sandbox.end_all()
         emit(Event.WORKER_STOPPED, worker=self._worker, forced=True)
         os._exit(code)

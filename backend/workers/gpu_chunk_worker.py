@@ -84,7 +84,7 @@ class ChunkWork:
     def _work(self, claim: ChunkClaim, hold: Hold, loop: WorkerLoop) -> ChunkClaim | None:
         hold.begin(Step.ADOPT)
         step = step_of(claim)
-        files = self._files_of(claim, hold.watch.moved)
+        files = self._files_of(claim, hold)
         source = LazyReader(lambda: RangeReader(files.source(), self._cache))
         with work_folder() as folder:
             context = self._context(claim, files, source, folder, hold)

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from backend.errors import AccessRevoked, DatabaseUnavailable, FramefleetError, ModelMissing
 from backend.events import Event, emit
@@ -31,7 +31,8 @@ class WorkerLoop:
     `duties` run in that thread too. `has_work` looks without claiming; where tasks are protected from scale-in an idle
     worker asks it first. A worker that never claims needs no protection from scale-in. While its `surroundings` are not
     ready a worker claims nothing. `is_over` ends it too. One that does not listen for signals can run in
-    any thread.
+    any thread. `beside` are threads with claims of their own, whose boss is the loop's attribute of that name; the loop
+    ends with them.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class WorkerLoop:
         surroundings: Surroundings | None = None,
         is_over: Callable[[], bool] = lambda: False,
         listens: bool = True,
+        beside: AbstractContextManager[object] | None = None,
     ) -> None:
         self._name = name
         self._work_once = work_once
@@ -59,8 +61,10 @@ class WorkerLoop:
         self._surroundings = surroundings
         self._is_over = is_over
         self._listens = listens
+        self._threads = beside or nullcontext()
         self._once = False
         self._idle_since = time.monotonic()
+        self.beside = Beside(self._stopper)
 
     @property
     def is_stopping(self) -> bool:
@@ -123,6 +127,7 @@ class WorkerLoop:
             stack.enter_context(spot_watch(self._settings, self._stopper.ask))
             stack.enter_context(self._duties.in_background())
             stack.callback(self._protection.drop)
+            stack.enter_context(self._threads)
             emit(Event.WORKER_STARTED, worker=self._name, worker_id=self._settings.worker_id, pid=os.getpid())
             yield
             emit(Event.WORKER_STOPPED, worker=self._name, worker_id=self._settings.worker_id)
@@ -147,6 +152,15 @@ class WorkerLoop:
         worked = self._work_once()
         self._protection.note(worked)
         return worked
+
+
+class Beside:
+    """The boss of work in a thread beside the loop: protection from scale-in is the loop's alone."""
+
+    def __init__(self, stopper: Stopper) -> None:
+        self.check_drain = stopper.check
+        self.holding = stopper.holding
+        self.end_stuck = stopper.end_stuck
 
 
 def exit_with_parent(parent_pid: int, poll_sec: float = 1.0) -> None:

@@ -18,6 +18,7 @@ from backend.events import Event, emit
 from backend.jobs.callbacks import Callbacks
 from backend.jobs.plan import Planner
 from backend.jobs.service import JobService
+from backend.jobs.webhooks import Webhooks
 from backend.kinds import kind_named
 from backend.kinds.tools import Tools
 from backend.queue.queue import Queue
@@ -53,6 +54,7 @@ class OneJob:
         self._planner = Planner(database, self._queue, store, settings, surroundings)
         self._aggregator = Aggregator(database, self._queue, store, settings, surroundings)
         self._callbacks = Callbacks(database, settings)
+        self._webhooks = Webhooks(database, settings)
         self._tools = Tools(settings, lambda: open_detector(settings))
         self._chunks = ChunkWorker(
             self._queue,
@@ -80,9 +82,11 @@ class OneJob:
             is_over=self._is_over,
             listens=listens,
         )
-        with telling(self._callbacks):
+        with telling(self._callbacks, self._webhooks):
             self._loop.run(idle_exit_sec=self._settings.retry_cap_seconds + IDLE_SEC)
         self._callbacks.tell(self.job_id)  # nobody may be there to tell it later
+        self._webhooks.send_due(self.job_id)
+        self._webhooks.settle()
         job = self._jobs.get(self.job_id)
         emit(Event.RUN_COMPLETE, job_id=str(self.job_id), status=job.status)
         return job

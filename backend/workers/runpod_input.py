@@ -6,18 +6,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.errors import InvalidRequest
-from backend.jobs import layout
+from backend.jobs.layout import CLOSED_FOLDERS
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.settings import Settings
-from backend.storage.names import is_below, name_in, scheme_of
+from backend.storage.names import name_in, scheme_of
+from backend.storage.places import ClientPlaces
 
 SCHEMES = ("http", "https", "s3", "gs")
 MAX_NAME_CHARACTERS = 255
+REQUESTS = uuid5(NAMESPACE_URL, "runpod:request")
 EDITORS_KINDS = ("overlay", "framing")
 EDITORS_SIZE = {"output_width": 1080, "output_height": 1920}
 LANGUAGE = re.compile("[a-z]{3}")  # as films name it
@@ -56,15 +59,28 @@ def new_job(request: Mapping[str, Any], settings: Settings) -> NewJob:
         raise InvalidRequest('input: send {"type", "input_video_key", …} or {"task", "parameters"}.')
     key = str(request["id"])[:MAX_NAME_CHARACTERS] if request.get("id") else None
     new = _by_type(given, key, settings) if "type" in given else _by_task(given, key, settings)
-    further = [(f"params.{field}", uri) for field, uri in kind_named(new.kind).parse_params(new.params).inputs()]
-    for field, uri in further:
+    _check_places(new, settings)
+    job_id = uuid5(REQUESTS, key) if key else new.job_id  # on every pod the same, whose films it may write over
+    return replace(new, keeps_existing=True, job_id=job_id)
+
+
+def _check_places(new: NewJob, settings: Settings) -> None:
+    """Open is what ALLOWED_PREFIXES names; where it names nothing, the bucket that requests' keys are in. Raises
+    InvalidRequest."""
+    bucket = settings.default_bucket
+    allowed = settings.allowed_prefixes or (f"s3://{bucket}" if bucket else "")
+    places = ClientPlaces(allowed, settings, closed=CLOSED_FOLDERS)
+    places.check_input(new.input_uri, "input")
+    for field, uri in kind_named(new.kind).parse_params(new.params).inputs():
         if scheme_of(uri) not in SCHEMES:  # a file of this machine
-            raise InvalidRequest(f"{field}: must be an http, https, s3 or gs URI.")
-    jobs = f"{settings.storage_root_url.rstrip('/')}/{layout.JOBS}"
-    for field, uri in (("input", new.input_uri), ("output", new.output_uri or ""), *further):
-        if is_below(uri, jobs):  # other people's
-            raise InvalidRequest(f"{field}: this place is not open to clients.")
-    return new
+            raise InvalidRequest(f"params.{field}: must be an http, https, s3 or gs URI.")
+        places.check_input(uri, f"params.{field}")
+    if new.output_uri is not None:
+        places.check_output(new.output_uri, "output")
+    elif new.output_put_url is not None:
+        places.check_put_url(new.output_put_url, "output_put_url")
+    else:
+        places.check_beside(new.input_uri, "input")
 
 
 def _by_type(given: dict[str, Any], key: str | None, settings: Settings) -> NewJob:

@@ -64,7 +64,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     filter {}
 
     abort_incomplete_multipart_upload {
-      days_after_initiation = 1
+      days_after_initiation = 7 # a large upload over a slow line takes more than one
     }
   }
 
@@ -96,6 +96,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     noncurrent_version_expiration {
       noncurrent_days = 7
     }
+  }
+}
+
+# The parts of an upload go from the page straight here, under links that the API signs. Without it they go through the API.
+resource "aws_s3_bucket_cors_configuration" "this" {
+  count  = length(var.page_origins) > 0 ? 1 : 0
+  bucket = aws_s3_bucket.this.id
+
+  cors_rule {
+    allowed_origins = var.page_origins
+    allowed_methods = ["PUT"]
+    allowed_headers = ["*"]
+    max_age_seconds = 3600
   }
 }
 

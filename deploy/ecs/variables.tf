@@ -102,12 +102,12 @@ variable "certificate_arn" {
 }
 
 variable "client_cidrs" {
-  description = "Who may reach the API: your office, your VPN, your authenticating proxy."
+  description = "Who may reach the API, which asks each of them for a key: your office, your VPN, your proxy."
   type        = list(string)
 
   validation {
     condition     = length(var.client_cidrs) > 0 && alltrue([for cidr in var.client_cidrs : can(cidrnetmask(cidr)) && !endswith(cidr, "/0")])
-    error_message = "client_cidrs must name IPv4 ranges such as 203.0.113.0/24. Not the whole internet: the API has no authentication of its own; put a proxy that has in front, and name its addresses."
+    error_message = "client_cidrs must name IPv4 ranges such as 203.0.113.0/24. Not the whole internet: the API asks for keys, and this is the wall before it; put a proxy in front for clients that may be anywhere, and name its addresses."
   }
 }
 
@@ -129,6 +129,17 @@ variable "bucket_versioning" {
   description = "Keep what was overwritten or deleted for a week more."
   type        = bool
   default     = false
+}
+
+variable "page_origins" {
+  description = "Where the page is opened, such as https://framefleet.example: browsers there may upload to the bucket."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.page_origins : can(regex("^https://[^/*]+$", origin))])
+    error_message = "page_origins are https:// and a host each, without a path or a wildcard."
+  }
 }
 
 variable "input_buckets" {

@@ -104,12 +104,17 @@ class Slot:
         return bool(select.select([self._ends[-1]], [], [], timeout_sec)[0])
 
     def has_child(self) -> bool:
-        """Whether a media process of it is at work."""
-        for children in Path(f"/proc/{self._pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                if children.read_text().strip():
-                    return True
-        return False
+        """Whether a media process of it is at work: its fork server has a child."""
+        return any(_children_of(server) for server in _children_of(self._pid))
+
+
+def _children_of(pid: int) -> list[int]:
+    """By all threads of a process; none of one that has ended."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, children.read_text().split())
+    return found
 
 
 class Fleet:

@@ -54,7 +54,7 @@ class Prometheus:
         pytest.fail(f"{what}: not within {timeout_sec} s. Targets: {self.ask('targets')['activeTargets']}")
 
 
-def configuration(folder: Path, addresses: Mapping[str, str]) -> Path:
+def configuration(folder: Path, addresses: Mapping[str, str], metrics_token: str) -> Path:
     """docker/prometheus.yml for this machine. `addresses`: host:port by the name of the service."""
     given = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     given["global"] = dict.fromkeys(given["global"], SCRAPE_EVERY)
@@ -62,6 +62,9 @@ def configuration(folder: Path, addresses: Mapping[str, str]) -> Path:
     given["rule_files"] = [str(PROJECT / "deploy" / "prometheus" / "alerts.yml")]
     for job in given["scrape_configs"]:
         job["scrape_timeout"] = SCRAPE_EVERY
+        if "authorization" in job:
+            (folder / "metrics-token").write_text(metrics_token)
+            job["authorization"]["credentials_file"] = str(folder / "metrics-token")
         found = [target for each in job.get("static_configs", []) for target in each["targets"]]
         for each in job.pop("dns_sd_configs", []):
             found += [f"{name}:{each['port']}" for name in each["names"]]

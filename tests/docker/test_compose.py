@@ -115,6 +115,16 @@ def test_passwords_are_made_once_and_only_for_their_owner(tmp_path: Path) -> Non
     assert dict(line.split("=", 1) for line in (first / ".env").read_text().splitlines()) == made
 
 
+def test_a_file_of_an_earlier_version_gets_the_token_that_it_lacks(tmp_path: Path) -> None:
+    made = made_env(tmp_path)
+    env = tmp_path / ".env"
+    env.write_text("".join(f"{name}={value}\n" for name, value in made.items() if name != "METRICS_TOKEN"))
+    subprocess.run([tmp_path / "make-env"], check=True, timeout=10)
+    now = dict(line.split("=", 1) for line in env.read_text().splitlines())
+    assert len(now.pop("METRICS_TOKEN")) >= 20
+    assert now == {name: value for name, value in made.items() if name != "METRICS_TOKEN"}
+
+
 def test_all_variables_of_the_file_are_made(tmp_path: Path) -> None:
     compose = interpolated(read(*FILES), made_env(tmp_path))
     assert "${" not in str(compose)

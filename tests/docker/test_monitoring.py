@@ -37,6 +37,15 @@ def test_every_process_of_ours_that_stays_is_scraped_on_its_port() -> None:
     assert all(port == port_of(name) for name, port in targets())
 
 
+def test_prometheus_sends_the_token_that_the_api_takes() -> None:
+    """Its file is written where the service may write, from the variable that the API has too."""
+    (api,) = [job for job in PROMETHEUS["scrape_configs"] if job["job_name"] == "api"]
+    file = api["authorization"]["credentials_file"]
+    assert f'"$$METRICS_TOKEN" >{file}' in SERVICES["prometheus"]["entrypoint"][2]
+    assert any(file.startswith(f"{place}/") for place in SERVICES["prometheus"]["tmpfs"])
+    assert SERVICES["prometheus"]["environment"]["METRICS_TOKEN"] == SERVICES["api"]["environment"]["METRICS_TOKEN"]
+
+
 def test_prometheus_reads_the_alarms_that_are_mounted() -> None:
     assert {"/etc/prometheus/prometheus.yml", *PROMETHEUS["rule_files"]} == mounted("prometheus")
     (config,) = [word for word in SERVICES["prometheus"]["command"] if word.startswith("--config.file=")]

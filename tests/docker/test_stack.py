@@ -68,7 +68,8 @@ def watched(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("prometheus")
     ports = {"api": 8080, "analysis-worker": 9090, "gpu-worker": 9090}
     addresses = {f"{name}:{port}": f"127.0.0.1:{stack.ports[name]}" for name, port in ports.items()}
-    config = configuration(folder, addresses)
+    made = dict(line.split("=", 1) for line in (stack.folder / ".env").read_text().splitlines())
+    config = configuration(folder, addresses, made["METRICS_TOKEN"])
     promtool("check", "config", str(config))
     with started(config, folder) as server:
         server.wait_for(lambda: server.value("sum(up)") == len(ports), "all processes are scraped")

@@ -213,10 +213,15 @@ def test_a_bad_callback_url_is_refused_with_the_job(database: Database) -> None:
 def test_an_analysis_worker_tells_what_ended_while_nobody_was_there_to_tell(
     database: Database, workers: Workers, front: Front
 ) -> None:
-    JobService(database).cancel(told_of(database, front.address))
+    job_id = told_of(database, front.address)
+    webhook = {"url": f"{front.address}/webhook", "events": ["job.cancelled"]}
+    execute(database, "UPDATE video_analysis_jobs SET webhook_url = :url, webhook_events = :events", **webhook)
+    JobService(database).cancel(job_id)
     workers.start_analysis_worker()
-    wait_until(lambda: front.told, 60, "the callback")
-    assert front.told == [("/error", {"error": "The job was cancelled.", "should_retry": False})]
+    wait_until(lambda: len(front.told) == 2, 60, "the callback and the webhook")
+    told = dict(front.told)
+    assert told["/error"] == {"error": "The job was cancelled.", "should_retry": False}
+    assert (told["/webhook"]["type"], told["/webhook"]["data"]["id"]) == ("job.cancelled", str(job_id))
 
 
 def test_a_job_of_the_api_is_told_of(database: Database, settings: Settings, front: Front) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from backend.db.engine import Database
@@ -116,20 +117,22 @@ def test_a_second_sigterm_ends_a_working_worker_and_its_media_child_at_once(
     job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=8).as_uri())
     worker = workers.start_chunk_worker()
     chunk = workers.wait_for_work(job)
-    child = int(Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()[0])
+    (server,) = psutil.Process(worker.process.pid).children()
+    (child,) = server.children()
     worker.process.terminate()
     wait_until(lambda: '"worker_draining"' in workers.log("chunk-0"), 10, "the worker hears the first signal")
     service = JobService(database)
     worker.process.terminate()
     wait_until(lambda: service.chunks(job.id)[0].status == "queued", AT_ONCE_SEC, "the chunk is given back")
     assert worker.process.wait(timeout=20) == 0
-    wait_until(lambda: not Path(f"/proc/{child}/stat").exists() or _is_zombie(child), 2, "the media child ends")
+    for process in (child, server):
+        wait_until(lambda process=process: _is_over(process), 2, "the media process ends")
     released = service.chunks(job.id)[chunk.chunk_index]
     assert (released.status, released.attempts, released.failures) == ("queued", 1, 0)
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+def _is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_task_is_protected_before_its_worker_claims_and_not_when_it_is_idle(

@@ -17,6 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, downgrade, upgrade
 from backend.db.models import Base
+from backend.db.models_keys import ApiKey, ApiSession, Tenant
+from backend.db.models_requests import RequestInFlight
+from backend.db.models_uploads import Upload, UploadPart
+from backend.db.models_webhooks import WebhookMessage, WebhookSecret
 from backend.queue.queue import Queue
 from backend.settings import Settings
 from backend.states import ChunkStatus, DeepMode, JobStatus, Stage
@@ -25,6 +29,8 @@ from tests.integration.queue.helpers import FACTS, planned_job
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
 OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps"}
+TABLES = (RequestInFlight, Tenant, ApiKey, ApiSession, Upload, UploadPart, WebhookMessage, WebhookSecret)
+OTHERS |= {each.__tablename__ for each in TABLES}
 
 
 def rows(database: Database, query: str, **params: object) -> list[Any]:

@@ -96,7 +96,7 @@ def test_over_s3_the_report_and_the_results_are_read_back_over_the_api(
     client.create_bucket(Bucket=bucket)
     client.upload_file(str(street), bucket, "in/street.mp4")
     remote = Settings.model_validate(posing.model_dump(exclude_unset=True) | {"storage_url": f"s3://{bucket}/store"})
-    app = create_app(remote)
+    app = create_app(remote.model_copy(update={"allowed_prefixes": f"s3://{bucket}/in/"}))
     api = app.test_client()
     asked = {"kind": "pose", "input": f"s3://{bucket}/in/street.mp4", "params": {"sample_fps": 2}}
     job_id = api.post("/api/v1/jobs", json=asked).get_json()["id"]

@@ -253,47 +253,47 @@ TASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "id": "7",
             "language": "deu",
             "subtitles": True,
-            "input_video_uri": "gs://b/a.mp4",
-            "input_audio_uri": "gs://b/a.wav",
-            "subtitles_uri": "gs://b/a.ass",
-            "output_video_uri": "gs://b/c.mp4",
+            "input_video_uri": "gs://bkt/a.mp4",
+            "input_audio_uri": "gs://bkt/a.wav",
+            "subtitles_uri": "gs://bkt/a.ass",
+            "output_video_uri": "gs://bkt/c.mp4",
         },
         {
             "kind": "encode",
-            "input_uri": "gs://b/a.mp4",
-            "output_uri": "gs://b/c.mp4",
-            "params": {"audio_uri": "gs://b/a.wav", "subtitles_uri": "gs://b/a.ass", "language": "deu"},
+            "input_uri": "gs://bkt/a.mp4",
+            "output_uri": "gs://bkt/c.mp4",
+            "params": {"audio_uri": "gs://bkt/a.wav", "subtitles_uri": "gs://bkt/a.ass", "language": "deu"},
         },
     ),
     (
         "ENCODING",
-        {"name": "c", "input_video_name": "a.mov", "bucket": "b", "bucket_parent_folder": "x/y", "subtitles": False},
-        {"kind": "encode", "input_uri": "gs://b/x/y/a.mov", "output_uri": "gs://b/x/y/c.mp4", "params": {}},
+        {"name": "c", "input_video_name": "a.mov", "bucket": "bkt", "bucket_parent_folder": "x/y", "subtitles": False},
+        {"kind": "encode", "input_uri": "gs://bkt/x/y/a.mov", "output_uri": "gs://bkt/x/y/c.mp4", "params": {}},
     ),
     (
         "DOWNSAMPLING",
-        {"original_video_uri": "gs://b/a.mp4", "resolution": 240, "output_video_uri": "gs://b/c.mp4"},
+        {"original_video_uri": "gs://bkt/a.mp4", "resolution": 240, "output_video_uri": "gs://bkt/c.mp4"},
         {
             "kind": "downsample",
-            "input_uri": "gs://b/a.mp4",
-            "output_uri": "gs://b/c.mp4",
+            "input_uri": "gs://bkt/a.mp4",
+            "output_uri": "gs://bkt/c.mp4",
             "params": {"resolution": 240},
         },
     ),
     (
         "AUDIO_TRIM",
-        {"source_uri": "https://h/a.mp3", "start_sec": 1.5, "duration_sec": 2, "output_video_uri": "s3://b/c.wav"},
+        {"source_uri": "https://h/a.mp3", "start_sec": 1.5, "duration_sec": 2, "output_video_uri": "s3://bkt/c.wav"},
         {
             "kind": "audio_trim",
             "input_uri": "https://h/a.mp3",
-            "output_uri": "s3://b/c.wav",
+            "output_uri": "s3://bkt/c.wav",
             "params": {"start_sec": 1.5, "duration_sec": 2},
         },
     ),
     (
         "STAGE_OBJECT",
-        {"source_uri": "https://h/a.png", "dest_uri": "gs://b/a.png"},
-        {"kind": "stage", "input_uri": "https://h/a.png", "output_uri": "gs://b/a.png", "params": {}},
+        {"source_uri": "https://h/a.png", "dest_uri": "gs://bkt/a.png"},
+        {"kind": "stage", "input_uri": "https://h/a.png", "output_uri": "gs://bkt/a.png", "params": {}},
     ),
 ]
 
@@ -304,6 +304,7 @@ TASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_a_task_is_the_job_that_its_parameters_name(
     pod: Settings, task: str, parameters: dict[str, Any], expected: dict[str, Any]
 ) -> None:
+    pod = pod.model_copy(update={"allowed_prefixes": "gs://bkt, s3://bkt"})
     job = new_job({"id": "r-6", "input": {"task": task, "parameters": parameters}}, pod)
     assert {name: getattr(job, name) for name in expected} == expected
     parameters = {**parameters, "output_video": "x"}
@@ -328,7 +329,8 @@ def test_the_errors_of_requests_are_typed(settings: Settings) -> None:
 def test_no_request_reaches_what_other_jobs_have_in_the_store(
     pod: Settings, scheme: str, task: str, field: str, name: str
 ) -> None:
-    shared = pod.model_copy(update={"storage_url": "s3://films/store"})
+    opened = {"storage_url": "s3://films/store", "allowed_prefixes": "s3://films, gs://films"}
+    shared = pod.model_copy(update=opened)
     source = "source_uri" if task == "STAGE_OBJECT" else "input_video_uri"
     parameters = {source: "https://h/a.mp4", name: f"{scheme}://films/store/jobs/x/source"}
     with pytest.raises(InvalidRequest, match=f"^{field}: this place is not open"):

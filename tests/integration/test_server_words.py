@@ -107,7 +107,7 @@ def test_a_database_without_tables_or_with_old_ones_is_not_ready(settings: Setti
         downgrade(database, revision)
         answer = client.get("/ready")
         assert answer.status_code == 503
-        assert "alembic upgrade head" in json.loads(answer.data)["title"]
+        assert "alembic upgrade head" in json.loads(answer.data)["detail"]
         ok, says = findings(settings)
         assert not ok and "alembic upgrade head" in says
     upgrade(database)

@@ -99,7 +99,7 @@ PROTECTION = {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"}
 
 
 def test_each_service_may_do_its_own_and_no_more() -> None:
-    assert allowed_actions("api-task") == OBJECTS
+    assert allowed_actions("api-task") == OBJECTS | {"s3:ListMultipartUploadParts"}
     assert allowed_actions("gpu-worker-task") == OBJECTS | PROTECTION
     assert allowed_actions("analysis-worker-task") == OBJECTS | PROTECTION | {
         "cloudwatch:PutMetricData",

@@ -81,4 +81,6 @@ def test_the_log_is_where_the_task_definition_sends_it(part: str) -> None:
 
 def test_a_token_does_not_get_into_the_log(ecs: Ecs) -> None:
     assert ask("framefleet", "remote", "add", "desk").exit_code == 2
+    for words in (("create", "desk", "--json"), ("make",)):
+        assert ask("framefleet", "keys", *words).exit_code == 2
     assert ecs.events == []

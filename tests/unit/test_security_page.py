@@ -20,7 +20,7 @@ def attacks() -> list[str]:
 
 
 @cache
-def tests_in(file: str) -> set[str]:
+def names_in(file: str) -> set[str]:
     tree = ast.parse((TESTS / file).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -29,4 +29,4 @@ def tests_in(file: str) -> set[str]:
 def test_an_attack_on_the_page_has_a_test_that_there_is(row: str) -> None:
     named = NAMED.findall(row.rsplit("|", 2)[1]) if row != "none" else [("unit/test_security_page.py", "")]
     assert named
-    assert [f"{file}::{test}" for file, test in named if test and test not in tests_in(file)] == []
+    assert [f"{file}::{test}" for file, test in named if test and test not in names_in(file)] == []

@@ -1,4 +1,4 @@
-"""The server's connections with an application of a few lines: the loop is turned by hand, so that time can be given."""
+"""The server's connections with small applications: the loop is turned by hand, so that time can be given."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def test_no_more_large_bodies_are_read_at_once_than_there_are_threads_for(serve:
     head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab"
     held = [site.client(head) for _ in range(limits.STREAMING_THREADS)]
     refused = site.answer(site.client(head))
-    assert problem(refused) == (503, "busy")
+    assert problem(refused) == (503, "server_busy")
     assert b"Retry-After: 10" in refused
     assert b"hello" not in site.answer(site.client(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nok"), b"ok")
     held[0].send(b"c\r\n0\r\n\r\n")

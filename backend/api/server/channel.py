@@ -173,6 +173,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.will_close = True
         if not self.total_outbufs_len:
             self._unread_since = None
+        if self.will_close:  # now: a socket that takes nothing would never be ready for it
+            self.handle_close()
 
     def _check_unread(self, now: float, silent_sec: float) -> None:
         """The silence before there was anything to send does not count."""

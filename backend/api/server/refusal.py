@@ -34,7 +34,10 @@ HEAD_TOO_SLOW = Refusal(408, "request_timeout", "The head of the request did not
 BODY_TOO_SLOW = Refusal(408, "request_timeout", "The body of the request came too slowly: send it again.", 1)
 URI_TOO_LONG = Refusal(414, "uri_too_long", "The address of the request is too long.")
 TOO_MANY_UPLOADS = Refusal(
-    503, "busy", "Too many large uploads are under way: wait a little, or send the file in parts (/api/v1/uploads).", 10
+    503,
+    "server_busy",
+    "Too many large uploads are under way: wait a little, or send the file in parts (/api/v1/uploads).",
+    10,
 )
 STORAGE_FULL = Refusal(
     507,

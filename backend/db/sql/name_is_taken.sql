@@ -1,11 +1,11 @@
--- A job on another input has, or is about to write, its film there; a failed one may be retried. A job on the same
--- input replaces its own film.
+-- Another job has, or is about to write, its film there; a failed one may be retried. A job on the same input replaces its
+-- own film, unless a client made either: films of clients are never overwritten.
 SELECT EXISTS (
     SELECT
     FROM video_analysis_jobs taken
     JOIN video_analysis_jobs mine ON mine.id = :job_id
     WHERE taken.output_uri = :output_uri
       AND taken.id <> mine.id
-      AND taken.input_uri <> mine.input_uri
+      AND (taken.input_uri <> mine.input_uri OR taken.keeps_existing OR mine.keeps_existing)
       AND taken.status <> 'cancelled'
 ) AS is_taken

@@ -23,6 +23,7 @@ from backend.jobs.sources import is_copied
 from backend.kinds.params import Params
 from backend.queue import messages as m
 from backend.queue.claims import ChunkClaim
+from backend.queue.executor import Hold
 from backend.settings import Settings
 from backend.storage import open_source
 from backend.storage.base import ObjectInfo, Source
@@ -56,9 +57,10 @@ class LinkedSource:
 class RemoteFiles:
     """ChunkFiles of one claim. What the job names behind http(s) is read where it is, past this worker's own guard."""
 
-    def __init__(self, claim: ChunkClaim, moved: Callable[[], None], server: Server, settings: Settings) -> None:
+    def __init__(self, claim: ChunkClaim, hold: Hold, server: Server, settings: Settings) -> None:
         self._claim = claim
-        self._moved = moved
+        self._moved = hold.watch.moved
+        self._cutoff = hold.cutoff
         self._server = server
         self._settings = settings
 
@@ -66,18 +68,18 @@ class RemoteFiles:
         claim = self._claim
         is_web = scheme_of(claim.input_uri) in WEB  # of this machine's own files nobody else may speak
         if is_web and not is_copied(claim.input_uri, claim.source_etag):
-            return open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+            return open_source(claim.input_uri, self._settings, etag=claim.source_etag, cutoff=self._cutoff)
         try:
             return self._linked(m.WantedInput(uri=None), f"{claim.job_id}/source", claim.source_etag)
         except SourceNotFound:
             if not is_web:
                 raise
             # Somebody deleted the copy: the server that it was made from may still have this version.
-            return open_source(claim.input_uri, self._settings, etag=claim.source_etag)
+            return open_source(claim.input_uri, self._settings, etag=claim.source_etag, cutoff=self._cutoff)
 
     def further_input(self, params: Params, uri: str) -> Source:
         if scheme_of(uri) in WEB:
-            return open_input(params, uri, self._settings)
+            return open_input(params, uri, self._settings, self._cutoff)
         return self._linked(m.WantedInput(uri=uri), f"{self._claim.job_id}/{uri}", None)
 
     def object(self, name: str) -> bytes:
@@ -107,6 +109,7 @@ class RemoteFiles:
             max_bytes=self._settings.max_source_bytes,
             stall_sec=self._settings.source_stall_seconds,
             etag=known,
+            cutoff=self._cutoff,
         )
         if known is not None and source.info.etag != known:
             raise SourceChanged(f"{name} changed since the job was made: submit the job again.")
@@ -199,4 +202,4 @@ class ProbeObject:
 
 
 def remote_files(server: Server, settings: Settings) -> FilesOf:
-    return lambda claim, moved: RemoteFiles(claim, moved, server, settings)
+    return lambda claim, hold: RemoteFiles(claim, hold, server, settings)

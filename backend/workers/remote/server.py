@@ -103,17 +103,17 @@ class Server:
 
     def _refusal(self, reply: Reply) -> FramefleetError:
         said = _problem(reply)
-        title = str(said.get("title", ""))
+        words = str(said.get("detail") or said.get("title", ""))
         if reply.status == 401:
-            return AccessRevoked(title or "The server does not take this token.")
-        error = error_by_code(str(said.get("code")), title)
+            return AccessRevoked(words or "The server does not take this token.")
+        error = error_by_code(str(said.get("code")), words)
         if type(error) is not FramefleetError:
             return error
         if reply.status >= 500 or reply.status in _BUSY:
-            return ServerUnavailable(f"{self.base_url} does not answer now ({reply.status}): {title[:200]}")
+            return ServerUnavailable(f"{self.base_url} does not answer now ({reply.status}): {words[:200]}")
         if reply.status == 404:
             return InvalidRequest(f"{self.base_url} knows no remote workers: check --server, and its version.")
-        return InvalidRequest(f"{self.base_url} refused a request ({reply.status}): {title[:200]}")
+        return InvalidRequest(f"{self.base_url} refused a request ({reply.status}): {words[:200]}")
 
 
 def claim_path(claim: ChunkClaim, what: str) -> str:

@@ -242,8 +242,8 @@ run "the_fleet" {
     error_message = "The bucket refuses what comes without TLS."
   }
   assert {
-    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : one(rule.abort_incomplete_multipart_upload).days_after_initiation if rule.id == "abandoned-parts"]) == 1
-    error_message = "Abandoned parts go after a day."
+    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : one(rule.abort_incomplete_multipart_upload).days_after_initiation if rule.id == "abandoned-parts"]) == 7
+    error_message = "Abandoned parts go after a week."
   }
   assert {
     condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : "${one(rule.filter).prefix} ${one(rule.expiration).days}" if rule.id == "ended-jobs"]) == "jobs/ 21"
@@ -314,7 +314,7 @@ run "what_is_refused" {
   command = plan
 
   variables {
-    client_cidrs          = ["0.0.0.0/0"]             # the API has no authentication of its own
+    client_cidrs          = ["0.0.0.0/0"]             # keys alone are one wall
     release               = "latest"                  # nobody could say what runs
     environment           = { PROCESS_TOKEN = "abc" } # a secret that everybody could read
     secrets               = { PROCESS_TOKEN = "abc" } # the secret itself and no reference

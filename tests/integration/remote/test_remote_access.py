@@ -300,7 +300,7 @@ def test_strange_requests_are_the_callers_error(hands: Callable[[str], Any], tra
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {hands('desk').token}"}
     for path, body in STRANGE:
         reply = transport.send("POST", m.REMOTE_PATH + path, headers, json.dumps(body).encode())
-        assert (reply.status, json.loads(reply.body)["code"]) == (400, "invalid_request"), (path, body)
+        assert (reply.status, json.loads(reply.body)["code"]) == (422, "invalid_value"), (path, body)
 
 
 @pytest.mark.usefixtures("cli_database")

@@ -1,5 +1,7 @@
 // The page's only way to the server. Whatever goes wrong becomes a Problem with a sentence to show.
 
+import { signedIn } from "./sign_in.js";
+
 const JOBS = "/api/v1/jobs";
 const TIMEOUT_MS = 30_000;
 
@@ -79,6 +81,10 @@ async function ask(path, options = {}) {
     throw noAnswer();
   }
   const answer = parsed(text);
+  if (status === 401) {
+    await signedIn();
+    return ask(path, options);
+  }
   if (status >= 300 || !answer) throw problemOf(status, answer);
   return answer;
 }
@@ -88,8 +94,9 @@ function noAnswer() {
 }
 
 function problemOf(status, answer) {
-  if (answer && typeof answer.title === "string") {
-    return new Problem(sentence(answer.title), { code: answer.code, status });
+  const words = answer && (answer.detail || answer.title);
+  if (typeof words === "string") {
+    return new Problem(sentence(words), { code: answer.code, status });
   }
   if (status === 413) return new Problem("The file is larger than this server accepts.", { status });
   return new Problem(`The server gave an answer that this page cannot read (HTTP ${status}). Try again in a moment.`, {

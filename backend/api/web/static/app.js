@@ -6,6 +6,7 @@ import { complain, resetForm, setUpForm } from "./form.js";
 import { clearJob, isFinal, note, paintJob, paintProblem, paintUpload } from "./job_view.js";
 import { poll } from "./poll.js";
 import { hideRecent, showRecent } from "./recent.js";
+import { showWhoIsIn } from "./sign_in.js";
 
 const JOB_HASH = /^#job=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 const cancelButton = byId("cancel");
@@ -144,5 +145,6 @@ cancelButton.addEventListener("click", () => {
 retryButton.addEventListener("click", () => act(retryButton, retryJob));
 window.addEventListener("hashchange", route);
 window.addEventListener("beforeunload", (event) => sending && event.preventDefault());
+showWhoIsIn();
 setUpForm(start, () => (key = null));
 route();

@@ -1,0 +1,7 @@
+-- Race: two requests with one Idempotency-Key at the same moment. One gets a row, the other none. A row whose process
+-- died is taken over after a while.
+INSERT INTO requests_in_flight AS r (tenant, idempotency_key, token)
+VALUES (:tenant, :idempotency_key, :token)
+ON CONFLICT (tenant, idempotency_key) DO UPDATE SET token = excluded.token, begun_at = now()
+    WHERE r.begun_at < now() - make_interval(secs => :patience_seconds)
+RETURNING r.token

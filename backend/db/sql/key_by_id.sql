@@ -1,0 +1,2 @@
+-- @stored_key
+WHERE k.id = :id

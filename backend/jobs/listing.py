@@ -1,0 +1,130 @@
+"""Jobs and chunks page by page. A cursor is a place in the order, so a page holds while rows come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, tuple_
+
+from backend.db.engine import Database
+from backend.db.models import Chunk, Job
+from backend.errors import InvalidValue
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+BAD_CURSOR = "cursor: must be what the page before gave as `next`."
+
+
+@dataclass(frozen=True)
+class JobCursor:
+    """The last job of a page."""
+
+    created_at: datetime
+    id: UUID
+
+    @classmethod
+    def at(cls, job: Job) -> Self:
+        return cls(job.created_at, job.id)
+
+    def __str__(self) -> str:
+        return _encoded(">q16s", (self.created_at - EPOCH) // MICROSECOND, self.id.bytes)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidValue."""
+        microseconds, id_bytes = _decoded(">q16s", text)
+        return cls(_moment(microseconds), UUID(bytes=id_bytes))
+
+
+@dataclass(frozen=True)
+class ChunkCursor:
+    """The last chunk of a page."""
+
+    created_at: datetime
+    chunk_index: int
+    id: int
+
+    @classmethod
+    def at(cls, chunk: Chunk) -> Self:
+        return cls(chunk.created_at, chunk.chunk_index, chunk.id)
+
+    def __str__(self) -> str:
+        return _encoded(">qiq", (self.created_at - EPOCH) // MICROSECOND, self.chunk_index, self.id)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidValue."""
+        microseconds, chunk_index, chunk_id = _decoded(">qiq", text)
+        return cls(_moment(microseconds), chunk_index, chunk_id)
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs; all of what is said must hold. The times are exclusive."""
+
+    statuses: Sequence[str] = ()
+    kind: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    name_has: str | None = None  # in the input's name, in small or large letters
+
+
+def list_jobs(database: Database, wanted: JobFilter, *, limit: int, after: JobCursor | None = None) -> Sequence[Job]:
+    """Newest first, from behind `after`. One more than a page tells whether there is another."""
+    query = _filtered(select(Job), wanted).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(after.created_at, after.id))
+    with database.session() as session:
+        return session.execute(query).scalars().all()
+
+
+def list_chunks(database: Database, job_id: UUID, *, limit: int, after: ChunkCursor | None = None) -> Sequence[Chunk]:
+    """In order, from behind `after`."""
+    place = (Chunk.created_at, Chunk.chunk_index, Chunk.id)
+    query = select(Chunk).where(Chunk.job_id == job_id).order_by(*place).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*place) > tuple_(after.created_at, after.chunk_index, after.id))
+    with database.session() as session:
+        return session.execute(query).scalars().all()
+
+
+def _filtered(query: Select[Job], wanted: JobFilter) -> Select[Job]:
+    if len(wanted.statuses) == 1:  # the index gives these in order
+        query = query.where(Job.status == wanted.statuses[0])
+    elif wanted.statuses:
+        query = query.where(Job.status.in_(wanted.statuses))
+    if wanted.kind is not None:
+        query = query.where(Job.kind == wanted.kind)
+    if wanted.created_after is not None:
+        query = query.where(Job.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        query = query.where(Job.created_at < wanted.created_before)
+    if wanted.name_has:
+        query = query.where(func.strpos(func.lower(Job.input_name), wanted.name_has.lower()) > 0)
+    return query
+
+
+def _encoded(layout: str, *values: int | bytes) -> str:
+    return base64.urlsafe_b64encode(struct.pack(layout, *values)).decode().rstrip("=")
+
+
+def _decoded(layout: str, text: str) -> tuple[Any, ...]:
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return struct.unpack(layout, data)
+    except (ValueError, binascii.Error, struct.error):
+        raise InvalidValue(BAD_CURSOR, [("cursor", BAD_CURSOR)]) from None
+
+
+def _moment(microseconds: int) -> datetime:
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise InvalidValue(BAD_CURSOR, [("cursor", BAD_CURSOR)]) from None
