@@ -26,7 +26,7 @@ class FramefleetError(Exception):
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
     fault: ClassVar[Fault] = Fault.WORK
-    retry_after_sec: ClassVar[int | None] = None  # what a client is told, where it is known
+    retry_after_sec: int | None = None  # what a client is told, where it is known
 
     def __init__(self, message: str) -> None:
         # A message may quote a file's name, and ends in a database, a log and a page.
@@ -153,18 +153,26 @@ class CallerRefused(FramefleetError):
 
 
 class KeyMissing(CallerRefused):
+    """The route asks for a key, and the request has none."""
+
     code = "key_missing"
 
 
 class KeyInvalid(CallerRefused):
+    """The key, or the session, opens nothing here."""
+
     code = "key_invalid"
 
 
 class KeyExpired(CallerRefused):
+    """The key's time is over."""
+
     code = "key_expired"
 
 
 class KeyRevoked(CallerRefused):
+    """The key was revoked."""
+
     code = "key_revoked"
 
 
@@ -175,8 +183,14 @@ class ScopeMissing(FramefleetError):
 
 
 class RateLimited(FramefleetError):
+    """Too many requests in too little time."""
+
     code = "rate_limited"
     retryable = True
+
+    def __init__(self, message: str, retry_after_sec: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_sec = retry_after_sec
 
 
 class KeysUnavailable(FramefleetError):
@@ -191,6 +205,12 @@ class Busy(FramefleetError):
 
     code = "busy"
     retryable = True
+
+
+class QuotaExceeded(FramefleetError):
+    """The tenant's jobs use all that they may; the message says of what, and when some of it is free."""
+
+    code = "quota_exceeded"
 
 
 class JobNotFound(FramefleetError):

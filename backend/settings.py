@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     max_attempts: int = Field(5, ge=1, validation_alias="MAX_ATTEMPTS")
     # A tenant's chunks in work at once, in each mode; a row of queue_lanes can say otherwise. Unset: no cap.
     tenant_max_chunks_in_work: int | None = Field(None, ge=1, validation_alias="TENANT_MAX_CHUNKS_IN_WORK")
+    # What a tenant may use that has no limits of its own; unset: as much as it likes (backend/jobs/quotas.py).
+    tenant_max_open_jobs: int | None = Field(None, ge=0, validation_alias="TENANT_MAX_OPEN_JOBS")
+    tenant_max_bytes_a_day: int | None = Field(None, ge=0, validation_alias="TENANT_MAX_BYTES_A_DAY")
+    tenant_max_frames_a_day: int | None = Field(None, ge=0, validation_alias="TENANT_MAX_FRAMES_A_DAY")
+    tenant_max_cpu_seconds_a_day: float | None = Field(None, ge=0, validation_alias="TENANT_MAX_CPU_SECONDS_A_DAY")
     retry_base_seconds: float = Field(2.0, ge=0, validation_alias="RETRY_BASE_SECONDS")
     retry_cap_seconds: float = Field(300.0, ge=0, validation_alias="RETRY_CAP_SECONDS")
     # Work without progress for so long is given up; some steps may take a multiple of it (backend/queue/stall.py).

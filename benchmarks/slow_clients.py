@@ -7,6 +7,8 @@ slow: --clients, a third of them with a head, a third with a body that stops, a 
 poll: --pollers ask for one job that is in work, once a second each, with If-None-Match, over connections kept alive.
 all:  50 jobs created at once, --clients uploads that drip 1 KiB/s, --pollers as above.
 
+All of them come from one address, so the rate limit is off.
+
 With --gthread: by gunicorn's own threads, as before. Asserts nothing.
 """
 
@@ -58,7 +60,7 @@ def api(arguments: argparse.Namespace) -> Iterator[tuple[int, UUID]]:
         settings = Settings.model_validate({"database_url": url, "data_dir": folder})
         job_id = _jobs(database, settings)
         port = _free_port()
-        place = {"DATABASE_URL": url, "FRAMEFLEET_DATA_DIR": str(folder)}
+        place = {"DATABASE_URL": url, "FRAMEFLEET_DATA_DIR": str(folder), "RATE_LIMIT": "off"}
         log = stack.enter_context((folder / "api.log").open("wb"))
         server = subprocess.Popen(
             _command(port, arguments), env={**os.environ, **place}, stdout=log, stderr=log, start_new_session=True

@@ -1,11 +1,15 @@
 """keys and tenants: who may use the API, and on whose behalf
 
-New tables: older versions do not know of them, and nobody else's rows change.
+New tables: older versions do not know of them, and nobody else's rows change. And rules for rows: a transaction of a
+tenant's request sees and writes that tenant's alone. The owner and the services' role, of an earlier release too, go on as
+before.
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from backend.db.tenancy import DROP_ROLES, MAKE_ROLES, protect, unprotect
 
 revision = "0015"
 down_revision = "0014"
@@ -18,8 +22,39 @@ LIMITS = {
     "cpu_seconds_max": sa.Double(),
 }
 
+JOBS, CHUNKS, LANES = "video_analysis_jobs", "video_analysis_chunks", "queue_lanes"
+# What create, cancel, retry, pause and resume write (backend/jobs/service.py). Requests delete none of these.
+JOB_COLUMNS = (
+    "status, stage, paused_at, completed_chunks, failures, put_backs, source_trouble_at, available_at, completed_at, "
+    "lease_expires_at, claimed_by, error_code, error_message, error_retryable, expires_at, callback_due_at, "
+    "callback_failures, updated_at"
+)
+CHUNK_COLUMNS = (
+    "status, failures, put_backs, available_at, lease_expires_at, claimed_by, on_hold, claim_rank, error_code, "
+    "error_message"
+)
+RIGHTS = {
+    JOBS: ("SELECT", "INSERT", f"UPDATE ({JOB_COLUMNS})"),
+    CHUNKS: ("SELECT", f"UPDATE ({CHUNK_COLUMNS})"),
+    LANES: ("SELECT", "UPDATE (floor_rank)"),
+    KEYS: (),
+}
+
 
 def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '10s'")
+    _make_tables()
+    _bind_rows()
+
+
+def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '10s'")
+    _unbind_rows()
+    for table in (SESSIONS, KEYS, TENANTS):
+        op.drop_table(table)
+
+
+def _make_tables() -> None:
     op.create_table(
         TENANTS,
         sa.Column("name", sa.Text(), primary_key=True),
@@ -49,9 +84,23 @@ def upgrade() -> None:
     op.create_index("ix_api_sessions_key", SESSIONS, ["key_id", "expires_at"])
 
 
-def downgrade() -> None:
-    for table in (SESSIONS, KEYS, TENANTS):
-        op.drop_table(table)
+def _bind_rows() -> None:
+    # A tenant's newest jobs, without a walk over everybody else's.
+    op.create_index("ix_jobs_tenant_newest", JOBS, ["tenant", sa.text("created_at DESC"), sa.text("id DESC")])
+    op.execute(MAKE_ROLES)
+    for table, rights in RIGHTS.items():
+        for statement in protect(table, *rights):
+            op.execute(statement)
+    for statement in protect(TENANTS, "SELECT", column="name"):  # its own limits
+        op.execute(statement)
+
+
+def _unbind_rows() -> None:
+    for table in (*RIGHTS, TENANTS):
+        for statement in unprotect(table):
+            op.execute(statement)
+    op.execute(DROP_ROLES)
+    op.drop_index("ix_jobs_tenant_newest", table_name=JOBS)
 
 
 def _moment(name: str) -> sa.Column:

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from backend.db.tenancy import protect
+
 revision = "0016"
 down_revision = "0015"
 
@@ -46,6 +48,12 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Text(), server_default="default", nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
     )
+    change = "UPDATE (handle, checks_parts, state, expires_at, completed_at)"
+    for statement in (
+        *protect(UPLOADS, "SELECT", "INSERT", change, "DELETE"),
+        *protect(PARTS, "SELECT", "INSERT", "UPDATE (sha256)", "DELETE"),
+    ):
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from backend.db.tenancy import protect
+
 revision = "0017"
 down_revision = "0016"
 
@@ -84,6 +86,8 @@ def upgrade() -> None:
     op.create_index(
         "uq_webhook_secrets_newest", SECRETS, ["tenant"], unique=True, postgresql_where=sa.text("signs_until IS NULL")
     )
+    for statement in (*protect(MESSAGES, "SELECT"), *protect(SECRETS)):
+        op.execute(statement)
     op.execute(NOTE_WEBHOOK)
     op.execute(TELL_WEBHOOK)
 

@@ -6,6 +6,8 @@ Additions alone: an earlier release makes jobs without a hash, whose keys are th
 import sqlalchemy as sa
 from alembic import op
 
+from backend.db.tenancy import protect
+
 revision = "0019"
 down_revision = "0018"
 
@@ -25,6 +27,8 @@ def upgrade() -> None:
         sa.Column("token", sa.UUID(), nullable=False),
         sa.Column("begun_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
     )
+    for statement in protect(IN_FLIGHT, "SELECT", "INSERT", "UPDATE (token, begun_at)", "DELETE"):
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -46,9 +46,7 @@ def _is_own_answer() -> bool:
 
 
 def _say_how(response: Response) -> Response:
-    """RFC 6750: what a refused client would have to send; RFC 9110: when it may come again."""
+    """RFC 6750: what a refused client would have to send."""
     if response.status_code == 401 or (response.status_code == 403 and "challenge" in g):
         response.headers["WWW-Authenticate"] = g.get("challenge", "Bearer")
-    if response.status_code == 429 and "retry_after" in g:
-        response.headers["Retry-After"] = str(g.retry_after)
     return response

@@ -16,6 +16,7 @@ from backend.api.rates import Rates
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.planners import Planners
+from backend.jobs.quotas import Quotas
 from backend.jobs.service import JobService
 from backend.jobs.uploads import Uploads
 from backend.media.hardware import hardware_here
@@ -43,12 +44,23 @@ class Context:
     rates: Rates
 
     @property
+    def database_of_caller(self) -> Database:
+        """For what is done on a caller's behalf: the rows of its tenant alone."""
+        return self.database.as_tenant(caller().tenant)
+
+    @property
     def jobs(self) -> JobService:
+        """Of the caller's tenant; another's are not found."""
+        return JobService(self.database_of_caller, Quotas.of(self.settings))
+
+    @property
+    def all_jobs(self) -> JobService:
+        """Of every tenant, for callers that work for the fleet."""
         return JobService(self.database)
 
     @property
     def uploads(self) -> Uploads:
-        return Uploads(self.database, self.store, self.settings, tenant=caller().tenant)
+        return Uploads(self.database_of_caller, self.store, self.settings, tenant=caller().tenant)
 
     @cached_property
     def hardware(self) -> list[str]:

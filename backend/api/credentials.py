@@ -51,7 +51,9 @@ def check_own_page() -> None:
     """A browser sends its cookie along whoever made the request, but it says who did. Raises Forbidden."""
     if request.method in SAFE_METHODS:
         return
-    origin = request.headers.get("Origin")
+    origin, settings = request.headers.get("Origin"), context().settings
+    if settings.cors_credentials and origin in settings.cors_origin_list:
+        return
     is_own = _host_of(origin) == request.host if origin else request.headers.get("Sec-Fetch-Site") == "same-origin"
     if not is_own:
         raise Forbidden("A session is for the page of this server alone: elsewhere send a key in the header.")
@@ -97,8 +99,7 @@ def caller_with(key: StoredKey) -> Caller:
 def limited(wait_sec: int) -> None:
     """Raises RateLimited where there is something to wait for."""
     if wait_sec:
-        g.retry_after = wait_sec
-        raise RateLimited(f"Too many requests: ask again in {wait_sec} s.")
+        raise RateLimited(f"Too many requests: ask again in {wait_sec} s.", wait_sec)
 
 
 def _without_key() -> Caller:

@@ -24,4 +24,4 @@ def list_deliveries(path: schemas.JobPath) -> Response:
     """Newest first, each with its last tries: when, what was answered, how long that took."""
     app = context()
     app.jobs.get(path.job_id)
-    return polled({"deliveries": deliveries_of(app.database, path.job_id)})
+    return polled({"deliveries": deliveries_of(app.database_of_caller, path.job_id)})

@@ -36,6 +36,7 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.ScopeMissing: 403,
     errors.RateLimited: 429,
     errors.Busy: 429,
+    errors.QuotaExceeded: 429,
     errors.KeysUnavailable: 503,
     errors.NoPresignMethod: 409,
     errors.JobNotFound: 404,

@@ -55,7 +55,7 @@ def _create_job() -> Response:
     key = asked_key()
     if key is None:
         return _made(asked_job(None))
-    with in_flight(context().database, caller().tenant, key):
+    with in_flight(context().database_of_caller, caller().tenant, key):
         return _made_once(key)
 
 
@@ -129,7 +129,7 @@ def _place(query: schemas.JobQuery) -> JobCursor | None:
 @needs(Scope.JOBS_READ)
 def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
-    job, progress = shown_job(context().jobs.database, path.job_id)
+    job, progress = shown_job(context().database_of_caller, path.job_id)
     return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 
@@ -262,7 +262,7 @@ def get_segments(path: schemas.JobPath) -> Response:
 
 
 def _shown(job: Job, status: int = 200) -> Response:
-    response = jsonify(job_resources(context().database, [job])[0])
+    response = jsonify(job_resources(context().database_of_caller, [job])[0])
     response.status_code = status
     return response
 

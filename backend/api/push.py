@@ -92,7 +92,7 @@ def process() -> Response:
     """
     check_process_caller()
     app, job_id = context(), _asked_id()
-    job = app.jobs.get(job_id)
+    job = app.all_jobs.get(job_id)  # whoever submitted it
     if job.status in FINAL_JOB_STATUSES:
         return jsonify(_status(job))
     if app.own_worker.works_on(job_id) or _is_active(job_id):
@@ -100,7 +100,7 @@ def process() -> Response:
         return jsonify(_status(job))
     if not _has_fleet():
         app.own_worker.run(job_id)
-    return jsonify(_status(app.jobs.get(job_id)))
+    return jsonify(_status(app.all_jobs.get(job_id)))
 
 
 @blueprint.post("/cleanup", summary="Delete what is old, recover what is stalled", responses={200: CleanedUp})

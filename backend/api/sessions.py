@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.access.keys import begin_session, end_session
 from backend.api import schemas
 from backend.api.access import Caller, own_access
 from backend.api.context import context
 from backend.api.credentials import COOKIE, MAX_TOKEN_CHARACTERS, Shown, caller_with, identified, key_behind, shown
-from backend.errors import InvalidRequest, KeyRevoked
+from backend.errors import KeyRevoked
 from backend.jobs.resource import API
 
 LASTS_SEC = 12 * 3600.0
@@ -30,17 +30,28 @@ blueprint = APIBlueprint(
 )
 
 
+class SignIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    key: str = Field(strict=True, max_length=MAX_TOKEN_CHARACTERS, description="as in ff_…")
+
+
 class SessionResource(BaseModel):
     key: str | None = Field(description="the name of the key; null: this machine needs none")
     tenant: str
     scopes: list[str]
 
 
+@blueprint.before_request
+def _bound_json() -> None:
+    request.max_content_length = MAX_BODY_BYTES
+
+
 @blueprint.post("", summary="Sign in", responses={201: SessionResource})
 @own_access("the key in its body")
-def sign_in() -> tuple[Response, int]:
-    """Body: `{"key": "ff_…"}`. The answer sets a cookie that is good for 12 hours, or for as long as the key is."""
-    key = key_behind(Shown(_asked_key(), is_session=False))
+def sign_in(body: SignIn) -> tuple[Response, int]:
+    """The answer sets a cookie that is good for 12 hours, or for as long as the key is."""
+    key = key_behind(Shown(body.key.strip(), is_session=False))
     begun = begin_session(context().database, key.id, LASTS_SEC)
     if begun is None:  # revoked, or over, since it was looked up
         raise KeyRevoked("This key is not, or no longer, in force.")
@@ -70,15 +81,6 @@ def sign_out() -> tuple[Response, int]:
     answer = Response()
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=_is_https())
     return answer, 204
-
-
-def _asked_key() -> str:
-    request.max_content_length = MAX_BODY_BYTES
-    body = request.get_json(silent=True)
-    key = body.get("key") if isinstance(body, dict) else None
-    if not isinstance(key, str) or len(key) > MAX_TOKEN_CHARACTERS:
-        raise InvalidRequest('key: send a JSON object as in {"key": "ff_…"}.')
-    return key.strip()
 
 
 def _is_https() -> bool:

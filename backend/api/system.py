@@ -70,6 +70,8 @@ def ready() -> Response:
     this version's tables; `storage_error` where the object store does not answer, or lacks the bucket."""
     app = context()
     check_schema(app.database)
+    with app.database_of_caller.transaction():
+        pass  # the role that requests run as can be taken
     with suppress(ObjectNotFound):  # which tells more than a HEAD: that has no words for a bucket that is missing
         app.store.get(READY_KEY)
     return jsonify({"ok": True})

@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL
 
 from backend.db.driver import application_name
 from backend.db.engine import Database
+from backend.db.migrate import migrating
+from backend.db.tenancy import ROLES
 from backend.errors import DatabaseUnavailable
 from backend.settings import get_settings
 
@@ -28,6 +30,8 @@ RIGHTS = (
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
     # Which version the tables are of, migrations alone say.
     "REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {role}",
+    # Services see all tenants' rows; a request's transactions see one tenant's.
+    f"GRANT {', '.join(ROLES)} TO {{role}}",
 )
 
 
@@ -37,7 +41,7 @@ def provide_app_role(database: Database, app_url: str) -> bool:
     Raises DatabaseUnavailable, also for a URL without user or password, or whose user is the owner.
     """
     url = _parsed(app_url)
-    with database.transaction() as connection:
+    with migrating(database) as connection:  # one at a time, as two that change a role at once fail
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         _provide(driver, url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import deque
@@ -26,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.driver import ANSWER_SEC, BoundedConnection, application_name, own_words, server_milliseconds
 from backend.db.sql import statement
+from backend.db.tenancy import enter, entered
 from backend.errors import DatabaseUnavailable
 from backend.settings import Settings
 
@@ -59,7 +61,10 @@ class Database:
 
     Every method opens a short transaction; none may be open during work. No wait is longer than `answer_sec` for an
     answer and as long for a connection; then DatabaseUnavailable is raised. `name` is what the server shows of us.
+    `tenant` is whose rows it shows and writes; None: everybody's, of the whole fleet.
     """
+
+    tenant: str | None = None
 
     def __init__(
         self, url: str, *, pool_size: int = 5, burst: int = 5, answer_sec: float = ANSWER_SEC, name: str = ""
@@ -102,12 +107,27 @@ class Database:
             name=application_name(role, settings.worker_id),
         )
 
+    def as_tenant(self, tenant: str) -> Self:
+        """The same connections, showing and taking that tenant's rows alone (backend/db/tenancy.py)."""
+        view = copy.copy(self)
+        view.tenant = tenant
+        return view
+
+    @property
+    def fleet(self) -> Self:
+        """The same connections, for what is everybody's: the order of the queue, how fast the fleet is."""
+        whole = copy.copy(self)
+        whole.tenant = None
+        return whole
+
     @contextmanager
     def transaction(self, *, patience_sec: float | None = None) -> Iterator[Connection]:
         """Commits at the end, rolls back on an error. Raises DatabaseUnavailable when there is no connection, and where
         a statement takes longer than `patience_sec` (unless said, than `answer_sec`)."""
         try:
             with self._engine.begin() as connection:
+                if self.tenant is not None:
+                    enter(connection, self.tenant)
                 if patience_sec is not None:
                     _driver_of(connection).answer_sec = patience_sec
                     patience_ms = server_milliseconds(patience_sec)
@@ -125,7 +145,7 @@ class Database:
         try:
             asker = self._asker()
             try:
-                row = asker.execute(self._driver_text(name), params).fetchone()
+                row = self._row(asker, name, params)
                 if name not in self._columns:
                     self._columns[name] = [column.name for column in asker.description or ()]
             except psycopg.NotSupportedError:
@@ -136,6 +156,13 @@ class Database:
         except _FROM_DRIVER as error:
             raise self._unavailable(error) from error
         return None if row is None else dict(zip(self._columns[name], row, strict=True))
+
+    def _row(self, asker: Asker, name: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
+        if self.tenant is None:
+            return asker.execute(self._driver_text(name), params).fetchone()
+        with entered(asker.connection, self.tenant):
+            asker.execute(self._driver_text(name), params)
+        return asker.fetchone()
 
     def insist(self, name: str, **params: Any) -> dict[str, Any] | None:
         """`ask`, and once more on another connection where no answer came: for the guarded statements that end long
@@ -192,6 +219,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         try:
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                if self.tenant is not None:
+                    enter(session.connection(), self.tenant)
                 yield session
         except _FROM_SQLALCHEMY as error:
             raise self._unavailable(error) from error

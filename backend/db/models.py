@@ -153,6 +153,7 @@ class Job(Base):
             postgresql_where=text("status IN ('queued', 'aggregating')"),
         ),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
+        Index("ix_jobs_tenant_newest", "tenant", desc("created_at"), desc("id")),
         Index("ix_jobs_status_newest", "tenant", "status", desc("created_at"), desc("id")),
         Index("ix_jobs_source", "source_etag", "tenant", postgresql_where=text("source_etag IS NOT NULL")),
         Index("ix_jobs_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),

@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from backend.db.app_role import provide_app_role
+from backend.db.driver import application_name
 from backend.db.embedded import EmbeddedPostgres
 from backend.db.engine import Database
 from backend.db.migrate import upgrade
@@ -33,11 +35,11 @@ def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
         finally:
             database.close()
         return
-    with EmbeddedPostgres(_folder(settings)):
+    with EmbeddedPostgres(_folder(settings)) as server:
+        _prepare(server)
         settings = located(settings)
         database = Database.of(settings, "cli")
         try:
-            upgrade(database)
             yield database, settings
         finally:
             database.close()
@@ -47,8 +49,18 @@ def located(settings: Settings) -> Settings:
     """The settings that name the database which `database_of` brings up. The embedded one's URL is known before."""
     if settings.database_url is not None:
         return settings
-    url = EmbeddedPostgres(_folder(settings)).url
+    url = EmbeddedPostgres(_folder(settings)).services_url
     return settings.model_copy(update={"database_url": SecretStr(url)})
+
+
+def _prepare(server: EmbeddedPostgres) -> None:
+    """Tables, and the role that works with their rows; nobody is their owner afterwards."""
+    owner = Database(server.url, pool_size=1, name=application_name("owner"))
+    try:
+        upgrade(owner)
+        provide_app_role(owner, server.services_url)
+    finally:
+        owner.close()
 
 
 def _folder(settings: Settings) -> Path:

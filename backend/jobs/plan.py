@@ -16,6 +16,7 @@ from backend.jobs.layout import artifact_key, manifest_key
 from backend.jobs.looks import look
 from backend.jobs.outputs import output_places
 from backend.jobs.phases import write_chunks
+from backend.jobs.quotas import Quotas
 from backend.jobs.sources import open_for_planning
 from backend.kinds import kind_named
 from backend.kinds.base import Kind, SourceType
@@ -105,6 +106,8 @@ class Planner:
         self._store.put(manifest_key(claim.job_id), manifest.to_bytes(plan), content_type="application/json")
         columns = _plan_columns(claim, info, probed) | {"total_chunks": len(segments), "phase": phase.name}
         with self._database.transaction(patience_sec=PATIENT_SEC) as connection:
+            quotas = Quotas.of(self._settings).begin(connection, claim.tenant)
+            quotas.check_plan(connection, claim.tenant, claim.job_id, info.size_bytes, probed)
             plan_row = connection.execute(statement("finish_plan"), columns).one_or_none()
             if plan_row is None:
                 raise ClaimLost("The job was planned by someone else, or cancelled.")

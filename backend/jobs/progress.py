@@ -148,10 +148,10 @@ def _film_sec(job: Job, chunks: _Chunks, film_pace: float | None) -> float | Non
 
 
 def _film_pace(database: Database, kind: str) -> float | None:
-    """How fast the fleet is at films of that kind."""
+    """How fast the fleet is at films of that kind, whoever's they were."""
     known = KINDS.get(kind)
     first_phases = as_array(known.first_phases if known else ())
-    row = database.ask("film_pace", kind=kind, first_phases=first_phases)
+    row = database.fleet.ask("film_pace", kind=kind, first_phases=first_phases)
     return None if row is None else row["pace"]
 
 

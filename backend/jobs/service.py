@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ from backend.db.sql import statement
 from backend.errors import InvalidState, InvalidValue, JobNotFound, writable
 from backend.events import Event, emit
 from backend.jobs.outputs import check_output_uri, check_put_url
+from backend.jobs.quotas import Quotas
 from backend.jobs.uploads import use_upload
 from backend.kinds import kind_named
 from backend.kinds.output_type import OutputType, name_in_url
@@ -70,14 +71,20 @@ def _named_output(request: NewJob) -> str | None:
 
 
 class JobService:
-    def __init__(self, database: Database) -> None:
+    """On a tenant's view of the database (`Database.as_tenant`) all of it is about that tenant's jobs; another's is not
+    found."""
+
+    def __init__(self, database: Database, quotas: Quotas | None = None) -> None:
+        """`quotas`: what tenants without limits of their own may use; None: nobody has any limit."""
         self.database = database
+        self._quotas = quotas
 
     def create(self, request: NewJob) -> Job:
         """The job's row; the earlier one when the idempotency key was seen before.
 
-        Raises InvalidParams, and InvalidValue for a place that the film cannot go to.
+        Raises InvalidParams, InvalidValue for a place that the film cannot go to, QuotaExceeded.
         """
+        request = replace(request, tenant=self.database.tenant or request.tenant)
         kind = kind_named(request.kind)
         params = kind.parse_params(request.params)
         check_output(request, kind.output)
@@ -110,6 +117,7 @@ class JobService:
             "schema_version": SCHEMA_VERSION,
         }
         with self.database.session() as session:
+            quotas = self._quotas and self._quotas.begin(session.connection(), request.tenant)
             inserted = session.execute(
                 insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
             ).scalar_one_or_none()
@@ -117,6 +125,9 @@ class JobService:
                 return _earlier(session, request)
             if request.upload_id is not None:
                 use_upload(session.connection(), request.upload_id, request.tenant)
+            if quotas is not None:
+                quotas.check_open_jobs(session.connection(), request.tenant)
+                quotas.check_left(session.connection(), request.tenant)
             job = session.execute(select(Job).where(Job.id == inserted)).scalar_one()
         emit(Event.JOB_CREATED, job_id=str(job.id), kind=job.kind)
         return job
@@ -131,7 +142,7 @@ class JobService:
 
     def find(self, idempotency_key: str, tenant: str = "default") -> Job | None:
         """The job that was created with this key."""
-        same_key = (Job.tenant == tenant, Job.idempotency_key == idempotency_key)
+        same_key = (Job.tenant == (self.database.tenant or tenant), Job.idempotency_key == idempotency_key)
         with self.database.session() as session:
             return session.execute(select(Job).where(*same_key)).scalar_one_or_none()
 
@@ -175,15 +186,21 @@ class JobService:
         return job
 
     def retry(self, job_id: UUID) -> Job:
-        """Puts a failed job's failed chunks back; completed ones stay. Raises JobNotFound, InvalidState."""
+        """Puts a failed job's failed chunks back; completed ones stay.
+
+        Raises JobNotFound, InvalidState, QuotaExceeded.
+        """
         job = self.get(job_id)
+        place = self._place(job)
         with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
-            place = _place(connection, job)
+            quotas = self._quotas and self._quotas.begin(connection, job.tenant)
             # Chunks before the job's row, in the claim's order of locking; undone when another retry was first.
             queued = connection.execute(statement("requeue_failed_chunks"), {"job_id": job_id, **place}).all()
             moved = connection.execute(statement("retry_job"), {"job_id": job_id}).rowcount == 1
             if moved:
                 lanes.lower_floors(connection, queued)
+                if quotas is not None:
+                    quotas.check_open_jobs(connection, job.tenant)
             else:
                 connection.rollback()
         job = self.get(job_id)
@@ -229,10 +246,10 @@ class JobService:
     def resume(self, job_id: UUID) -> Job:
         """A paused job's chunks are claimed again. Resuming twice changes nothing. Raises JobNotFound, InvalidState."""
         job = self.get(job_id)
+        place = self._place(job)
         with self.database.transaction(patience_sec=PATIENT_SEC) as connection:
             moved = connection.execute(statement("resume_job"), {"job_id": job_id}).rowcount == 1
             if moved:
-                place = _place(connection, job)
                 queued = connection.execute(statement("unhold_chunks"), {"job_id": job_id, **place}).all()
                 lanes.lower_floors(connection, queued)
         job = self.get(job_id)
@@ -240,6 +257,12 @@ class JobService:
             raise InvalidState(f"The job is {job.status} and cannot be resumed.")
         emit(Event.JOB_RESUMED, job_id=str(job_id))
         return job
+
+    def _place(self, job: Job) -> dict[str, int]:
+        """Where chunks that enter the job's lane now stand: an order among all tenants, which a tenant does not see."""
+        with self.database.fleet.transaction() as connection:
+            lane = lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)
+        return {"first_rank": lane.first_rank, "stride": lane.stride}
 
 
 def _earlier(session: Session, request: NewJob) -> Job:
@@ -250,9 +273,3 @@ def _earlier(session: Session, request: NewJob) -> Job:
         if earlier is not None:
             return earlier
     raise InvalidState("The upload is the input of another job already.")
-
-
-def _place(connection: Connection, job: Job) -> dict[str, int]:
-    """Where chunks that enter the job's lane now stand."""
-    lane = lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)
-    return {"first_rank": lane.first_rank, "stride": lane.stride}

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from backend.db.embedded import EmbeddedPostgres
+from backend.db.embedded_logins import OWNER, SEAL_FILE, SERVICES, password_of
 from backend.db.engine import Database
 from backend.db.migrate import PROJECT, upgrade
+from backend.db.provided import database_of
 from backend.errors import DatabaseUnavailable
+from backend.settings import Settings
 
 HOLDER = """
 import sys
@@ -121,6 +128,89 @@ def test_a_restart_keeps_the_data(made: Path) -> None:
 def test_nobody_reaches_the_server_over_the_network(made: Path) -> None:
     with EmbeddedPostgres(made) as server:
         assert ask(server.url, "SHOW listen_addresses") == ("",)
+
+
+def test_nobody_gets_in_without_a_password(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        for password in ("", "guessed"):
+            for role in (OWNER, SERVICES, "postgres"):
+                url = make_url(server.url).set(username=role, password=password)
+                with pytest.raises(psycopg.OperationalError, match="password"):
+                    ask(url.render_as_string(hide_password=False))
+        assert (made / "data" / "pg_hba.conf").read_text().split() == ["local", "all", "all", "scram-sha-256"]
+
+
+def test_socket_and_passwords_are_the_accounts_alone(made: Path) -> None:
+    with EmbeddedPostgres(made) as server:
+        socket = Path(parse_qs(urlsplit(server.url).query)["host"][0]) / ".s.PGSQL.5432"
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (socket.parent, socket)] == [0o700, 0o700]
+        secrets = [made / f"{role}.password" for role in (OWNER, SERVICES)]
+        assert server.services_url and [stat.S_IMODE(each.stat().st_mode) for each in secrets] == [0o600, 0o600]
+
+
+def test_a_folder_of_an_earlier_version_which_trusted_everybody_is_closed_and_keeps_its_data(made: Path) -> None:
+    folder = made / "data"
+    (folder / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 trust\n")
+    (folder / SEAL_FILE).unlink()
+    for kept in made.glob("*.password"):
+        kept.unlink()
+    with EmbeddedPostgres(made) as server:
+        assert ask(server.url, "SELECT value FROM kept") == ("from the first run",)
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            ask(make_url(server.url).set(password=None).render_as_string())
+
+
+def test_processes_that_start_at_once_agree_on_the_password(place: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda _: password_of(OWNER, place / "new"), range(8)))) == 1
+
+
+def test_another_accounts_folder_is_no_place_for_the_socket(place: Path) -> None:
+    """Whoever made it first could answer in the server's place."""
+    server = EmbeddedPostgres(place.joinpath(*["a-folder-with-a-rather-long-name" * 3] * 3))
+    planted = Path(parse_qs(urlsplit(server.url).query)["host"][0])
+    planted.mkdir()
+    try:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder away")
+        os.chown(planted, 12345, 12345)
+        with pytest.raises(DatabaseUnavailable, match="belongs to another account"):
+            server.start()
+    finally:
+        planted.rmdir()
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[str]:
+    """URL as what the services of this machine log in as, with the tables there."""
+    with tempfile.TemporaryDirectory(prefix="framefleet-test-") as folder:
+        settings = Settings.model_validate({"data_dir": Path(folder)})
+        with database_of(settings) as (_, located):
+            assert located.database_url is not None
+            yield located.database_url.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "COPY fleet FROM PROGRAM 'id'",
+        "COPY fleet TO '/tmp/leaked'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "CREATE TABLE mine (x int)",
+        "CREATE EXTENSION plperlu",
+        "ALTER TABLE video_analysis_jobs DISABLE ROW LEVEL SECURITY",
+        "DROP TABLE video_analysis_jobs",
+        "CREATE ROLE mine SUPERUSER",
+        f"SET ROLE {OWNER}",
+        "ALTER SYSTEM SET listen_addresses = '*'",
+        "SELECT rolpassword FROM pg_authid",
+        "UPDATE alembic_version SET version_num = 'x'",
+    ],
+)
+def test_services_are_neither_superuser_nor_owner(services: str, attempt: str) -> None:
+    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):
+        ask(services, attempt)
+    assert ask(services, "SELECT count(*) FROM video_analysis_jobs") == (0,)
 
 
 def test_a_second_process_shares_the_server_which_lives_while_either_holds_it(made: Path) -> None:
@@ -250,7 +340,7 @@ def test_a_foreign_folder_is_left_alone_with_a_readable_error(place: Path) -> No
 def test_a_data_folder_that_cannot_be_served_is_an_error_with_the_servers_words(place: Path) -> None:
     (place / "data").mkdir(mode=0o755)
     (place / "data" / "PG_VERSION").write_text("9.1\n")
-    with pytest.raises(DatabaseUnavailable, match="pg_ctl"):
+    with pytest.raises(DatabaseUnavailable, match="failed at"):
         EmbeddedPostgres(place).start()
 
 

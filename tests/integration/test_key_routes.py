@@ -71,9 +71,9 @@ def test_what_is_open_answers_and_what_checks_by_itself_refuses(api: Api, operat
     own = [(method, path) for method, path, _ in operations if path.startswith(OWN) and method != "HEAD"]
     statuses = {f"{method} {path}": stranger.ask(path, method).status_code for method, path in own}
     exceptions = {
-        "POST /api/v1/session": 400,  # says what to send
+        "POST /api/v1/session": 415,  # says what to send
         "DELETE /api/v1/session": 204,  # nobody is signed out
-        "GET /api/v1/remote/links/1/1/1/1": 400,  # without its signature
+        "GET /api/v1/remote/links/1/1/1/1": 422,  # without its signature
     }
     assert {where: status for where, status in statuses.items() if status != 401} == exceptions
 
@@ -91,7 +91,7 @@ def test_a_key_for_everything_else_is_refused_by_name(api: Api, operations: list
             wrong.append((method, path, answer.status))
         elif method != "HEAD":
             said = answer.get_json()
-            assert said["code"] == "scope_missing" and scope in said["title"]
+            assert said["code"] == "scope_missing" and scope in said["detail"]
     assert wrong == []
 
 
@@ -113,7 +113,7 @@ def test_to_put_a_job_before_others_takes_a_scope_of_its_own(api: Api) -> None:
     for priority in (1, -1):
         answer = plain.ask("/api/v1/jobs", "POST", json=body | {"priority": priority})
         assert (answer.status_code, answer.get_json()["code"]) == (403, "scope_missing")
-        assert "jobs:priority" in answer.get_json()["title"]
+        assert "jobs:priority" in answer.get_json()["detail"]
     form = {"file": (__file__, "a.mp4"), "priority": "7"}
     assert plain.code("/api/v1/jobs", "POST", data=form) == (403, "scope_missing")
     assert plain.ask("/api/v1/jobs").get_json()["jobs"] == []

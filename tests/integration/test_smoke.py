@@ -178,6 +178,18 @@ def test_the_headers_for_the_proxy_go_to_the_api_alone(tmp_path: Path) -> None:
     assert seen == dict.fromkeys(("/ready", "/api/v1/jobs", JOB, f"{JOB}/output"), "t0ken") | {"store": None}
 
 
+def test_the_key_of_the_file_opens_a_fleet_that_asks_for_one(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("ff_abc\n")
+
+    def api(request: Request) -> tuple[int, bytes] | tuple[int, bytes, dict[str, str]]:
+        is_open = request.path == "/ready" or request.headers.get("authorization") == "Bearer ff_abc"
+        return fake_api()(request) if is_open else (401, b'{"code": "key_missing"}')
+
+    with loopback(api) as url:
+        assert smoke(url, "--key-file", str(tmp_path / "key")).exit_code == 0
+        assert "401" in smoke(url).stderr
+
+
 def test_lines_that_are_no_headers_are_a_bad_argument(tmp_path: Path) -> None:
     (tmp_path / "headers").write_text("token\n")
     assert smoke("http://127.0.0.1:9", "--header-file", str(tmp_path / "headers")).exit_code == 2

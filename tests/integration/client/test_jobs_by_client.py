@@ -10,18 +10,22 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from backend.access.keys import create_key
+from backend.access.scopes import Scope
 from backend.client import (
     Client,
     ClientError,
     Conflict,
+    Forbidden,
     Job,
     NotFound,
     Refused,
     ServerTrouble,
+    Unauthorized,
     Unreachable,
     WaitTimedOut,
 )
-from tests.integration.client.conftest import Served
+from tests.integration.client.conftest import Served, listening
 from tests.integration.commands import PROJECT
 from tests.integration.remote.cut import Network
 from tests.loopback import Request, loopback
@@ -94,7 +98,7 @@ def test_errors_have_types_and_codes(served: Served, client: Client) -> None:
     with pytest.raises(NotFound) as missing:
         client.job(str(uuid4()))
     assert (missing.value.code, missing.value.status, missing.value.retryable) == ("job_not_found", 404, False)
-    with pytest.raises(NotFound):
+    with pytest.raises(Refused):
         client.job("../../metrics")
     with pytest.raises(Conflict) as over:
         client.pause(served.job(status="cancelled"))
@@ -145,6 +149,18 @@ def test_the_key_is_sent_and_never_over_plain_http_to_another_machine() -> None:
     for bad in ("films.example.com", "ftp://h", "https://user:word@h", "https://h/?a=1"):
         with pytest.raises(ClientError, match="Give the address"):
             Client(bad)
+
+
+def test_what_a_key_may_not_do_is_said(served: Served) -> None:
+    reader = create_key(served.database, "reader", scopes=[Scope.JOBS_READ])
+    with listening(served.settings.model_copy(update={"api_access": "keys"})) as address:
+        with pytest.raises(Unauthorized), Client(address) as nobody:
+            list(nobody.jobs())
+        with Client(address, reader) as client:
+            assert client.job(served.job()).status == "queued"
+            with pytest.raises(Forbidden) as forbidden:
+                client.create_job(input=INPUT)
+    assert forbidden.value.code == "scope_missing"
 
 
 def test_it_brings_no_server_with_it() -> None:

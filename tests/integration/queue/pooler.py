@@ -30,13 +30,14 @@ def through_pooler(database_url: str, folder: Path, server_connections: int) -> 
         pytest.skip("the command pgbouncer is not on this machine")
     parts = urlsplit(database_url)
     name, host = parts.path.lstrip("/"), parse_qs(parts.query)["host"][0]
+    login = f"user={parts.username} password={parts.password}"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config, users = folder / "pgbouncer.ini", folder / "users.txt"
     users.write_text(f'"{SUPERUSER}" ""\n')
     config.write_text(
-        f"[databases]\n{name} = host={host} dbname={name} user={SUPERUSER} pool_size={server_connections}\n"
+        f"[databases]\n{name} = host={host} dbname={name} {login} pool_size={server_connections}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = transaction\n"
         f"auth_type = trust\nauth_file = {users}\nlogfile = {folder / 'pgbouncer.log'}\nmax_client_conn = 200\n"
     )
@@ -53,9 +54,11 @@ def through_pooler(database_url: str, folder: Path, server_connections: int) -> 
         url = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{name}"
         _wait_until_up(url, process)
         database = Database(url, pool_size=20)
-        yield database
-        database.close()
-        process.terminate()
+        try:
+            yield database
+        finally:
+            database.close()
+            process.terminate()
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[str]) -> None:

@@ -3,7 +3,7 @@
 import { recentJobs } from "./api.js";
 import { byId, textElement } from "./dom.js";
 import { poll } from "./poll.js";
-import { FINAL, ago, kindWords, shapeWords, shortStatus } from "./words.js";
+import { FINAL, ago, kindWords, shortStatus } from "./words.js";
 
 const section = byId("recent");
 const list = byId("recent-list");
@@ -32,7 +32,7 @@ function row(job) {
   link.href = `#job=${job.id}`;
   const name = textElement("span", job.input.name, "name");
   name.dir = "auto";
-  const about = [kindWords(job.kind), shapeWords(job.params.aspect), ago(job.created_at)].filter(Boolean).join(" · ");
+  const about = [kindWords(job.kind), ago(job.created_at)].join(" · ");
   const badge = `badge ${FINAL.has(job.status) ? job.status : "active"}`;
   link.append(name, textElement("span", about, "quiet"), textElement("span", shortStatus(job), badge));
   const item = document.createElement("li");

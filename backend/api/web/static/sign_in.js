@@ -54,7 +54,7 @@ async function show(value) {
       await showWhoIsIn();
       return true;
     }
-    fillAlert(error, said.title, said.code);
+    fillAlert(error, said.detail || said.title, said.code);
   } catch {
     fillAlert(error, "The server does not answer. Check the network and try again.");
   } finally {
