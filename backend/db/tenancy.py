@@ -33,14 +33,12 @@ _MEND = (
 
 @contextmanager
 def entered(connection: psycopg.Connection[Any], tenant: str) -> Iterator[None]:
-    """What the block executes is one transaction of the tenant's. All of it goes to the server with one wait: results
-    are there after the block. Raises as `enter`."""
+    """On a connection in autocommit: what the block executes is one transaction of the tenant's, as all is that is sent
+    with one wait. Results are there after the block. Raises as `enter`."""
     try:
         with connection.pipeline():
-            connection.execute("BEGIN")
             connection.execute(_DRIVER_AS_TENANT, [tenant])
             yield
-            connection.execute("COMMIT")
     except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
         if TENANT_ROLE not in str(error):  # what the block executed is not allowed
             raise
