@@ -6,7 +6,8 @@ from __future__ import annotations
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.params import Params
-from backend.storage.names import OBJECT_SCHEMES, is_object_uri, split_object_uri
+from backend.storage.guard import parse_target
+from backend.storage.names import OBJECT_SCHEMES, is_object_uri, is_web, split_object_uri
 from backend.storage.places import ClientPlaces
 
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
@@ -15,6 +16,8 @@ REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 def check_input(uri: str, field: str, *, film_beside: bool = False) -> None:
     """`film_beside`: the film goes into the same folder. Raises UnsupportedInput, which names the field."""
     _check_scheme(uri, REMOTE_SCHEMES, field)
+    if is_web(uri):
+        _check_url(uri, field)
     places = _places()
     places.check_input(uri, field)
     if film_beside:
@@ -37,6 +40,14 @@ def check_put_url(url: str, field: str) -> None:
     """Raises UnsupportedInput, which names the field."""
     _check_scheme(url, ("http", "https"), field)
     _places().check_put_url(url, field)
+
+
+def _check_url(url: str, field: str) -> None:
+    """A password in it would be refused when it is read, and stay in the row until then."""
+    try:
+        parse_target(url)
+    except UnsupportedInput as refusal:
+        raise UnsupportedInput(f"{field}: {refusal.message}") from None
 
 
 def _places() -> ClientPlaces:

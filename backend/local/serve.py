@@ -21,7 +21,7 @@ from backend.db.engine import Database
 from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.local.gunicorn_hooks import PARENT_VARIABLE
-from backend.local.parts import Fleet
+from backend.local.parts import Fleet, open_log
 from backend.settings import Settings
 from backend.workers.command import EXIT_BAD_SETUP
 from backend.workers.leftovers import remove_leftovers
@@ -117,9 +117,9 @@ class _StopFlag:
 
 
 def _start_api(fleet: Fleet, host: str, port: int) -> subprocess.Popen[bytes]:
-    fleet.log_folder.mkdir(parents=True, exist_ok=True)
+    fleet.log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_free(host, port)
-    with (fleet.log_folder / "api.log").open("ab") as log:
+    with open_log(fleet.log_folder / "api.log") as log:
         return subprocess.Popen(
             [
                 sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}",

@@ -6,6 +6,8 @@ SELECT EXISTS (
     JOIN video_analysis_jobs mine ON mine.id = :job_id
     WHERE taken.output_uri = :output_uri
       AND taken.id <> mine.id
-      AND (taken.input_uri <> mine.input_uri OR taken.keeps_existing OR mine.keeps_existing)
+      AND (
+          coalesce(taken.input_sha256, taken.input_uri) <> coalesce(mine.input_sha256, mine.input_uri)
+          OR taken.keeps_existing OR mine.keeps_existing)
       AND taken.status <> 'cancelled'
 ) AS is_taken
