@@ -32,6 +32,13 @@ def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
+def misspelt_prefix(prefixes: str) -> str | None:
+    """The first of places with commas between them that is none; None: all are. `{tenant}` stands for a name."""
+    named = filter(None, map(str.strip, prefixes.replace("{tenant}", "tenant").split(",")))
+    place = re.compile(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?")
+    return next((prefix for prefix in named if not place.fullmatch(prefix)), None)
+
+
 class Settings(BaseSettings):
     """Every setting, its unit in its name, its default for one machine."""
 
@@ -253,9 +260,8 @@ class Settings(BaseSettings):
     @field_validator("allowed_prefixes")
     @classmethod
     def _object_places(cls, prefixes: str) -> str:
-        for prefix in filter(None, map(str.strip, prefixes.split(","))):
-            if not re.fullmatch(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?", prefix):
-                raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
+        if misspelt_prefix(prefixes) is not None:
+            raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
         return prefixes
 
     @field_validator("http_allowed_hosts")

@@ -55,6 +55,8 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.ArtifactCorrupt: 500,
     errors.Unexpected: 500,
 }
+# Derived from those, and said by workers alone.
+OF_WORKERS = (errors.LeaseLapsed, errors.AccessRevoked, errors.ServerUnavailable)
 # What HTTP itself refuses, before any of our code is asked: code and title.
 HTTP_PROBLEMS = {
     403: ("forbidden", "The request is refused."),
@@ -201,4 +203,5 @@ def _answered() -> Iterator[tuple[type[errors.FramefleetError], int]]:
     while pending:
         kind, status = pending.pop()
         yield kind, status
-        pending += [(child, status) for child in kind.__subclasses__() if child not in STATUS]
+        derived = (child for child in kind.__subclasses__() if child not in STATUS and child not in OF_WORKERS)
+        pending += [(child, status) for child in derived]
