@@ -96,6 +96,11 @@ class Settings(BaseSettings):
     uploads_open_max: int = Field(100, ge=1, validation_alias="UPLOADS_OPEN_MAX")
     uploads_open_bytes_max: int = Field(500 * 2**30, ge=1, validation_alias="UPLOADS_OPEN_BYTES_MAX")
 
+    # Bodies of requests wait whole in TMPDIR (up to 32 MiB each; larger ones go straight on): of each API process, and
+    # what they leave free of that disk.
+    spool_max_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SPOOL_MAX_BYTES")
+    spool_min_free_bytes: int = Field(2**30, ge=0, validation_alias="SPOOL_MIN_FREE_BYTES")
+
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
     # Films at least so long are rendered in pieces by all workers; shorter ones in one go. On one small machine pieces
