@@ -1,8 +1,14 @@
 """Which URIs a client may name as input or output: no file of this machine, nothing of our own store, and of the
-buckets that our credentials reach only what ALLOWED_PREFIXES opens."""
+buckets that our credentials reach only what ALLOWED_PREFIXES opens, or the tenant's own in its place."""
 
 from __future__ import annotations
 
+from typing import cast
+
+from flask import g
+
+from backend.access.tenants import allowed_prefixes_of
+from backend.api.access import caller
 from backend.api.context import context
 from backend.errors import UnsupportedInput
 from backend.kinds.params import Params
@@ -10,6 +16,7 @@ from backend.storage.guard import parse_target
 from backend.storage.names import OBJECT_SCHEMES, is_object_uri, is_web, split_object_uri
 from backend.storage.places import ClientPlaces
 
+OF_TENANT = "{tenant}"  # in ALLOWED_PREFIXES
 REMOTE_SCHEMES = ("http", "https", *OBJECT_SCHEMES)
 
 
@@ -51,8 +58,12 @@ def _check_url(url: str, field: str) -> None:
 
 
 def _places() -> ClientPlaces:
-    settings = context().settings
-    return ClientPlaces(settings.allowed_prefixes, settings)
+    """Of the caller's tenant, whose name stands for `{tenant}` in a prefix; asked once in a request."""
+    if "client_places" not in g:
+        app, tenant = context(), caller().tenant
+        allowed = allowed_prefixes_of(app.database, tenant, app.settings.allowed_prefixes)
+        g.client_places = ClientPlaces(allowed.replace(OF_TENANT, tenant), app.settings)
+    return cast(ClientPlaces, g.client_places)
 
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:

@@ -14,8 +14,9 @@ from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from backend.access.tenants import DEFAULT_TENANT
 from backend.api import schemas
-from backend.api.access import Scope, needs
+from backend.api.access import Scope, caller, needs
 from backend.api.context import context
 from backend.api.new_job import MAX_JSON_BYTES, job_of
 from backend.db.models import Job
@@ -197,7 +198,7 @@ def _new_job(pipeline: str, what: str, body: dict[str, Any], target: str) -> New
     from backend.storage.presign import presign  # boto3 takes a third of a second to load
 
     settings = context().settings
-    signed = {"output_put_url": presign(target, "PUT", settings)}
+    signed = {"output_put_url": presign(target, "PUT", settings, if_absent=True)}
     if is_object_uri(new.input_uri):
         signed["input"] = presign(new.input_uri, "GET", settings)
     return job_of({**body, **signed}, new.idempotency_key)
@@ -216,7 +217,10 @@ def _begun(new: NewJob) -> Job:
 
 
 def _folder(pipeline: str) -> str:
-    return f"s3://{context().settings.videos_bucket}/pipelines/{pipeline}"
+    """Tenants choose their pipelines' names without a look at each other's."""
+    tenant = caller().tenant
+    own = "" if tenant == DEFAULT_TENANT else f"tenants/{tenant}/"
+    return f"s3://{context().settings.videos_bucket}/{own}pipelines/{pipeline}"
 
 
 def _segments_folder(pipeline: str) -> str:
