@@ -20,9 +20,10 @@ WORKER = """
 import sys
 from pathlib import Path
 from backend.media.starter import ForkServer
-from tests.integration.jail.conftest import Hostile
+from tests.integration.jail.conftest import ALL, IN_A_CONTAINER, Hostile
+layers = {"all": ALL, "container": IN_A_CONTAINER}[sys.argv[1]]
 servers = {own: ForkServer("tests.integration.jail.hostile", own_world=own) for own in (True, False)}
-with Hostile(servers).process("burn") as process:
+with Hostile(servers).process("burn", layers=layers) as process:
     print(process.pid, flush=True)
     for _ in process.messages():
         pass
@@ -58,9 +59,12 @@ def test_a_result_without_end_ends_at_its_limit(hostile: Hostile, tmp_path: Path
     assert (tmp_path / "result").stat().st_size == 2**20
 
 
-def test_a_killed_worker_takes_its_media_process_along() -> None:
+@pytest.mark.parametrize("layers", ["all", "container"])
+def test_a_killed_worker_takes_its_media_process_along(layers: str) -> None:
     """At full speed and closed in, which is when it cannot notice anything by itself."""
-    with subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True, cwd=ROOT) as worker:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, layers], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as worker:
         assert worker.stdout is not None
         child = psutil.Process(int(worker.stdout.readline()))
         until = time.monotonic() + 10
