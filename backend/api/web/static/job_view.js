@@ -7,6 +7,7 @@ import { FINAL, STEPS, bytes, facts, parts, resultType, stageWords, timeLeft } f
 const QUEUE_PATIENCE_MS = 30_000;
 const bar = byId("bar");
 const video = byId("video");
+const RENEW_AFTER_MS = 10_000; // a film that fails at once again is not one whose link ran out
 let waitingSince = 0;
 let shown = null; // id of the job whose film is in the player
 
@@ -170,6 +171,19 @@ function setText(id, content) {
   if (byId(id).textContent !== content) byId(id).textContent = content;
 }
 
+/** Links to the store's host run out after minutes: the film goes on where it was, by a new one. */
+let renewedAt = 0;
+
+function playOn() {
+  const { currentTime, paused } = video;
+  renewedAt = Date.now();
+  video.addEventListener("loadedmetadata", () => {
+    video.currentTime = currentTime;
+    if (!paused) video.play();
+  }, { once: true });
+  video.load();
+}
+
 video.addEventListener("loadedmetadata", () => {
   byId("result").classList.toggle("landscape", video.videoWidth > video.videoHeight);
   byId("video-error").hidden = true;
@@ -180,7 +194,8 @@ video.addEventListener("error", async () => {
   if (!id || !video.getAttribute("src")) return;
   const problem = await filmProblem(id);
   if (shown !== id) return;
-  // Without a problem the bytes are there: an old link to the store's host ran out, or the browser lacks the codec.
+  if (!problem && video.readyState > 0 && Date.now() - renewedAt > RENEW_AFTER_MS) return playOn();
+  // Without a problem the bytes are there: the browser lacks the codec.
   const message = problem?.message ?? "The film cannot be played here. Reload the page, or download it.";
   fillAlert(byId("video-error"), message, problem?.code);
 });
