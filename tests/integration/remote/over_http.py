@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
 from pydantic import SecretStr
 
 from backend.api.app import create_app
-from backend.api.context import EXTENSION, Context
+from backend.api.context import EXTENSION
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.errors import ClaimLost, ObjectExists
@@ -50,8 +52,15 @@ def make_app() -> Flask:
 
 def serve(app: Flask, database: Database, settings: Settings) -> AppTransport:
     """The application, from now on with this database and these settings."""
-    planners = ThreadPoolExecutor(1)
-    app.extensions[EXTENSION] = Context(settings, database, open_store(settings), planners, None, OwnWorker(settings))
+    app.extensions[EXTENSION] = replace(
+        app.extensions[EXTENSION],
+        settings=settings,
+        database=database,
+        store=open_store(settings),
+        planners=ThreadPoolExecutor(1),
+        own_worker=OwnWorker(settings),
+        keys=KeyRing(database),
+    )
     return AppTransport(app)
 
 
