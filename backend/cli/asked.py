@@ -13,12 +13,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from backend.cli.common import connected, err, settings_of
 from backend.client import ApiError, Client
-from backend.errors import FramefleetError, InvalidRequest
+from backend.errors import InvalidRequest, SourceForbidden
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.jobs.service import JobService, NewJob
 from backend.jobs.webhook_log import count_dead
 from backend.kinds import kind_named
-from backend.local.given import place_input
+from backend.local.given import check_given, place_input
 from backend.local.run import plan_now
 from backend.settings import Settings
 from backend.storage import open_store
@@ -72,14 +72,15 @@ def asked(data_dir: Path | None, server: str | None, key_file: Path | None) -> I
         with connected(data_dir) as (service, ours):
             yield JobsHere(service, ours)
         return
-    with Client(url, _key(settings, key_file)) as client:
+    with client_of(settings, url, key_file) as client:
         yield JobsOfServer(client)
 
 
-def _key(settings: Settings, key_file: Path | None) -> str | None:
+def client_of(settings: Settings, url: str, key_file: Path | None) -> Client:
+    """With the key of the file, else of FRAMEFLEET_KEY, else none. Raises ClientError for a bad address."""
     if key_file is not None:
-        return key_file.read_text().strip()
-    return settings.api_key.get_secret_value() if settings.api_key else None
+        return Client(url, key_file.read_text().strip())
+    return Client(url, settings.api_key.get_secret_value() if settings.api_key else None)
 
 
 class JobsHere:
@@ -160,20 +161,21 @@ class JobsOfServer:
     ) -> dict[str, Any]:
         """A URI is the server's to read; a path is sent."""
         more: dict[str, Any] = {"params": params, "priority": priority, "output_uri": output_uri}
-        if "://" in given:
+        path = check_given(given)
+        if path is None:
             return self._client.create_job(kind, input=given, **more).raw
-        return self._client.create_job(kind, upload=_sent(self._client, given), **more).raw
+        return self._client.create_job(kind, upload=send_file(self._client, path), **more).raw
 
     def dead_webhooks(self) -> int:
         return 0
 
 
-def _sent(client: Client, given: str) -> str:
-    """The upload's id. Raises FramefleetError for a path that cannot be read."""
+def send_file(client: Client, path: Path) -> str:
+    """The upload's id. Raises SourceForbidden for a file that cannot be read."""
     columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     try:
         with Progress(*columns, console=err, transient=True) as bar:
             task = bar.add_task("", total=None)
-            return client.upload(given, on_progress=lambda sent, total: bar.update(task, completed=sent, total=total))
+            return client.upload(path, on_progress=lambda sent, total: bar.update(task, completed=sent, total=total))
     except OSError as failure:
-        raise FramefleetError(f"{given} cannot be read: {failure.strerror or failure}.") from None
+        raise SourceForbidden(f"{path} cannot be read: {failure.strerror or failure}.") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from backend.cli.asked import asked, key_option, server_option
+from backend.cli.asked import asked, client_of, key_option, server_option
 from backend.cli.common import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -22,6 +22,7 @@ from backend.cli.common import (
     reported,
     settings_of,
 )
+from backend.cli.on_server import run_on_server
 from backend.local.run import Run
 from backend.states import DeepMode, JobStatus
 
@@ -34,6 +35,8 @@ from backend.states import DeepMode, JobStatus
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Chunk worker processes.")
 @click.option("--cpu", is_flag=True, help="deep_mode=cpu: the whole video as one chunk.")
 @data_dir_option
+@click.option("--server", metavar="URL", help="Work there, with -o for the result; nothing is started here.")
+@key_option
 @json_option
 def run(
     kind: str,
@@ -43,13 +46,23 @@ def run(
     workers: int,
     cpu: bool,
     data_dir: Path | None,
+    server: str | None,
+    key_file: Path | None,
     as_json: bool,
 ) -> None:
     """Work on INPUT (a path or a URI) from start to end, with progress, and fetch the result."""
+    mode = DeepMode.CPU if cpu else DeepMode.GPU
+    if server is not None and output is None:
+        raise click.UsageError("With --server say where the result goes: -o FILE.")
     with reported(as_json):
         settings = settings_of(data_dir, forgiving_detector=True)
-        job = Run(settings, workers=workers, deep_mode=DeepMode.CPU if cpu else DeepMode.GPU, console=err)
-        report = job.run(kind, input_, parse_params(params), output)
+        if server is not None and output is not None:
+            with client_of(settings, server, key_file) as client:
+                report = run_on_server(client, kind, input_, parse_params(params), output, deep_mode=mode, console=err)
+        else:
+            report = Run(settings, workers=workers, deep_mode=mode, console=err).run(
+                kind, input_, parse_params(params), output
+            )
     print_outcome(report, as_json)
     sys.exit(exit_code(report))
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from backend.db.engine import Database
 from backend.db.models import Job
@@ -135,13 +135,7 @@ def _cancelled_unless_over(job_id: UUID, database: Database) -> Iterator[None]:
         raise
 
 
-def follow(job_id: UUID, database: Database, console: Console, check: Callable[[], None]) -> dict[str, Any]:
-    """Shows progress, and what the workers suffer from, until the job is over; returns its resource. Interrupted, it
-    cancels the job.
-
-    `check` is called between polls and may raise.
-    """
-    service = JobService(database)
+def bar_on(console: Console) -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -149,14 +143,28 @@ def follow(job_id: UUID, database: Database, console: Console, check: Callable[[
         TimeElapsedColumn(),
         TextColumn("{task.fields[eta]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    return Progress(*columns, console=console, transient=True)
+
+
+def show_progress(bar: Progress, task: TaskID, report: dict[str, Any]) -> None:
+    eta = f"about {report['eta_seconds']} s left" if report["eta_seconds"] else ""
+    bar.update(task, description=report["stage"], completed=report["progress_pct"], eta=eta)
+
+
+def follow(job_id: UUID, database: Database, console: Console, check: Callable[[], None]) -> dict[str, Any]:
+    """Shows progress, and what the workers suffer from, until the job is over; returns its resource. Interrupted, it
+    cancels the job.
+
+    `check` is called between polls and may raise.
+    """
+    service = JobService(database)
+    with bar_on(console) as bar:
         task = bar.add_task("PROBING", total=100, eta="")
         told: set[str] = set()
         try:
             while True:
                 report = job_resources(database, [service.get(job_id)])[0]
-                eta = f"about {report['eta_seconds']} s left" if report["eta_seconds"] else ""
-                bar.update(task, description=report["stage"], completed=report["progress_pct"], eta=eta)
+                show_progress(bar, task, report)
                 if report["status"] in FINAL_JOB_STATUSES:
                     return report
                 for trouble in troubles(database) - told:  # nothing fails of it, so nobody else would say it

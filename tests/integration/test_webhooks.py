@@ -13,9 +13,11 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.exc import ProgrammingError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from backend.db.engine import Database
+from backend.db.tenancy import FLEET_ROLE
 from backend.jobs.service import JobService
 from backend.jobs.webhook_log import count_dead, dead_deliveries, deliveries_of, resend
 from backend.jobs.webhook_secrets import rotate_secret, signing_secrets
@@ -306,6 +308,7 @@ def test_a_tenant_whose_hosts_hang_holds_up_no_other(
 SENDER = """
 import sys
 from backend.db.engine import Database
+from backend.db.tenancy import FLEET_ROLE
 from backend.jobs.webhooks import Webhooks
 from backend.settings import Settings
 webhooks = Webhooks(Database(sys.argv[1]), Settings(HTTP_ALLOW_PRIVATE=True))
@@ -354,22 +357,33 @@ def test_what_a_stale_sender_says_of_its_try_is_dropped(
 def test_a_role_without_any_right_on_messages_ends_jobs_that_are_told_of(
     database: Database, database_url: str, receiver: Receiver
 ) -> None:
-    """Between a migration and the grants, and a tenant's own role at any time."""
+    """A service's, between a migration and the grants."""
     job_id = watched_job(database, receiver.url)
     name = sql.Identifier(f"narrow_{os.urandom(4).hex()}")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE ROLE {}").format(name))
         connection.execute(sql.SQL("GRANT SELECT, UPDATE ON video_analysis_jobs TO {}").format(name))
+        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(FLEET_ROLE), name))
         connection.execute(sql.SQL("SET ROLE {}").format(name))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT count(*) FROM webhook_messages")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT secret FROM webhook_secrets")
         connection.execute("UPDATE video_analysis_jobs SET status = 'cancelled'")
         connection.execute("RESET ROLE")
         connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
         connection.execute(sql.SQL("DROP ROLE {}").format(name))
     assert [each["type"] for each in deliveries_of(database, job_id)] == ["job.cancelled"]
+
+
+def test_a_tenants_request_sees_its_own_messages_and_no_secret(database: Database, receiver: Receiver) -> None:
+    job_id = watched_job(database, receiver.url, tenant="acme")
+    signing_secrets(database, "acme")
+    acme, globex = database.as_tenant("acme"), database.as_tenant("globex")
+    JobService(acme).cancel(job_id)
+    assert [each["type"] for each in deliveries_of(acme, job_id)] == ["job.cancelled"]
+    assert deliveries_of(globex, job_id) == []
+    for statement in ("SELECT secret FROM webhook_secrets", "UPDATE webhook_messages SET due_at = now()"):
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            execute(acme, statement)
 
 
 def test_messages_go_with_their_job(database: Database, webhooks: Webhooks, receiver: Receiver) -> None:

@@ -45,11 +45,15 @@ class Served:
     def done_job(self, film: bytes) -> str:
         """Of a job that made this film."""
         job_id = self.job()
+        self.finish(job_id, film)
+        return job_id
+
+    def finish(self, job_id: str, film: bytes) -> None:
+        """What a fleet does for a job, in the end."""
         key = output_key(UUID(job_id), "a_cropped.mp4")
         store = open_store(self.settings)
         store.put(key, film)
         self.change(job_id, status="done", stage="DONE", output_key=key, output_uri=store.uri(key))
-        return job_id
 
 
 @contextmanager

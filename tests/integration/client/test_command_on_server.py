@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from backend.jobs.service import JobService
 from tests.integration.client.conftest import Served
 from tests.integration.commands import framefleet_here
 
@@ -57,9 +59,32 @@ def test_a_path_is_sent_and_a_uri_is_named(served: Served, framefleet: Frameflee
     assert sent["input"]["name"] == "talk.mp4"
     named = framefleet("submit", "crop", "http://127.0.0.1:9/a.mp4", "--param", "aspect=9:16", "--json")
     assert json.loads(named.stdout)["params"]["aspect"] == "9:16"
-    assert "missing.mp4 cannot be read" in framefleet("submit", "crop", "missing.mp4", exit_code=2).stderr
+    assert "There is no file missing.mp4" in framefleet("submit", "crop", "missing.mp4", exit_code=2).stderr
     refused = framefleet("submit", "crop", "http://h/a.mp4", "--param", "aspect=round", exit_code=2)
     assert "invalid_params" in refused.stderr
+
+
+def test_a_run_sends_waits_and_fetches(served: Served, framefleet: Framefleet, tmp_path: Path) -> None:
+    """What a worker of the fleet would do meanwhile, a thread does."""
+    (tmp_path / "talk.mp4").write_bytes(b"no film")
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.05):
+            for job in JobService(served.database).list(limit=1):
+                if job.kind == "annotate" and job.status != "done":
+                    served.finish(str(job.id), b"film")
+
+    fleet = threading.Thread(target=work)
+    fleet.start()
+    try:
+        done = framefleet("run", "annotate", str(tmp_path / "talk.mp4"), "-o", str(tmp_path / "out.mp4"), "--json")
+    finally:
+        over.set()
+        fleet.join()
+    assert (tmp_path / "out.mp4").read_bytes() == b"film"
+    assert json.loads(done.stdout)["files"] == {"output": str(tmp_path / "out.mp4")}
+    assert "say where the result goes" in framefleet("run", "crop", "talk.mp4", exit_code=2).stderr
 
 
 def test_what_goes_wrong_is_one_line(framefleet: Framefleet) -> None:
