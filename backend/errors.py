@@ -109,10 +109,14 @@ class ChecksumMismatch(InvalidRequest):
 
 
 class LengthRequired(InvalidRequest):
+    """The body has no Content-Length."""
+
     code = "length_required"
 
 
 class UploadNotFound(FramefleetError):
+    """There is no such upload."""
+
     code = "upload_not_found"
 
 
@@ -124,6 +128,8 @@ class UploadBusy(FramefleetError):
 
 
 class UploadIncomplete(FramefleetError):
+    """Parts of the upload are missing, or are not what was said."""
+
     code = "upload_incomplete"
 
 
@@ -326,6 +332,8 @@ class StorageError(FramefleetError):
 
 
 class StorageFull(StorageError):
+    """The store has no room for so much."""
+
     code = "storage_full"
 
 

@@ -32,6 +32,13 @@ def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
+def misspelt_prefix(prefixes: str) -> str | None:
+    """The first of places with commas between them that is none; None: all are. `{tenant}` stands for a name."""
+    named = filter(None, map(str.strip, prefixes.replace("{tenant}", "tenant").split(",")))
+    place = re.compile(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?")
+    return next((prefix for prefix in named if not place.fullmatch(prefix)), None)
+
+
 class Settings(BaseSettings):
     """Every setting, its unit in its name, its default for one machine."""
 
@@ -88,6 +95,11 @@ class Settings(BaseSettings):
     # Of one tenant, begun and not yet made into jobs: how many, and of what size together.
     uploads_open_max: int = Field(100, ge=1, validation_alias="UPLOADS_OPEN_MAX")
     uploads_open_bytes_max: int = Field(500 * 2**30, ge=1, validation_alias="UPLOADS_OPEN_BYTES_MAX")
+
+    # Bodies of requests wait whole in TMPDIR (up to 32 MiB each; larger ones go straight on): of each API process, and
+    # what they leave free of that disk.
+    spool_max_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SPOOL_MAX_BYTES")
+    spool_min_free_bytes: int = Field(2**30, ge=0, validation_alias="SPOOL_MIN_FREE_BYTES")
 
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
@@ -248,9 +260,8 @@ class Settings(BaseSettings):
     @field_validator("allowed_prefixes")
     @classmethod
     def _object_places(cls, prefixes: str) -> str:
-        for prefix in filter(None, map(str.strip, prefixes.split(","))):
-            if not re.fullmatch(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?", prefix):
-                raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
+        if misspelt_prefix(prefixes) is not None:
+            raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
         return prefixes
 
     @field_validator("http_allowed_hosts")

@@ -12,6 +12,7 @@ from backend.api import (
     admission,
     create_body,
     deliveries,
+    description,
     errors,
     fleet,
     jobs,
@@ -24,6 +25,7 @@ from backend.api import (
     sessions,
     system,
     uploads,
+    webhook_spec,
 )
 from backend.api.browser_headers import guard_browser
 from backend.api.context import EXTENSION, Context
@@ -95,6 +97,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])
+    webhook_spec.describe(app.spec_json)
+    description.describe(app.spec_json)
     _say_who_may_call(settings)
     return app
 

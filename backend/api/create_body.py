@@ -16,6 +16,7 @@ DEFAULT_KIND = "crop"
 _REFERENCE = "#/components/schemas/{model}"
 _FORM: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["file"],
     "properties": {
         "file": {"type": "string", "format": "binary"},

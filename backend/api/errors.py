@@ -55,15 +55,22 @@ STATUS: dict[type[errors.FramefleetError], int] = {
     errors.ArtifactCorrupt: 500,
     errors.Unexpected: 500,
 }
+# Derived from those, and said by workers alone.
+OF_WORKERS = (errors.LeaseLapsed, errors.AccessRevoked, errors.ServerUnavailable)
 # What HTTP itself refuses, before any of our code is asked: code and title.
 HTTP_PROBLEMS = {
     403: ("forbidden", "The request is refused."),
     404: ("not_found", "There is no such page."),
     405: ("method_not_allowed", "The route does not take this method: Allow says which it takes."),
+    408: ("request_timeout", "The request came too slowly."),
     412: ("precondition_failed", "The file is another one than If-Match names."),
     413: ("upload_too_large", "The body is larger than this route takes."),
+    414: ("uri_too_long", "The address of the request is too long."),
     415: ("unsupported_media_type", "The body is of a type that this route does not take."),
     416: ("range_not_satisfiable", "The range lies behind the file's end."),
+    431: ("headers_too_large", "The headers of the request are too large."),
+    501: ("not_implemented", "The server does not speak this part of HTTP."),
+    503: ("server_busy", "Too many large uploads are under way."),
 }
 MALFORMED = ("invalid_request", "The request cannot be read.")
 MAX_FIELDS = 20
@@ -196,4 +203,5 @@ def _answered() -> Iterator[tuple[type[errors.FramefleetError], int]]:
     while pending:
         kind, status = pending.pop()
         yield kind, status
-        pending += [(child, status) for child in kind.__subclasses__() if child not in STATUS]
+        derived = (child for child in kind.__subclasses__() if child not in STATUS and child not in OF_WORKERS)
+        pending += [(child, status) for child in derived]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api import schemas
 from backend.api.access import Scope, needs
+from backend.api.answers import json_body
 from backend.api.context import context
 from backend.api.new_job import parsed
 from backend.jobs.resource import API
@@ -36,7 +37,12 @@ def get_fleet() -> Response:
     return _answer(fleet_state(context().database))
 
 
-@blueprint.post("/pause", summary="Pause all workers", responses={200: schemas.FleetResource})
+@blueprint.post(
+    "/pause",
+    summary="Pause all workers",
+    responses={200: schemas.FleetResource},
+    request_body=json_body(Pause, required=False),
+)
 @needs(Scope.FLEET_ADMIN)
 def pause() -> Response:
     """No worker claims anything until the fleet is resumed; work in hand goes on. Body: none or `{"reason": …}`."""

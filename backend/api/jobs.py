@@ -15,6 +15,7 @@ from flask_openapi import APIBlueprint, Tag
 from backend import tracing
 from backend.api import schemas
 from backend.api.access import Scope, caller, needs
+from backend.api.answers import LINK, LOCATION, POLLED_HEADERS, RETRY_AFTER, a_file, json_answer, unchanged
 from backend.api.conditional import linked, polled
 from backend.api.context import context
 from backend.api.files import send_object
@@ -25,13 +26,14 @@ from backend.jobs import listing, manifest
 from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
-from backend.jobs.progress import progress_of
+from backend.jobs.progress import shown_job
 from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
+from backend.kinds.base import JSON_TYPE
 from backend.states import JobStatus
 
-LINK_SECONDS = 3600
+LINK_SECONDS = 300  # the route redirects anew whenever it is asked
 TRACK_FILES = {
     "json": ("tracks.json", "application/json"),
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
@@ -40,10 +42,16 @@ TRACK_FILES = {
 }
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 
+MADE: dict[Any, Any] = {202: json_answer(schemas.JobResource, "the job", **LOCATION)}
+POLLED_JOB: dict[Any, Any] = {
+    200: json_answer(schemas.JobResource, "the job", **POLLED_HEADERS, **RETRY_AFTER),
+    304: unchanged(),
+}
+
 blueprint = APIBlueprint("jobs", __name__, url_prefix=API, abp_tags=[Tag(name="jobs")], abp_responses=PROBLEMS)
 
 
-@blueprint.post("/jobs", summary="Create a job", responses={202: schemas.JobResource})
+@blueprint.post("/jobs", summary="Create a job", responses=MADE)
 @needs(Scope.JOBS_WRITE)
 def create_job() -> Response:
     """From a URI (JSON) or an upload (multipart/form-data with `file`). `Idempotency-Key` makes a repeat harmless."""
@@ -103,7 +111,11 @@ def _drop_upload(new: NewJob) -> None:
         context().store.delete(source_key(new.job_id))
 
 
-@blueprint.get("/jobs", summary="List jobs, newest first", responses={200: schemas.JobList})
+@blueprint.get(
+    "/jobs",
+    summary="List jobs, newest first",
+    responses={200: json_answer(schemas.JobList, "a page", **LINK)},
+)
 @needs(Scope.JOBS_READ)
 def list_jobs(query: schemas.JobQuery) -> Response:
     database = context().jobs.database
@@ -125,13 +137,11 @@ def _place(query: schemas.JobQuery) -> JobCursor | None:
         return JobCursor.parse(text)
 
 
-@blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses={200: schemas.JobResource})
+@blueprint.get("/jobs/<uuid:job_id>", summary="One job", responses=POLLED_JOB)
 @needs(Scope.JOBS_READ)
 def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
-    app = context()
-    job = app.jobs.get(path.job_id)
-    (progress,) = progress_of(app.database_of_caller, [job])
+    job, progress = shown_job(context().database_of_caller, path.job_id)
     return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 
@@ -166,7 +176,11 @@ def resume_job(path: schemas.JobPath) -> Response:
     return _shown(job)
 
 
-@blueprint.get("/jobs/<uuid:job_id>/chunks", summary="A job's chunks", responses={200: schemas.ChunkList})
+@blueprint.get(
+    "/jobs/<uuid:job_id>/chunks",
+    summary="A job's chunks",
+    responses={200: json_answer(schemas.ChunkList, "a page", **LINK, **POLLED_HEADERS), 304: unchanged()},
+)
 @needs(Scope.JOBS_READ)
 def list_chunks(path: schemas.JobPath, query: schemas.ChunkQuery) -> Response:
     jobs = context().jobs
@@ -178,7 +192,11 @@ def list_chunks(path: schemas.JobPath, query: schemas.ChunkQuery) -> Response:
     return linked(polled({"chunks": [chunk_resource(chunk) for chunk in page], "next": more}), "after", more)
 
 
-@blueprint.get("/jobs/<uuid:job_id>/output", summary="The finished film, or whatever the kind makes")
+@blueprint.get(
+    "/jobs/<uuid:job_id>/output",
+    summary="The finished film, or whatever the kind makes",
+    responses=a_file("*/*", moved=302),
+)
 @needs(Scope.JOBS_READ)
 def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     """The file, with ranges; a redirect to a signed URL where the store has them."""
@@ -196,7 +214,7 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     return send_object(app.store, job.output_key, content_type, attachment=attachment)
 
 
-@blueprint.get("/jobs/<uuid:job_id>/files/<string:name>", summary="A file beside the film")
+@blueprint.get("/jobs/<uuid:job_id>/files/<string:name>", summary="A file beside the film", responses=a_file("*/*"))
 @needs(Scope.JOBS_READ)
 def get_file(path: schemas.FilePath) -> Response:
     """One of the files that jobs of this kind leave, by its name, with ranges."""
@@ -209,7 +227,11 @@ def get_file(path: schemas.FilePath) -> Response:
     return send_object(app.store, result_key(path.job_id, asked.name), asked.content_type)
 
 
-@blueprint.get("/jobs/<uuid:job_id>/tracks", summary="The stitched tracks")
+@blueprint.get(
+    "/jobs/<uuid:job_id>/tracks",
+    summary="The stitched tracks",
+    responses=a_file(*(content_type.partition(";")[0] for _, content_type in TRACK_FILES.values())),
+)
 @needs(Scope.JOBS_READ)
 def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
     name, content_type = TRACK_FILES[query.format]
@@ -217,14 +239,20 @@ def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
     return _job_object(path, name, content_type)
 
 
-@blueprint.get("/jobs/<uuid:job_id>/camera-path", summary="The camera path and its certificate")
+@blueprint.get(
+    "/jobs/<uuid:job_id>/camera-path", summary="The camera path and its certificate", responses=a_file(JSON_TYPE)
+)
 @needs(Scope.JOBS_READ)
 def get_camera_path(path: schemas.JobPath) -> Response:
     check_leaves(context().jobs.get(path.job_id), "camera_path.json")
     return _job_object(path, "camera_path.json", "application/json")
 
 
-@blueprint.get("/jobs/<uuid:job_id>/plot", summary="The camera path, drawn")
+@blueprint.get(
+    "/jobs/<uuid:job_id>/plot",
+    summary="The camera path, drawn",
+    responses={200: {"description": "a picture", "content": {"image/png": {}}}},
+)
 @needs(Scope.JOBS_READ)
 def get_plot(path: schemas.JobPath) -> Response:
     """A PNG: subject, window and camera speed over time."""
@@ -238,7 +266,9 @@ def get_plot(path: schemas.JobPath) -> Response:
     return Response(plot_path(camera_path), mimetype="image/png")
 
 
-@blueprint.get("/jobs/<uuid:job_id>/contact-sheet", summary="Frames with what was seen and cut")
+@blueprint.get(
+    "/jobs/<uuid:job_id>/contact-sheet", summary="Frames with what was seen and cut", responses=a_file("image/png")
+)
 @needs(Scope.JOBS_READ)
 def get_contact_sheet(path: schemas.JobPath) -> Response:
     """A PNG: up to 12 frames with the window, the subject and the tracks drawn over them."""
@@ -249,13 +279,17 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
     return send_object(app.store, result_key(path.job_id, "contact_sheet.png"), "image/png")
 
 
-@blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into")
+@blueprint.get("/jobs/<uuid:job_id>/manifest", summary="What the job was cut into", responses=a_file(JSON_TYPE))
 @needs(Scope.JOBS_READ)
 def get_manifest(path: schemas.JobPath) -> Response:
     return _job_object(path, "manifest.json", "application/json")
 
 
-@blueprint.get("/jobs/<uuid:job_id>/segments", summary="The manifest, as a predecessor's clients read it")
+@blueprint.get(
+    "/jobs/<uuid:job_id>/segments",
+    summary="The manifest, as a predecessor's clients read it",
+    responses={200: {"description": "as it split films", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}},
+)
 @needs(Scope.JOBS_READ)
 def get_segments(path: schemas.JobPath) -> Response:
     app = context()

@@ -18,7 +18,7 @@ from backend.api.context import context
 from backend.api.errors import invalid_value
 from backend.api.form_stream import BLOCK_BYTES, FormStream, form_of_request
 from backend.api.strict_json import strict_json
-from backend.errors import FramefleetError, InvalidParams, InvalidValue
+from backend.errors import FramefleetError, InvalidParams, InvalidRequest, InvalidValue
 from backend.jobs.idempotency import fingerprint
 from backend.jobs.layout import source_key
 from backend.jobs.outputs import check_free
@@ -175,7 +175,7 @@ def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str
     """The fields, and the kind's parameters. Raises InvalidRequest, UnsupportedInput."""
     fields: dict[str, Any] = dict(given)
     if "params" in fields:
-        fields["params"] = strict_json(fields["params"])
+        fields["params"] = _json_text(fields["params"])
     form = parsed(schemas.UploadForm, fields)
     _check_priority(form.priority)
     params = _checked_params(form.kind, form.params)
@@ -184,6 +184,15 @@ def _checked_fields(given: dict[str, str]) -> tuple[schemas.UploadForm, dict[str
     if form.webhook_url is not None:
         check_callback_url(form.webhook_url, "webhook_url")
     return form, params
+
+
+def _json_text(text: str) -> Any:
+    """Raises InvalidValue: the form was read, and a value in it is not allowed."""
+    try:
+        return strict_json(text)
+    except InvalidRequest as refusal:
+        words = f'params: must be a JSON object, as in {{"aspect": "9:16"}}. {refusal.message}'
+        raise InvalidValue(words, [("params", words)]) from None
 
 
 def _check_priority(priority: int) -> None:

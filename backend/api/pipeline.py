@@ -8,15 +8,17 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from backend.access.tenants import DEFAULT_TENANT
 from backend.api import schemas
-from backend.api.access import Scope, needs
+from backend.api.access import Scope, caller, needs
 from backend.api.context import context
-from backend.api.new_job import MAX_JSON_BYTES, job_of, parsed
+from backend.api.new_job import MAX_JSON_BYTES, job_of
 from backend.db.models import Job
 from backend.errors import InvalidState, InvalidValue, SourceForbidden, SourceNotFound, StorageError
 from backend.jobs.service import NewJob
@@ -43,6 +45,11 @@ blueprint = APIBlueprint(
     abp_tags=[Tag(name="pipeline")],
     abp_responses={"4XX": schemas.Problem, "5XX": schemas.Problem},
 )
+
+
+@blueprint.before_request
+def _bound_body() -> None:
+    request.max_content_length = MAX_JSON_BYTES
 
 
 class Span(BaseModel):
@@ -92,6 +99,21 @@ class StatusQuery(BaseModel):
     expected: int | None = Field(None, ge=1, le=MAX_SEGMENTS, description=f"how many segments; {LOOKED_AT} if missing")
 
 
+class PlacedJob(BaseModel):
+    uri: str
+    job_id: UUID
+
+
+class SegmentJob(PlacedJob):
+    index: int
+
+
+class PipelineJobs(BaseModel):
+    job_id: str
+    inputs: dict[str, PlacedJob]
+    segments: list[SegmentJob]
+
+
 class Place(BaseModel):
     index: int
     uri: str
@@ -105,11 +127,13 @@ class PipelineStatus(BaseModel):
     segments: list[Place]
 
 
-@blueprint.post("/segment", summary="Stage audio and image, and cut the audio into segments")
+@blueprint.post(
+    "/segment", summary="Stage audio and image, and cut the audio into segments", responses={202: PipelineJobs}
+)
 @needs(Scope.JOBS_WRITE)
-def segment() -> tuple[Response, int]:
+def segment(body: SegmentRequest) -> tuple[Response, int]:
     """Each copy and each segment is a job; a repeat makes none anew, and retries those that failed."""
-    asked = _asked()
+    asked = body
     kind_named(STAGE), kind_named(TRIM)
     staged = {"audio": asked.audio, **({"image": asked.image} if asked.image else {})}
     copies = {name: _copy(asked.job_id, name, uri) for name, uri in staged.items()}
@@ -134,11 +158,6 @@ def status(query: StatusQuery) -> Response:
         {"index": index, "uri": _segment_uri(query.job_id, index), "ready": index in there} for index in range(count)
     ]
     return jsonify({"job_id": query.job_id, "expected": query.expected, "ready": len(there), "segments": places})
-
-
-def _asked() -> SegmentRequest:
-    request.max_content_length = MAX_JSON_BYTES
-    return parsed(SegmentRequest, request.get_json())
 
 
 def _spans(asked: SegmentRequest) -> list[Span]:
@@ -179,7 +198,7 @@ def _new_job(pipeline: str, what: str, body: dict[str, Any], target: str) -> New
     from backend.storage.presign import presign  # boto3 takes a third of a second to load
 
     settings = context().settings
-    signed = {"output_put_url": presign(target, "PUT", settings)}
+    signed = {"output_put_url": presign(target, "PUT", settings, if_absent=True)}
     if is_object_uri(new.input_uri):
         signed["input"] = presign(new.input_uri, "GET", settings)
     return job_of({**body, **signed}, new.idempotency_key)
@@ -198,7 +217,10 @@ def _begun(new: NewJob) -> Job:
 
 
 def _folder(pipeline: str) -> str:
-    return f"s3://{context().settings.videos_bucket}/pipelines/{pipeline}"
+    """Tenants choose their pipelines' names without a look at each other's."""
+    tenant = caller().tenant
+    own = "" if tenant == DEFAULT_TENANT else f"tenants/{tenant}/"
+    return f"s3://{context().settings.videos_bucket}/{own}pipelines/{pipeline}"
 
 
 def _segments_folder(pipeline: str) -> str:

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from backend.api import schemas
 from backend.api.access import Scope, needs, own_access
+from backend.api.answers import json_body
 from backend.api.callers import check_cleanup_caller, check_process_caller
 from backend.api.context import context
 from backend.api.new_job import job_of
@@ -44,6 +45,14 @@ blueprint = APIBlueprint(
 )
 
 
+class Submission(BaseModel):
+    uri: str = Field(description="gs://, s3://, http:// or https://")
+
+
+class Order(BaseModel):
+    job_id: UUID
+
+
 class Submitted(BaseModel):
     job_id: UUID
     status: str
@@ -66,7 +75,12 @@ class CleanedUp(BaseModel):
     recovered_claims: int
 
 
-@blueprint.post("/submit", summary="Crop the video behind a URI", responses={202: Submitted})
+@blueprint.post(
+    "/submit",
+    summary="Crop the video behind a URI",
+    responses={202: Submitted},
+    request_body=json_body(Submission),
+)
 @needs(Scope.JOBS_WRITE)
 def submit() -> tuple[Response, int]:
     """Body: `{"uri": "gs://…"}`, or s3, http, https."""
@@ -83,7 +97,12 @@ def status(path: schemas.JobPath) -> Response:
     return jsonify(_status(context().jobs.get(path.job_id)))
 
 
-@blueprint.post("/process", summary="Work on a job until it is over", responses={200: PushStatus})
+@blueprint.post(
+    "/process",
+    summary="Work on a job until it is over",
+    responses={200: PushStatus},
+    request_body=json_body(Order),
+)
 @own_access("X-Process-Token, an OIDC token, or this machine")
 def process() -> Response:
     """For a push queue. Body: `{"job_id"}`. Header `X-Process-Token`, and an OIDC bearer token, where configured.

@@ -66,7 +66,7 @@ def seen(body: m.Present) -> Response:
     return _said(m.PresentAnswer(others_are_well=told.others_are_well, stop=told.stop))
 
 
-@blueprint.post("/gone", summary="The worker stops")
+@blueprint.post("/gone", summary="The worker stops", responses={204: None})
 @by_token
 def gone(body: m.Leaving) -> tuple[str, int]:
     WorkerRows(context().database).gone(caller().process(body.worker))
@@ -89,7 +89,7 @@ def queued(body: m.Asked) -> Response:
     return _said(m.Queued(queued=_queue(body).has_queued(body.deep_mode, body.job_id)))
 
 
-@blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/beat", summary="Extend the lease")
+@blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/beat", summary="Extend the lease", responses={204: None})
 @by_token
 def beat(path: m.ClaimPath, body: m.Beat) -> tuple[str, int]:
     _plain_queue().heartbeat_chunk(held(path), body.progress, body.last_event)
@@ -116,7 +116,7 @@ def complete(path: m.ClaimPath, body: m.Completion) -> Response:
     return _said(m.Completed(job_status=status, claim=_shown(following, queue)))
 
 
-@blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/fail", summary="A try ended badly")
+@blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/fail", summary="A try ended badly", responses={204: None})
 @by_token
 def fail(path: m.ClaimPath, body: m.Failure) -> tuple[str, int]:
     _plain_queue().fail_chunk(held(path), body.as_error())
@@ -134,7 +134,7 @@ def put_back(path: m.ClaimPath, body: m.Failure) -> Response:
     return _said(m.PutBack(status=_plain_queue().put_back_chunk(held(path), body.as_error())))
 
 
-@blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/release", summary="Give a chunk back")
+@blueprint.post("/chunks/<int:chunk_id>/<int:attempts>/release", summary="Give a chunk back", responses={204: None})
 @by_token
 def release(path: m.ClaimPath) -> tuple[str, int]:
     _plain_queue().release_chunk(held(path))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from backend.api import schemas
 from backend.api.access import own_access
+from backend.api.answers import a_file, bytes_body
 from backend.api.context import context
 from backend.api.files import send_object, send_source
 from backend.api.remote import SECURITY, by_token
@@ -60,7 +61,7 @@ links = APIBlueprint(
 
 
 class LinkPath(m.ClaimPath):
-    worker_id: int = Field(ge=1, lt=2**63)
+    worker_id: int = Field(ge=1, lt=2**53)
     number: int = Field(ge=0, le=1000)
 
 
@@ -99,6 +100,7 @@ def place_of_input(path: m.ClaimPath, body: m.WantedInput) -> Response:
 @links.get(
     "/<int:worker_id>/<int:chunk_id>/<int:attempts>/<int:number>",
     summary="An input's bytes, by range",
+    responses=a_file(BYTES, moved=307),
 )
 @own_access("the link's signature")
 def linked_input(path: LinkPath, query: LinkQuery) -> Any:
@@ -111,13 +113,21 @@ def linked_input(path: LinkPath, query: LinkQuery) -> Any:
     return send_source(open_source(uri, settings), BYTES)
 
 
-@blueprint.get("/chunks/<int:chunk_id>/<int:attempts>/artifact", summary="What an earlier try left")
+@blueprint.get(
+    "/chunks/<int:chunk_id>/<int:attempts>/artifact",
+    summary="What an earlier try left",
+    responses=a_file(BYTES, moved=307),
+)
 @by_token
 def read_artifact(path: m.ClaimPath) -> Any:
     return _given(key_of(held(path)))
 
 
-@blueprint.get("/chunks/<int:chunk_id>/<int:attempts>/objects/<string:name>", summary="What the step before wrote")
+@blueprint.get(
+    "/chunks/<int:chunk_id>/<int:attempts>/objects/<string:name>",
+    summary="What the step before wrote",
+    responses=a_file(BYTES, moved=307),
+)
 @by_token
 def read_object(path: ObjectPath) -> Any:
     claim = held(path)
@@ -144,7 +154,12 @@ def place_of_artifact(path: m.ClaimPath, body: m.WantedUpload) -> Response:
     return jsonify(_upload_place(key, body, step_of(claim).content_type, own).model_dump())
 
 
-@blueprint.put("/chunks/<int:chunk_id>/<int:attempts>/artifact", summary="The artifact, where no link is signed")
+@blueprint.put(
+    "/chunks/<int:chunk_id>/<int:attempts>/artifact",
+    summary="The artifact, where no link is signed",
+    responses={201: None},
+    request_body=bytes_body(),
+)
 @by_token
 def write_artifact(path: m.ClaimPath, query: PutQuery) -> tuple[str, int]:
     """A body that ends after the claim is written nowhere."""
@@ -165,14 +180,19 @@ def probe(body: m.WantedUpload) -> Response:
     return jsonify(m.ProbePlaces(put=put, get_url=url).model_dump())
 
 
-@blueprint.put("/probe", summary="The worker's small object, where no link is signed")
+@blueprint.put(
+    "/probe",
+    summary="The worker's small object, where no link is signed",
+    responses={201: None},
+    request_body=bytes_body(),
+)
 @by_token
 def write_probe() -> tuple[str, int]:
     context().store.put_stream(_probe_key(), cast(BinaryIO, request.stream), max_bytes=request.max_content_length or 0)
     return "", 201
 
 
-@blueprint.get("/probe", summary="The worker's small object")
+@blueprint.get("/probe", summary="The worker's small object", responses=a_file(BYTES, moved=307))
 @by_token
 def read_probe() -> Any:
     return _given(_probe_key())

@@ -96,7 +96,12 @@ class JobRequest(WebhookFields):
     model_config = ConfigDict(extra="forbid")
 
     kind: str = Field("crop", max_length=50)
-    input: str | None = Field(None, max_length=MAX_URI_CHARACTERS, description="s3://, gs://, http:// or https:// URI")
+    input: str | None = Field(
+        None,
+        max_length=MAX_URI_CHARACTERS,
+        description="s3://, gs://, http:// or https:// URI",
+        examples=["https://example.com/film.mp4"],
+    )
     upload: UUID | None = Field(None, description="in its place, the id of an upload that is complete")
     params: dict[str, Any] = Field(default_factory=dict)
     deep_mode: DeepMode = DeepMode.GPU

@@ -77,7 +77,11 @@ def ready() -> Response:
     return jsonify({"ok": True})
 
 
-@blueprint.get("/metrics", summary="For Prometheus")
+@blueprint.get(
+    "/metrics",
+    summary="For Prometheus",
+    responses={200: {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 @needs(Scope.METRICS)
 def metrics() -> Response:
     app = context()

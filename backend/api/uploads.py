@@ -12,6 +12,7 @@ from flask_openapi import APIBlueprint, Tag
 from backend.api import schemas
 from backend.api import upload_schemas as u
 from backend.api.access import Scope, needs
+from backend.api.answers import bytes_body
 from backend.api.context import context
 from backend.api.digests import said_sha256
 from backend.api.new_job import MAX_NAME_CHARACTERS
@@ -72,7 +73,12 @@ def link_parts(path: u.UploadPath, body: u.WantedParts) -> Response:
     return jsonify({"parts": shown})
 
 
-@blueprint.put("/<uuid:upload_id>/parts/<int:number>", summary="Send a part", responses={200: u.StoredPart})
+@blueprint.put(
+    "/<uuid:upload_id>/parts/<int:number>",
+    summary="Send a part",
+    responses={200: u.StoredPart},
+    request_body=bytes_body(),
+)
 @needs(Scope.JOBS_WRITE)
 def put_part(path: u.PartPath) -> Response:
     """The part's bytes, with their `Content-Length`. A part may be sent again. `Content-Digest` is checked, if any."""

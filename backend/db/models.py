@@ -76,7 +76,8 @@ class Job(Base):
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     params: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
 
-    input_uri: Mapped[str]
+    input_uri: Mapped[str]  # without its query once nobody reads it any more (db/sql/scrubbed.sql)
+    input_sha256: Mapped[str | None]  # of the whole URI: two jobs have the same input
     input_name: Mapped[str]  # what the user calls it; data, never a path
     source_etag: Mapped[str | None]
     source_size: Mapped[int | None] = mapped_column(BigInteger)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -35,6 +35,8 @@ def database_of(settings: Settings) -> Iterator[tuple[Database, Settings]]:
         finally:
             database.close()
         return
+    with suppress(OSError):  # the server says why it cannot be used
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with EmbeddedPostgres(_folder(settings)) as server:
         _prepare(server)
         settings = located(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -102,6 +104,7 @@ class JobService:
             "priority": request.priority,
             "params": params.model_dump(mode="json"),
             "input_uri": request.input_uri,
+            "input_sha256": hashlib.sha256(os.fsencode(request.input_uri)).hexdigest(),
             "input_name": writable(request.input_name),
             "output_uri": request.output_uri,
             "output_put_url": request.output_put_url,

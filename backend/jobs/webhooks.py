@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.sql import statement
 from backend.errors import DatabaseUnavailable, FramefleetError, UnsupportedInput
-from backend.events import Event, emit, warn
+from backend.events import Event, emit, error, warn
 from backend.jobs.resource import job_resources
 from backend.jobs.webhook_secrets import signature_header, signing_secrets
 from backend.settings import Settings
@@ -159,15 +159,24 @@ class Webhooks:
         with self._database.session() as session:
             new = {each.job_id for each in messages if each.body is None}
             jobs = {job.id: job for job in session.execute(select(Job).where(Job.id.in_(new))).scalars()}
-        bodied = []
-        for each in messages:
-            if each.body is None and each.job_id not in jobs:
-                continue  # deleted meanwhile, and the message with it
-            body = each.body or self._body(each, jobs[each.job_id])
-            if each.body is None:
-                self._database.ask("webhook_body", id=each.id, tries=each.tries, body=body)
-            bodied.append(Message(**{**vars(each), "body": body}))
-        return bodied
+        # Of a job that is not there, the message is deleted too.
+        bodied = [self._with_body(each, jobs.get(each.job_id)) for each in messages if each.body or each.job_id in jobs]
+        return [each for each in bodied if each is not None]
+
+    def _with_body(self, message: Message, job: Job | None) -> Message | None:
+        """None where no body can be made: whatever is wrong with one job keeps no other from being told of."""
+        if message.body is not None or job is None:
+            return message
+        try:
+            body = self._body(message, job)
+        except DatabaseUnavailable:
+            raise
+        except Exception as fault:  # noqa: BLE001 - it is logged, and counts as a try
+            error(Event.WEBHOOK_FAILED, job_id=str(message.job_id), message_id=message.name, exc_info=fault)
+            self._note(message, Tried(None, FramefleetError("The message could not be made; the log says why."), 0))
+            return None
+        self._database.ask("webhook_body", id=message.id, tries=message.tries, body=body)
+        return replace(message, body=body)
 
     def _body(self, message: Message, job: Job) -> str:
         """The job as it was when the message was written, even where it has moved on since."""

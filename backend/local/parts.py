@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 from uuid import UUID
 
 from backend.errors import DatabaseUnavailable
@@ -18,9 +18,17 @@ from backend.settings import Settings
 
 STOP_GRACE_SEC = 15.0
 LOG_TAIL_BYTES = 2000
+LOG_MODE = 0o600
 # One encoder keeps about so many cores busy. With fewer than twice as many, pieces of a film would only wait for one
 # another, and each has frames of its neighbours to decode and to encode besides (docs/performance.md).
 CORES_OF_ENCODER = 4
+
+
+def open_log(path: Path) -> BinaryIO:
+    """To be written at its end, by this user alone and to be read by nobody else: events name people's files."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, LOG_MODE)
+    os.fchmod(fd, LOG_MODE)  # an earlier version's may be anybody's to read
+    return os.fdopen(fd, "ab")
 
 
 @dataclass
@@ -50,7 +58,7 @@ class Fleet:
     workers: list[Worker] = field(default_factory=list)
 
     def start(self, module: str, *, threads: int | None = None, job_id: UUID | None = None, name: str = "") -> Worker:
-        self.log_folder.mkdir(parents=True, exist_ok=True)
+        self.log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         log_path = self.log_folder / f"{name or module.rsplit('.', 1)[-1]}.log"
         command = [sys.executable, "-m", module, "--parent-pid", str(os.getpid())]
         if job_id is not None:
@@ -63,7 +71,7 @@ class Fleet:
         worker.process = self._spawn(worker.command, worker.threads, worker.log_path)
 
     def _spawn(self, command: list[str], threads: int | None, log_path: Path) -> subprocess.Popen[bytes]:
-        with log_path.open("ab") as log:
+        with open_log(log_path) as log:
             return subprocess.Popen(
                 command,
                 env=self.environment(threads),

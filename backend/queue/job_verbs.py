@@ -13,8 +13,9 @@ from backend.queue.verbs import LOST, PUT_BACK, Verbs, told
 from backend.states import DeepMode, JobStatus, Stage
 from backend.versions import SCHEMA_VERSION
 
-# How many plans behind URLs may take long at the same time, in all processes; long is what gives its turn away.
-SLOW_PLANS = {"slow_seconds": 5.0, "slow_of_host": 2, "slow_of_tenant": 4}
+# How many plans behind URLs may take long at the same time, in all processes. Sooner than a planner gives its turn away
+# (jobs/planners.py), so that whoever gets the turn knows of it.
+SLOW_PLANS = {"slow_seconds": 3.0, "slow_of_host": 2, "slow_of_tenant": 4}
 
 
 class JobVerbs(Verbs):

@@ -39,9 +39,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}$")]
 Names = Annotated[list[Name], Field(max_length=100)]
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(writable)]
 Detector = Annotated[dict[str, Any] | None, AfterValidator(_small)]
-ChunkId = Annotated[int, Field(ge=1, lt=2**63)]
+ChunkId = Annotated[int, Field(ge=1, lt=2**53)]  # as JSON of every language has them
 Attempts = Annotated[int, Field(ge=1, lt=2**31)]
-Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+Bytes = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _Said(BaseModel):

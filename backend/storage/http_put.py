@@ -10,12 +10,13 @@ from typing import BinaryIO
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from backend.errors import OutputUnwritable, SourceUnreachable, StorageError, UnsupportedInput
+from backend.errors import OutputExists, OutputUnwritable, SourceUnreachable, StorageError, UnsupportedInput
 from backend.storage.guard import NO_HOSTS, OwnHosts, Target, connect, parse_target, resolve, safe_url
 from backend.storage.pace import Pace, within
-from backend.storage.signed_links import has_expired
+from backend.storage.signed_links import has_expired, is_if_absent
 
 BLOCK_BYTES = 256 * 1024
+PRECONDITION_FAILED = 412
 _PASSING = {408, 425, 429}
 
 
@@ -51,7 +52,8 @@ class PutUrl:
     def put_file(
         self, path: Path, *, content_type: str, moved: Callable[[int], object] = lambda size_bytes: None
     ) -> None:
-        """Raises OutputUnwritable for a refusal, StorageError for what may work later."""
+        """Raises OutputUnwritable for a refusal, OutputExists where a link that overwrites nothing finds something,
+        StorageError for what may work later."""
         self.check()
         try:
             with path.open("rb") as file:
@@ -60,6 +62,7 @@ class PutUrl:
                     "User-Agent": "framefleet",
                     "Content-Type": content_type,
                     "Content-Length": str(path.stat().st_size),
+                    **({"If-None-Match": "*"} if is_if_absent(self._url) else {}),
                 }
                 status = put_once(
                     self._target,
@@ -72,6 +75,8 @@ class PutUrl:
                 )
         except (HTTPError, OSError) as error:  # urllib3's message holds the path with its query
             raise StorageError(f"{self.uri} cannot be reached ({type(error).__name__}): try again later.") from None
+        if status == PRECONDITION_FAILED:
+            raise OutputExists(f"{self.uri} is there already and is not overwritten: give another place.")
         if status >= 500 or status in _PASSING:
             raise StorageError(f"{self.uri} does not take the result now ({status}): try again later.")
         if not 200 <= status < 300:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import socket
 import stat
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from backend.errors import (
     FramefleetError,
@@ -23,10 +25,14 @@ from backend.errors import (
     StorageError,
     UploadTooLarge,
 )
+from backend.seekable import Seekable
 from backend.storage.base import ObjectInfo, SignedPut
 from backend.storage.files import pread_all, sync_folder, temporary_file
 from backend.storage.local_parts import FOLDER, LocalParts
 from backend.storage.names import check_folder, check_key, check_prefix
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 COPY_BYTES = 1024 * 1024
 STALE_TEMPORARY_SEC = 24 * 3600
@@ -62,6 +68,26 @@ class FileSource:
             raise SourceChanged(f"{self.path} changed while it was being read: submit the job again.")
         return data
 
+    def window(self, start: int, stop: int) -> FileWindow:
+        """Its bytes from `start` up to `stop` as a file of their own, to be sent at a client's pace."""
+        return FileWindow(self, start, stop)
+
+    def read_open(self, offset: int, length: int) -> bytes:
+        """As read_at, of the file as it was opened, whatever its name stands for by now. Raises OSError."""
+        data = self._pread(offset, length)
+        self._check_open(len(data) == length)
+        return data
+
+    def send_open(self, sock: socket.socket, offset: int, length: int) -> int:
+        """How many of these bytes the socket took. Raises OSError; BlockingIOError where it takes none now."""
+        sent = os.sendfile(sock.fileno(), self._fd, offset, length)
+        self._check_open(sent > 0)
+        return sent
+
+    def _check_open(self, is_whole: bool) -> None:
+        if not is_whole or _info(os.fstat(self._fd)) != self.info:
+            raise OSError(errno.ESTALE, "the file changed while it was being read")
+
     def close(self) -> None:
         """Closes the descriptor; the garbage collector does so too."""
         self._closer()
@@ -70,6 +96,33 @@ class FileSource:
         if not self._closer.alive:
             raise ValueError("read from a closed source")
         return pread_all(self._fd, offset, length)
+
+
+class FileWindow(Seekable):
+    """A part of a file, which is closed with it."""
+
+    def __init__(self, source: FileSource, start: int, stop: int) -> None:
+        super().__init__(max(0, min(stop, source.info.size_bytes) - start))
+        self._source = source
+        self._start = start
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Raises OSError for a file that changed: what was sent of it belongs to no version."""
+        view = memoryview(buffer).cast("B")
+        length = max(0, min(len(view), self.size_bytes - self.position))
+        view[:length] = self._source.read_open(self._start + self.position, length)
+        self.position += length
+        return length
+
+    def send_to(self, sock: socket.socket, max_bytes: int) -> int:
+        """Without moving the position. Raises as FileSource.send_open."""
+        return self._source.send_open(
+            sock, self._start + self.position, min(max_bytes, self.size_bytes - self.position)
+        )
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
 
 
 class LocalStore:

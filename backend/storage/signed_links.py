@@ -23,6 +23,12 @@ def has_expired(url: str) -> bool:
     return end is not None and end <= datetime.now(UTC)
 
 
+def is_if_absent(url: str) -> bool:
+    """Whether the link was signed for a place where there is nothing: it takes `If-None-Match: *` alone."""
+    query = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
+    return "if-none-match" in query.get("x-amz-signedheaders", "").split(";")
+
+
 def says_expired(body: bytes) -> bool:
     """Whether the store's answer names this reason."""
     return any(words in body for words in EXPIRED_WORDS)

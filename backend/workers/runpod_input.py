@@ -68,7 +68,7 @@ def _check_places(new: NewJob, settings: Settings) -> None:
     """Open is what ALLOWED_PREFIXES names; where it names nothing, the bucket that requests' keys are in. Raises
     InvalidRequest."""
     bucket = settings.default_bucket
-    allowed = settings.allowed_prefixes or (f"s3://{bucket}" if bucket else "")
+    allowed = settings.allowed_prefixes.replace("{tenant}", new.tenant) or (f"s3://{bucket}" if bucket else "")
     places = ClientPlaces(allowed, settings, closed=CLOSED_FOLDERS)
     places.check_input(new.input_uri, "input")
     for field, uri in kind_named(new.kind).parse_params(new.params).inputs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,9 +20,12 @@ from backend.jobs.service import JobService, NewJob
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.storage import open_destination, open_store
+from backend.storage.http_put import PutUrl
+from backend.storage.presign import presign
 from backend.storage.s3 import PART_BYTES
 from backend.workers.one_job import OneJob
 from backend.workers.runpod_input import new_job
+from tests.integration.keyed import api_on
 
 JOBS = "/api/v1/jobs"
 BYTES = b"what the client had there"
@@ -155,6 +159,21 @@ def test_who_comes_between_the_look_and_the_write_is_not_overwritten(
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
+def test_a_link_that_the_api_signs_for_a_client_overwrites_nothing_either(
+    s3: Any, bucket: str, opened: Settings, tmp_path: Path
+) -> None:
+    s3.put_object(Bucket=bucket, Key="open/old.wav", Body=BYTES)
+    film = tmp_path / "film"
+    film.write_bytes(b"new")
+    for name in ("new", "old"):
+        url = presign(f"s3://{bucket}/open/{name}.wav", "PUT", opened, if_absent=True)
+        destination = PutUrl(url, allow_private=True, stall_sec=5)
+        with pytest.raises(OutputExists) if name == "old" else nullcontext():
+            destination.put_file(film, content_type="audio/wav")
+    assert body_of(s3, bucket, "open/new.wav") == b"new"
+    assert body_of(s3, bucket, "open/old.wav") == BYTES
+
+
 def test_the_operators_own_jobs_overwrite_as_before(s3: Any, bucket: str, database: Database, opened: Settings) -> None:
     s3.put_object(Bucket=bucket, Key="in.bin", Body=b"the input")
     s3.put_object(Bucket=bucket, Key="out.bin", Body=BYTES)
@@ -170,6 +189,15 @@ def test_a_runpod_request_that_is_sent_again_writes_over_its_own_film_from_any_p
     first, again = new_job(request, pod), new_job(request, pod)
     assert (first.job_id, first.keeps_existing) == (again.job_id, True)
     assert new_job({**request, "id": "r-2"}, pod).job_id != first.job_id
+
+
+def test_a_tenant_has_the_prefixes_with_its_own_name(database_url: str, tmp_path: Path) -> None:
+    with api_on(database_url, tmp_path, allowed_prefixes="s3://films/{tenant}/in/, s3://films/shared/") as api:
+        api.app.extensions["framefleet"].plan_soon = lambda job_id: None
+        ours = api.holder("ours", tenant="ours")
+        for place, is_open in (("ours/in", True), ("shared", True), ("theirs/in", False), ("ours/in/../in", False)):
+            answer = ours.ask(JOBS, "POST", json={"kind": "stage", "input": f"s3://films/{place}/a.bin"})
+            assert answer.status_code == (202 if is_open else 422), place
 
 
 def test_the_places_of_every_route_are_those_that_are_open(client: FlaskClient, bucket: str) -> None:

@@ -26,7 +26,6 @@ from backend.jobs.webhooks import (
     LONGEST_PAUSE_SEC,
     OF_ONE_HOST,
     OF_ONE_TENANT,
-    PAUSES_OF_PROGRESS_SEC,
     PAUSES_SEC,
     Webhooks,
 )
@@ -207,11 +206,11 @@ def test_progress_that_nobody_takes_is_given_up_soon(
     job_id = watched_job(database, receiver.url, ("job.progress",))
     receiver.status = 503
     move(database, job_id, status="processing", stage="PROCESSING")
-    for _ in range(len(PAUSES_OF_PROGRESS_SEC) + 1):
+    for _ in range(3):
         assert status_of(database, job_id) == ["pending"]
         send(webhooks)
         make_due(database)
-    assert status_of(database, job_id) == ["dead"]
+    assert (status_of(database, job_id), len(receiver.got)) == (["dead"], 3)
 
 
 @pytest.mark.parametrize(
@@ -303,6 +302,19 @@ def test_a_tenant_whose_hosts_hang_holds_up_no_other(
         for each in hanging:
             each.may_answer.set()
         webhooks.settle()
+
+
+def test_a_job_that_cannot_be_shown_keeps_no_other_from_being_told_of(
+    database: Database, webhooks: Webhooks, receiver: Receiver, said: list[Said]
+) -> None:
+    broken, good = watched_job(database, receiver.url), watched_job(database, receiver.url)
+    move(database, broken, **FAILED, width=None, probe='{"of": "a later version"}')
+    move(database, good, **FAILED)
+    send(webhooks)
+    assert (status_of(database, broken), status_of(database, good)) == (["pending"], ["delivered"])
+    (attempt,) = deliveries_of(database, broken)[0]["attempts"]
+    assert "could not be made" in attempt["error"]
+    assert [each.level for each in said if each.event == "webhook_failed"] == ["error", "warning"]
 
 
 SENDER = """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 
 from backend.api.app import create_app
 from backend.db.engine import Database
@@ -46,6 +47,9 @@ def test_a_job_of_the_api_is_told_of_and_shows_its_deliveries(
         webhooks.send_due()
         webhooks.settle()
         assert receiver.types == ["job.cancelled"]
+        described = client.get("/openapi.json").get_json()
+        message = "#/webhooks/job/post/requestBody/content/application~1json/schema"
+        Draft202012Validator({**described, "$ref": message}).validate(receiver.bodies[0])
     shown = client.get(job["links"]["deliveries"])
     (delivery,) = shown.get_json()["deliveries"]
     assert delivery["id"] == receiver.got[0].headers["webhook-id"]

@@ -433,6 +433,19 @@ def test_certificate_is_checked_for_the_name_though_the_address_is_met(
         HttpSource(url.replace("localhost", "127.0.0.1"), allow_private=True, max_bytes=10**9)
 
 
+def test_a_redirect_from_https_to_plain_http_is_not_followed(
+    tls_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    port = tls_server.server_port
+    tls_server.answers["/plain"] = status(302, Location=f"http://localhost:{port}/v.mp4?token=hidden")
+    tls_server.answers["/tls"] = status(302, Location=f"https://localhost:{port}/v.mp4")
+    with pytest.raises(UnsupportedInput, match="plain http") as refusal:
+        HttpSource(f"https://localhost:{port}/plain", allow_private=True, max_bytes=10**9)
+    assert "hidden" not in refusal.value.message
+    assert HttpSource(f"https://localhost:{port}/tls", allow_private=True, max_bytes=10**9).info.size_bytes == len(DATA)
+
+
 def test_threads_share_a_source(server: Server) -> None:
     server.answers["/v.mp4"] = ranged()
     source = open_at(server)

@@ -1,6 +1,7 @@
 -- Claims a job for the work that needs the whole of it: planning (status queued, no chunks yet) or aggregation.
 -- A server that drips keeps a planner for as long as it may. So of the plans behind URLs that have taken long already, one
--- host has :slow_of_host of a tenant's and one tenant :slow_of_tenant in all; their next ones wait, and nobody else's.
+-- host has :slow_of_host of a tenant's and one tenant :slow_of_tenant in all, and fewer where the next one is a second
+-- try, which may take longer; their next ones wait, and nobody else's.
 WITH slow AS (
     SELECT tenant, lower(split_part(input_uri, '/', 3)) AS host
     FROM video_analysis_jobs
@@ -20,7 +21,7 @@ candidate AS (
       AND NOT EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL)
       AND (CAST(:job_id AS uuid) IS NULL OR id = CAST(:job_id AS uuid))
       AND (status <> 'queued' OR input_uri !~* '^https?://' OR (
-          SELECT count(*) < :slow_of_tenant
+          SELECT count(*) < CASE WHEN waiting.failures = 0 THEN :slow_of_tenant ELSE :slow_of_host END
              AND count(*) FILTER (WHERE host = lower(split_part(waiting.input_uri, '/', 3))) < :slow_of_host
           FROM slow WHERE slow.tenant = waiting.tenant))
     ORDER BY priority DESC, created_at

@@ -7,7 +7,7 @@ JOIN video_analysis_jobs j
 JOIN video_analysis_chunks c ON c.job_id = j.id
 WHERE own.id = :job_id
   AND own.source_etag NOT LIKE 'size-%' -- what a server tells nothing about may be another film of that size
-  AND (j.input_uri = own.input_uri OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
+  AND (coalesce(j.input_sha256, j.input_uri) = coalesce(own.input_sha256, own.input_uri) OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
   AND c.phase = :phase AND coalesce(c.phase_chunks, j.total_chunks) = :phase_chunks
   AND c.chunk_index = :chunk_index AND c.start_pts = :start_pts AND c.end_pts = :end_pts
   AND c.status = 'completed'

@@ -9,7 +9,7 @@ WHERE c.job_id = (
     WHERE own.id = :job_id
       AND CAST(:source_etag AS text) NOT LIKE 'size-%'
       AND j.source_etag = :source_etag AND j.source_size = :source_size AND j.completed_chunks > 0
-      AND (j.input_uri = own.input_uri OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
+      AND (coalesce(j.input_sha256, j.input_uri) = coalesce(own.input_sha256, own.input_uri) OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
       AND EXISTS (SELECT FROM video_analysis_chunks d WHERE d.job_id = j.id AND d.phase = :phase)
     ORDER BY j.created_at DESC
     LIMIT 1)

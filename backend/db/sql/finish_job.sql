@@ -7,7 +7,7 @@ SET status = 'done',
     output_uri = :output_uri,
     output_key = :output_key,
     output_size = :output_size,
-    output_put_url = NULL,
+    -- @scrubbed
     encoder = :encoder,
     timings = timings || CAST(:timings AS jsonb),
     warnings = warnings || CAST(:warnings AS jsonb),

@@ -3,7 +3,11 @@
 -- the mark makes the retry find nothing. So the objects of a job that lives are never deleted.
 -- Stopped after any step, the next janitor goes on from there: a mark in the past stays one.
 UPDATE video_analysis_jobs j
-SET expires_at = now()
+SET
+    -- @scrubbed
+    callback_url = NULL,
+    callback_due_at = NULL,
+    expires_at = now()
 FROM (
     SELECT id FROM video_analysis_jobs
     WHERE status IN ('done', 'failed', 'cancelled')
