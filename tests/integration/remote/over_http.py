@@ -18,6 +18,8 @@ from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.errors import ClaimLost, ObjectExists
 from backend.queue.claims import ChunkClaim
+from backend.queue.executor import Hold, Nobody
+from backend.queue.lease import LeaseKeeper
 from backend.queue.queue import Queue
 from backend.queue.remote_workers import add_remote_worker
 from backend.settings import Settings
@@ -64,6 +66,11 @@ def serve(app: Flask, database: Database, settings: Settings) -> AppTransport:
     return AppTransport(app)
 
 
+def a_hold(settings: Settings) -> Hold:
+    """On a claim that nobody beats for."""
+    return Hold(LeaseKeeper(lambda progress: None, settings.lease_seconds), Nobody())
+
+
 class RemoteHands:
     """To a test what a Queue is: a chunk worker's verbs go through the API, all else straight to the database."""
 
@@ -88,4 +95,4 @@ class RemoteHands:
     def _upload(self, claim: ChunkClaim) -> None:
         """A stale worker may not even do that; what it says afterwards is the test's."""
         with suppress(ClaimLost, ObjectExists):
-            RemoteFiles(claim, lambda: None, self.server, self._settings).put_if_absent(b"found")
+            RemoteFiles(claim, a_hold(self._settings), self.server, self._settings).put_if_absent(b"found")
