@@ -32,6 +32,13 @@ def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
+def misspelt_prefix(prefixes: str) -> str | None:
+    """The first of places with commas between them that is none; None: all are. `{tenant}` stands for a name."""
+    named = filter(None, map(str.strip, prefixes.replace("{tenant}", "tenant").split(",")))
+    place = re.compile(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?")
+    return next((prefix for prefix in named if not place.fullmatch(prefix)), None)
+
+
 class Settings(BaseSettings):
     """Every setting, its unit in its name, its default for one machine."""
 
@@ -89,6 +96,11 @@ class Settings(BaseSettings):
     uploads_open_max: int = Field(100, ge=1, validation_alias="UPLOADS_OPEN_MAX")
     uploads_open_bytes_max: int = Field(500 * 2**30, ge=1, validation_alias="UPLOADS_OPEN_BYTES_MAX")
 
+    # Bodies of requests wait whole in TMPDIR (up to 32 MiB each; larger ones go straight on): of each API process, and
+    # what they leave free of that disk.
+    spool_max_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SPOOL_MAX_BYTES")
+    spool_min_free_bytes: int = Field(2**30, ge=0, validation_alias="SPOOL_MIN_FREE_BYTES")
+
     # Chunks and the queue.
     chunk_seconds: Positive = Field(30.0, validation_alias="CHUNK_SECONDS")
     # Films at least so long are rendered in pieces by all workers; shorter ones in one go. On one small machine pieces
@@ -141,8 +153,8 @@ class Settings(BaseSettings):
         "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
 
-    # Names that the API is called by, separated by commas, as in api.example.com, *.example.com. Loopback names always
-    # are; unset: addresses too.
+    # Names that the API is called by, with commas, as in api.example.com, *.example.com; loopback names and addresses
+    # need none.
     allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
     # Origins of other sites whose pages may call the API, as in https://app.example.com.
     cors_origins: str = Field("", validation_alias="CORS_ORIGINS")
@@ -180,7 +192,13 @@ class Settings(BaseSettings):
 
     # Child processes that parse hostile bytes.
     sandbox_silence_seconds: Positive = Field(60.0, validation_alias="SANDBOX_SILENCE_SECONDS")
-    sandbox_memory_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SANDBOX_MEMORY_BYTES")
+    # Unset: by the machine's memory, see backend/media/limits.py.
+    sandbox_memory_bytes: int | None = Field(None, gt=0, validation_alias="SANDBOX_MEMORY_BYTES")
+    # What closes them in: without Landlock and seccomp nothing is parsed, unless somebody says so here.
+    media_jail: Literal["required", "best-effort", "off"] = Field("required", validation_alias="MEDIA_JAIL")
+    media_cpu_seconds: int = Field(24 * 3600, ge=1, validation_alias="MEDIA_CPU_SECONDS")  # of one such process
+    max_result_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_RESULT_BYTES")  # of each file it writes
+    max_frames: int = Field(3_000_000, ge=1, validation_alias="MAX_FRAMES")
     probe_seconds: Positive = Field(600.0, validation_alias="PROBE_SECONDS")  # a file without an index is read whole
     first_look_seconds: Positive = Field(30.0, validation_alias="FIRST_LOOK_SECONDS")  # of a first try behind a URL
     max_pixels: int = Field(8192 * 8192, gt=0, validation_alias="MAX_PIXELS")
@@ -248,9 +266,8 @@ class Settings(BaseSettings):
     @field_validator("allowed_prefixes")
     @classmethod
     def _object_places(cls, prefixes: str) -> str:
-        for prefix in filter(None, map(str.strip, prefixes.replace("{tenant}", "tenant").split(","))):
-            if not re.fullmatch(r"(?i:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?", prefix):
-                raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
+        if misspelt_prefix(prefixes) is not None:
+            raise ValueError("ALLOWED_PREFIXES must be s3://bucket/folder/ or gs://bucket/folder/, with commas")
         return prefixes
 
     @field_validator("http_allowed_hosts")

@@ -1,42 +1,5 @@
-"""gunicorn in a container: `gunicorn -c docker/gunicorn.conf.py 'backend.api.app:create_app()'`.
+"""gunicorn in a container: `gunicorn -c docker/gunicorn.conf.py 'backend.api.app:create_app()'`."""
 
-gunicorn itself reads WEB_CONCURRENCY (processes, 1), FORWARDED_ALLOW_IPS (proxies whose X-Forwarded-… are believed,
-127.0.0.1) and GUNICORN_CMD_ARGS, which goes before what stands here.
-"""
-
-from __future__ import annotations
-
-import shutil
-from typing import Any
-
-from prometheus_client import multiprocess
-
-from backend.settings import get_settings
+from backend.api.server.config import *  # noqa: F403
 
 bind = "0.0.0.0:8080"
-worker_class = "gthread"
-threads = 8
-# A worker process whose loop does not turn for so long is replaced. A request takes its time in a thread of its own:
-# an upload of an hour does not count.
-timeout = 120
-# After SIGTERM requests under way may end; less than the 120 s that an orchestrator waits before it kills.
-graceful_timeout = 100
-# The connection stays open longer than a load balancer keeps it (60 s by default), else it would now and then send a
-# request into one that is just closed.
-keepalive = 75
-worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats: on a slow disk a worker would seem to hang
-control_socket_disable = True  # nobody uses it, and it would be written into HOME
-errorlog = "-"
-
-
-def on_starting(server: Any) -> None:
-    """Counts of processes of an earlier run would be added to ours."""
-    folder = get_settings().prometheus_multiproc_dir
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-
-
-def child_exit(server: Any, worker: Any) -> None:
-    if get_settings().prometheus_multiproc_dir is not None:
-        multiprocess.mark_process_dead(worker.pid)

@@ -59,6 +59,7 @@ def _make_tables() -> None:
         TENANTS,
         sa.Column("name", sa.Text(), primary_key=True),
         *[sa.Column(name, kind) for name, kind in LIMITS.items()],
+        sa.Column("allowed_prefixes", sa.Text()),
         _moment("created_at"),
         *[sa.CheckConstraint(f"{name} >= 0", name=f"{name}_not_negative") for name in LIMITS],
     )

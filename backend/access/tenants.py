@@ -12,6 +12,7 @@ from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.errors import InvalidRequest
 from backend.events import Event, emit
+from backend.settings import misspelt_prefix
 
 DEFAULT_TENANT = "default"
 MAX_LISTED = 1000
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 @dataclass(frozen=True)
 class Tenant:
-    """A limit of None is none."""
+    """A limit of None is the setting's, TENANT_MAX_…"""
 
     name: str
     open_jobs_max: int | None = None
@@ -48,6 +49,22 @@ def set_limits(database: Database, name: str, limits: dict[str, float | None]) -
         connection.execute(statement("set_limits"), asdict(changed))
     emit(Event.TENANT_CHANGED, tenant=name, limits=limits)
     return changed
+
+
+def set_allowed_prefixes(database: Database, name: str, prefixes: str | None) -> None:
+    """The places that the tenant may name, in place of ALLOWED_PREFIXES; None: those. Raises InvalidRequest."""
+    if prefixes is not None and (wrong := misspelt_prefix(prefixes)) is not None:
+        raise InvalidRequest(f"{wrong:.300} is no place: write s3://bucket/folder/, with commas between them.")
+    with database.transaction() as connection:
+        add_tenant(connection, name)
+        connection.execute(statement("set_allowed_prefixes"), {"name": name, "allowed_prefixes": prefixes})
+    emit(Event.TENANT_CHANGED, tenant=name, allowed_prefixes=prefixes)
+
+
+def allowed_prefixes_of(database: Database, name: str, default: str) -> str:
+    """What the tenant may name of the buckets that our credentials reach; `default` where it has none of its own."""
+    row = database.ask("allowed_prefixes", tenant=name)
+    return default if row is None else str(row["allowed_prefixes"])
 
 
 def list_tenants(database: Database) -> list[dict[str, Any]]:

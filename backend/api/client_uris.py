@@ -1,8 +1,13 @@
 """Which URIs a client may name as input or output: no file of this machine, nothing of our own store, and of the
-buckets that our credentials reach only what ALLOWED_PREFIXES opens."""
+buckets that our credentials reach only what ALLOWED_PREFIXES opens, or the tenant's own in its place."""
 
 from __future__ import annotations
 
+from typing import cast
+
+from flask import g
+
+from backend.access.tenants import allowed_prefixes_of
 from backend.api.access import caller
 from backend.api.context import context
 from backend.errors import UnsupportedInput
@@ -53,9 +58,12 @@ def _check_url(url: str, field: str) -> None:
 
 
 def _places() -> ClientPlaces:
-    """Of the caller: `{tenant}` in a prefix is the name of its tenant."""
-    settings = context().settings
-    return ClientPlaces(settings.allowed_prefixes.replace(OF_TENANT, caller().tenant), settings)
+    """Of the caller's tenant, whose name stands for `{tenant}` in a prefix; asked once in a request."""
+    if "client_places" not in g:
+        app, tenant = context(), caller().tenant
+        allowed = allowed_prefixes_of(app.database, tenant, app.settings.allowed_prefixes)
+        g.client_places = ClientPlaces(allowed.replace(OF_TENANT, tenant), app.settings)
+    return cast(ClientPlaces, g.client_places)
 
 
 def _check_scheme(uri: str, schemes: tuple[str, ...], field: str) -> None:

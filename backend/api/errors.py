@@ -62,10 +62,15 @@ HTTP_PROBLEMS = {
     403: ("forbidden", "The request is refused."),
     404: ("not_found", "There is no such page."),
     405: ("method_not_allowed", "The route does not take this method: Allow says which it takes."),
+    408: ("request_timeout", "The request came too slowly."),
     412: ("precondition_failed", "The file is another one than If-Match names."),
     413: ("upload_too_large", "The body is larger than this route takes."),
+    414: ("uri_too_long", "The address of the request is too long."),
     415: ("unsupported_media_type", "The body is of a type that this route does not take."),
     416: ("range_not_satisfiable", "The range lies behind the file's end."),
+    431: ("headers_too_large", "The headers of the request are too large."),
+    501: ("not_implemented", "The server does not speak this part of HTTP."),
+    503: ("server_busy", "Too many large uploads are under way."),
 }
 MALFORMED = ("invalid_request", "The request cannot be read.")
 MAX_FIELDS = 20

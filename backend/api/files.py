@@ -1,18 +1,16 @@
-"""Serves an object of the store, or a part of it, block by block."""
+"""Serves an object of the store, or a part of it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from flask import Response
 from werkzeug.datastructures import ContentRange
 
 from backend.api.byte_ranges import Asked, asked_bytes
+from backend.api.transfer import with_bytes
 from backend.errors import ObjectNotFound, SourceNotFound
 from backend.storage.base import ObjectStore, Source
 from backend.storage.names import content_disposition
 
-BLOCK_BYTES = 512 * 1024
 # A page that a job made may show itself and its own pictures, and do nothing.
 PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 
@@ -46,17 +44,8 @@ def send_source(source: Source, content_type: str) -> Response:
 def _answer(source: Source, asked: Asked, content_type: str) -> Response:
     if asked.status == 304:
         return Response(status=304)
-    response = Response(_blocks(source, asked.start, asked.stop), status=asked.status, content_type=content_type)
-    response.content_length = asked.stop - asked.start
+    response = Response(status=asked.status, content_type=content_type)
+    with_bytes(response, source, asked.start, asked.stop)
     if asked.status == 206:
         response.content_range = ContentRange("bytes", asked.start, asked.stop, source.info.size_bytes)
     return response
-
-
-def _blocks(source: Source, start: int, stop: int) -> Iterator[bytes]:
-    while start < stop:
-        block = source.read_at(start, min(BLOCK_BYTES, stop - start))
-        if not block:
-            return
-        yield block
-        start += len(block)

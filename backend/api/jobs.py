@@ -26,14 +26,14 @@ from backend.jobs import listing, manifest
 from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
-from backend.jobs.progress import progress_of
+from backend.jobs.progress import shown_job
 from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE
 from backend.states import JobStatus
 
-LINK_SECONDS = 3600
+LINK_SECONDS = 300  # the route redirects anew whenever it is asked
 TRACK_FILES = {
     "json": ("tracks.json", "application/json"),
     "parquet": ("tracks.parquet", "application/vnd.apache.parquet"),
@@ -141,9 +141,7 @@ def _place(query: schemas.JobQuery) -> JobCursor | None:
 @needs(Scope.JOBS_READ)
 def get_job(path: schemas.JobPath) -> Response:
     """Poll this as `Retry-After` says, with `If-None-Match`. Without the header, the job is over."""
-    app = context()
-    job = app.jobs.get(path.job_id)
-    (progress,) = progress_of(app.database_of_caller, [job])
+    job, progress = shown_job(context().database_of_caller, path.job_id)
     return polled(job_resource(job, progress), poll_after_seconds=progress.poll_after_seconds)
 
 

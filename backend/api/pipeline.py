@@ -14,8 +14,9 @@ from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from backend.access.tenants import DEFAULT_TENANT
 from backend.api import schemas
-from backend.api.access import Scope, needs
+from backend.api.access import Scope, caller, needs
 from backend.api.context import context
 from backend.api.new_job import MAX_JSON_BYTES, job_of
 from backend.db.models import Job
@@ -216,7 +217,10 @@ def _begun(new: NewJob) -> Job:
 
 
 def _folder(pipeline: str) -> str:
-    return f"s3://{context().settings.videos_bucket}/pipelines/{pipeline}"
+    """Tenants choose their pipelines' names without a look at each other's."""
+    tenant = caller().tenant
+    own = "" if tenant == DEFAULT_TENANT else f"tenants/{tenant}/"
+    return f"s3://{context().settings.videos_bucket}/{own}pipelines/{pipeline}"
 
 
 def _segments_folder(pipeline: str) -> str:

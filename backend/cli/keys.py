@@ -11,7 +11,7 @@ from rich.table import Column
 
 from backend.access.keys import USUAL_SCOPES, add_key, list_keys, make_key, revoke_key
 from backend.access.scopes import Scope
-from backend.access.tenants import DEFAULT_TENANT, list_tenants, set_limits
+from backend.access.tenants import DEFAULT_TENANT, list_tenants, set_allowed_prefixes, set_limits
 from backend.cli.common import clock, connected, data_dir_option, err, json_option, out, plain, reported, table
 
 UNIT_SEC = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -167,10 +167,11 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 
 @tenants.command("set")
 @click.argument("name")
-@click.option("--open-jobs", type=Limit(), help="Jobs that are not over.")
-@click.option("--bytes", "bytes_", type=Limit(), help="Of what is stored for it.")
-@click.option("--frames", type=Limit(), help="Of all that it sends in.")
-@click.option("--cpu-seconds", type=Limit(whole=False), help="Of all its work.")
+@click.option("--open-jobs", type=Limit(), help="Jobs that are not over, at once.")
+@click.option("--bytes", "bytes_", type=Limit(), help="Of the sources of a day's jobs.")
+@click.option("--frames", type=Limit(), help="Of those sources.")
+@click.option("--cpu-seconds", type=Limit(whole=False), help="Workers' time for chunks of a day's jobs.")
+@click.option("--allowed-prefixes", help="Places that it may name, in place of ALLOWED_PREFIXES; with commas.")
 @data_dir_option
 @json_option
 def set_(
@@ -179,14 +180,18 @@ def set_(
     bytes_: int | str | None,
     frames: int | str | None,
     cpu_seconds: float | str | None,
+    allowed_prefixes: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Limit the tenant NAME, and make it where there is none. What is not named stays; `none` takes a limit away."""
+    """Limit the tenant NAME, and make it where there is none. What is not named stays; `none` takes a limit away:
+    then that of TENANT_MAX_… holds, if any."""
     given = {"open_jobs_max": open_jobs, "bytes_max": bytes_, "frames_max": frames, "cpu_seconds_max": cpu_seconds}
     limits = {limit: _number(value) for limit, value in given.items() if value is not None}
     with reported(as_json), connected(data_dir) as (service, _):
         tenant = set_limits(service.database, name, limits)
+        if allowed_prefixes is not None:
+            set_allowed_prefixes(service.database, name, None if allowed_prefixes == NONE else allowed_prefixes)
     now = {limit: getattr(tenant, limit) for limit in given}
     if as_json:
         click.echo(json.dumps({"name": name, **now}))

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.driver import ANSWER_SEC, BoundedConnection, application_name, own_words, server_milliseconds
 from backend.db.sql import statement
-from backend.db.tenancy import enter
+from backend.db.tenancy import enter, entered
 from backend.errors import DatabaseUnavailable
 from backend.settings import Settings
 
@@ -142,14 +142,10 @@ class Database:
         For what runs often: it goes to the driver past SQLAlchemy, on connections that stay in autocommit; a pool's
         checkout, BEGIN and COMMIT cost more than the driver does. Raises DatabaseUnavailable.
         """
-        if self.tenant is not None:  # whose it is has to be said first, in the same transaction
-            with self.transaction() as connection:
-                found = connection.execute(statement(name), params).mappings().one_or_none()
-                return None if found is None else dict(found)
         try:
             asker = self._asker()
             try:
-                row = asker.execute(self._driver_text(name), params).fetchone()
+                row = self._row(asker, name, params)
                 if name not in self._columns:
                     self._columns[name] = [column.name for column in asker.description or ()]
             except psycopg.NotSupportedError:
@@ -160,6 +156,13 @@ class Database:
         except _FROM_DRIVER as error:
             raise self._unavailable(error) from error
         return None if row is None else dict(zip(self._columns[name], row, strict=True))
+
+    def _row(self, asker: Asker, name: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
+        if self.tenant is None:
+            return asker.execute(self._driver_text(name), params).fetchone()
+        with entered(asker.connection, self.tenant):
+            asker.execute(self._driver_text(name), params)
+        return asker.fetchone()
 
     def insist(self, name: str, **params: Any) -> dict[str, Any] | None:
         """`ask`, and once more on another connection where no answer came: for the guarded statements that end long

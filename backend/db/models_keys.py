@@ -14,7 +14,7 @@ LIMITS = ("open_jobs_max", "bytes_max", "frames_max", "cpu_seconds_max")
 
 
 class Tenant(Base):
-    """Whose jobs are apart from everybody else's. A limit that is null is none."""
+    """Whose jobs are apart from everybody else's. A limit that is null is the setting's."""
 
     __tablename__ = "tenants"
 
@@ -23,6 +23,7 @@ class Tenant(Base):
     bytes_max: Mapped[int | None] = mapped_column(BigInteger)
     frames_max: Mapped[int | None] = mapped_column(BigInteger)
     cpu_seconds_max: Mapped[float | None]
+    allowed_prefixes: Mapped[str | None]  # in place of ALLOWED_PREFIXES
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = tuple(CheckConstraint(f"{name} >= 0", name=f"{name}_not_negative") for name in LIMITS)

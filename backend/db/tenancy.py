@@ -8,6 +8,8 @@ queue is one for all tenants. The owner of the tables is bound by no policy. doc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -21,9 +23,26 @@ ROLES = (TENANT_ROLE, FLEET_ROLE)
 _TENANT = "nullif(current_setting('framefleet.tenant', true), '')"
 # Local to the transaction: PgBouncer in transaction mode gives the connection to somebody else after it.
 _AS_TENANT = text(f"SELECT set_config('role', '{TENANT_ROLE}', true), set_config('framefleet.tenant', :tenant, true)")
+_DRIVER_AS_TENANT = (
+    f"SELECT set_config('role', '{TENANT_ROLE}', true), set_config('framefleet.tenant', %s, true)".encode()
+)
 _MEND = (
     "run `alembic upgrade head`, then, where services log in as a role of their own, `python -m backend.db.app_role`"
 )
+
+
+@contextmanager
+def entered(connection: psycopg.Connection[Any], tenant: str) -> Iterator[None]:
+    """On a connection in autocommit: what the block executes is one transaction of the tenant's, as all is that is sent
+    with one wait. Results are there after the block. Raises as `enter`."""
+    try:
+        with connection.pipeline():
+            connection.execute(_DRIVER_AS_TENANT, [tenant])
+            yield
+    except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
+        if TENANT_ROLE not in str(error):  # what the block executed is not allowed
+            raise
+        raise DatabaseUnavailable(f"The role {TENANT_ROLE} cannot be taken: {_MEND}.") from error
 
 
 def enter(connection: Connection, tenant: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy import RowMapping, text
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.sql import statement
-from backend.errors import InvalidParams
+from backend.errors import InvalidParams, JobNotFound
 from backend.kinds import KINDS
 from backend.kinds.base import Weights
 from backend.queue.verbs import as_array
@@ -27,7 +28,11 @@ ROUNDING = 1e-9
 PATIENCE_SEC = 30.0
 MIN_SHARE_TO_MEASURE = 0.1
 POLL_SOON_SEC, POLL_LATER_SEC = 1, 5
+RECENT_SEC = 5.0
 POLLS_TO_GO = 20  # about as many answers as a progress bar needs
+
+_JOB_COLUMNS = tuple(Job.__table__.columns.keys())
+_recent: dict[tuple[str, str], tuple[float | None, float]] = {}  # paces of films by database and kind, and since when
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,29 @@ def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
     film_paces = {kind: _film_pace(database, kind) for kind in {job.kind for job in live}}
     chunks: Mapping[UUID, _Chunks] = {row["job_id"]: _chunks(row) for row in rows}
     return [_progress(job, chunks.get(job.id, _Chunks()), film_paces.get(job.kind), now) for job in jobs]
+
+
+def shown_job(database: Database, job_id: UUID) -> tuple[Job, Progress]:
+    """One job and how far it is, for those who ask again and again: one statement, and the films' pace of the last
+    seconds. Raises JobNotFound, DatabaseUnavailable."""
+    row = database.ask("shown_job", job_id=job_id, job_ids=[job_id], live_ids=[job_id])
+    if row is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    job = Job(**{name: row[name] for name in _JOB_COLUMNS})
+    names = _Chunks.__dataclass_fields__
+    chunks = _Chunks(**{name: row[f"chunks_{name}"] for name in names}) if row["has_chunks"] else _Chunks()
+    is_live = job.status not in FINAL_JOB_STATUSES
+    return job, _progress(job, chunks, _recent_film_pace(database, job.kind) if is_live else None, row["asked_at"])
+
+
+def _recent_film_pace(database: Database, kind: str) -> float | None:
+    """Films end seldom, and a job is asked about often."""
+    now = time.monotonic()
+    pace, asked_at = _recent.get((database.url, kind), (None, -math.inf))
+    if now - asked_at > RECENT_SEC:
+        pace = _film_pace(database, kind)
+        _recent[database.url, kind] = pace, now
+    return pace
 
 
 def _chunks(row: RowMapping) -> _Chunks:

@@ -1,12 +1,14 @@
-"""What gunicorn runs of ours: an API whose `up` was killed must not keep the port."""
+"""What gunicorn runs of ours under `up`: an API whose `up` was killed must not keep the port."""
 
 from __future__ import annotations
 
 import os
 
+from backend.api.server.config import *  # noqa: F403 - gunicorn reads what stands there as settings
 from backend.workers.loop import exit_with_parent
 
 PARENT_VARIABLE = "FRAMEFLEET_PARENT_PID"
+graceful_timeout = 8  # whoever presses Ctrl-C waits
 
 
 def when_ready(server: object) -> None:

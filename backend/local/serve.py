@@ -22,16 +22,15 @@ from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.local.gunicorn_hooks import PARENT_VARIABLE
 from backend.local.parts import Fleet, open_log
+from backend.media.jail.platform import require_jail
 from backend.settings import Settings
 from backend.workers.command import EXIT_BAD_SETUP
 from backend.workers.leftovers import remove_leftovers
 
-API_THREADS = 8
 START_TIMEOUT_SEC = 30.0
 WATCH_EVERY_SEC = 0.5
 RESTART_PAUSE_SEC = 2.0
 MAX_DRAIN_SEC = 10.0
-UPLOAD_TIMEOUT_SEC = 3600
 
 
 class ServiceFailed(FramefleetError):
@@ -57,8 +56,9 @@ class Service:
         return f"http://{self._host}:{self._port}"
 
     def __enter__(self) -> Self:
-        """Raises ServiceFailed or DatabaseUnavailable when a part cannot start, or others could reach it without any
-        key that they would need."""
+        """Raises JailUnavailable, and ServiceFailed or DatabaseUnavailable when a part cannot start, or others could
+        reach it without any key that they would need."""
+        require_jail(self._given)
         remove_leftovers()
         with ExitStack() as stack:
             self.database, self.settings = stack.enter_context(database_of(self._given))
@@ -124,10 +124,8 @@ def _start_api(fleet: Fleet, host: str, port: int) -> subprocess.Popen[bytes]:
     with open_log(fleet.log_folder / "api.log") as log:
         return subprocess.Popen(
             [
-                sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}", "--threads", str(API_THREADS),
-                "--config", "python:backend.local.gunicorn_hooks", "--timeout", str(UPLOAD_TIMEOUT_SEC),
-                "--worker-tmp-dir", _memory_folder(),
-                "backend.api.app:create_app()",
+                sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}",
+                "--config", "python:backend.local.gunicorn_hooks", "backend.api.app:create_app()",
             ],
             env=fleet.environment() | {PARENT_VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
@@ -195,8 +193,3 @@ def _free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-def _memory_folder() -> str:
-    """Where gunicorn keeps its heartbeat file: a slow disk would make it think that a worker hangs."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else "/tmp"  # noqa: S108

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import socket
 import stat
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from backend.errors import (
     FramefleetError,
@@ -23,10 +25,14 @@ from backend.errors import (
     StorageError,
     UploadTooLarge,
 )
+from backend.seekable import Seekable
 from backend.storage.base import ObjectInfo, SignedPut
-from backend.storage.files import pread_all, sync_folder, temporary_file
+from backend.storage.files import open_below, pread_all, sync_folder, temporary_file
 from backend.storage.local_parts import FOLDER, LocalParts
 from backend.storage.names import check_folder, check_key, check_prefix
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 COPY_BYTES = 1024 * 1024
 STALE_TEMPORARY_SEC = 24 * 3600
@@ -40,12 +46,14 @@ class FileSource:
     Raises SourceNotFound for what is missing or is no regular file, SourceForbidden without permission.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key_below: tuple[Path, str] | None = None) -> None:
+        """`key_below`: the root and key of an object, on whose way no link is followed."""
         self.path = path
         self.uri = path.absolute().as_uri()
         with _source_errors(path):
             # Non-blocking, so that a FIFO is refused below instead of waiting for its writer.
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            opened = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = open_below(*key_below) if key_below else os.open(path, opened)
         self._closer = weakref.finalize(self, os.close, self._fd)
         self.info = _info(os.fstat(self._fd))
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
@@ -62,6 +70,26 @@ class FileSource:
             raise SourceChanged(f"{self.path} changed while it was being read: submit the job again.")
         return data
 
+    def window(self, start: int, stop: int) -> FileWindow:
+        """Its bytes from `start` up to `stop` as a file of their own, to be sent at a client's pace."""
+        return FileWindow(self, start, stop)
+
+    def read_open(self, offset: int, length: int) -> bytes:
+        """As read_at, of the file as it was opened, whatever its name stands for by now. Raises OSError."""
+        data = self._pread(offset, length)
+        self._check_open(len(data) == length)
+        return data
+
+    def send_open(self, sock: socket.socket, offset: int, length: int) -> int:
+        """How many of these bytes the socket took. Raises OSError; BlockingIOError where it takes none now."""
+        sent = os.sendfile(sock.fileno(), self._fd, offset, length)
+        self._check_open(sent > 0)
+        return sent
+
+    def _check_open(self, is_whole: bool) -> None:
+        if not is_whole or _info(os.fstat(self._fd)) != self.info:
+            raise OSError(errno.ESTALE, "the file changed while it was being read")
+
     def close(self) -> None:
         """Closes the descriptor; the garbage collector does so too."""
         self._closer()
@@ -70,6 +98,33 @@ class FileSource:
         if not self._closer.alive:
             raise ValueError("read from a closed source")
         return pread_all(self._fd, offset, length)
+
+
+class FileWindow(Seekable):
+    """A part of a file, which is closed with it."""
+
+    def __init__(self, source: FileSource, start: int, stop: int) -> None:
+        super().__init__(max(0, min(stop, source.info.size_bytes) - start))
+        self._source = source
+        self._start = start
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Raises OSError for a file that changed: what was sent of it belongs to no version."""
+        view = memoryview(buffer).cast("B")
+        length = max(0, min(len(view), self.size_bytes - self.position))
+        view[:length] = self._source.read_open(self._start + self.position, length)
+        self.position += length
+        return length
+
+    def send_to(self, sock: socket.socket, max_bytes: int) -> int:
+        """Without moving the position. Raises as FileSource.send_open."""
+        return self._source.send_open(
+            sock, self._start + self.position, min(max_bytes, self.size_bytes - self.position)
+        )
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
 
 
 class LocalStore:
@@ -87,7 +142,7 @@ class LocalStore:
     def head(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         try:
-            status = path.stat()
+            status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -95,9 +150,8 @@ class LocalStore:
         return _info(status) if stat.S_ISREG(status.st_mode) else None
 
     def get(self, key: str) -> bytes:
-        path = self._path(key)
-        with _store_errors(self._root, key):
-            return path.read_bytes()
+        with _store_errors(self._root, key), self._opened(key) as file:
+            return file.read()
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         with self._writing(key, os.replace) as file:
@@ -141,8 +195,7 @@ class LocalStore:
             return _info(os.fstat(file.fileno()))
 
     def get_file(self, key: str, path: Path) -> None:
-        source = self._path(key)
-        with _store_errors(self._root, key), source.open("rb") as file, temporary_file(path.parent) as temporary:
+        with _store_errors(self._root, key), self._opened(key) as file, temporary_file(path.parent) as temporary:
             shutil.copyfileobj(file, temporary, COPY_BYTES)
             temporary.flush()
             os.replace(temporary.name, path)
@@ -177,7 +230,7 @@ class LocalStore:
         return None if youngest is None else time.time() - youngest
 
     def source(self, key: str) -> FileSource:
-        return FileSource(self._path(key))
+        return FileSource(self._path(key), (self._root, key))
 
     def uri(self, key: str) -> str:
         return self._path(key).as_uri()
@@ -202,6 +255,11 @@ class LocalStore:
         if not path.resolve().is_relative_to(self._root):
             raise ValueError(f"key leaves the store through a link: {key!r}")
         return path
+
+    def _opened(self, key: str) -> BinaryIO:
+        """No object is a link: code that got somewhere below the root could make one to any file. Raises OSError."""
+        self._path(key)
+        return os.fdopen(open_below(self._root, key), "rb")
 
     @contextlib.contextmanager
     def _writing(self, key: str, publish: Callable[[str, Path], None]) -> Iterator[BinaryIO]:
@@ -264,7 +322,8 @@ def _store_errors(root: Path, key: str | None = None) -> Iterator[None]:
     except ConnectionError:  # an uploader that hung up in the middle of its stream: not the folder's fault
         raise
     except OSError as error:
-        if key and isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+        gone = isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError))
+        if key and (gone or error.errno == errno.ELOOP):
             raise ObjectNotFound(f"There is no object {key}.") from error
         raise _store_error(error, root) from error
 
@@ -283,7 +342,7 @@ def _source_errors(path: Path) -> Iterator[None]:
 
 def _source_error(error: OSError, path: Path) -> FramefleetError:
     match error:
-        case FileNotFoundError() | NotADirectoryError():
+        case FileNotFoundError() | NotADirectoryError() | OSError(errno=errno.ELOOP):
             return SourceNotFound(f"There is no file {path}: check the path.")
         case PermissionError():
             return SourceForbidden(f"{path} may not be read: give this user permission to read it.")

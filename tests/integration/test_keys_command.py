@@ -85,8 +85,13 @@ def test_what_a_tenant_may_use_is_set_piece_by_piece(typed: Typed) -> None:
     limits = {"open_jobs_max": None, "bytes_max": 10**12, "frames_max": None, "cpu_seconds_max": 3600.5}
     assert changed == {"name": "acme", **limits}
     listed = told(typed("tenants", "list", "--json"))["tenants"]
-    assert listed[0] == {"name": "acme", **limits, "keys": 1}
+    assert listed[0] == {"name": "acme", **limits, "allowed_prefixes": None, "keys": 1}
     assert [each["name"] for each in listed] == ["acme", "default"]
+    for places in ("s3://films/acme/, gs://others", "none"):
+        typed("tenants", "set", "acme", "--allowed-prefixes", places)
+        kept = told(typed("tenants", "list", "--json"))["tenants"][0]
+        assert (kept["allowed_prefixes"] or "none", kept["bytes_max"]) == (places, 10**12)
+    assert "films is no place" in typed("tenants", "set", "acme", "--allowed-prefixes", "films", exit_code=2).stderr
     for wrong in (("--bytes", "-1"), ("--frames", "many"), ("--open-jobs", "1.5")):
         typed("tenants", "set", "acme", *wrong, exit_code=2)
     assert "small letters" in typed("tenants", "set", "Acme Inc", "--bytes", "1", exit_code=2).stderr

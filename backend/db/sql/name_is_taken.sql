@@ -1,5 +1,5 @@
 -- Another job has, or is about to write, its film there; a failed one may be retried. A job on the same input replaces its
--- own film, unless a client made either: films of clients are never overwritten.
+-- own film, unless it is another tenant's or a client made either: films of clients are never overwritten.
 SELECT EXISTS (
     SELECT
     FROM video_analysis_jobs taken
@@ -8,6 +8,6 @@ SELECT EXISTS (
       AND taken.id <> mine.id
       AND (
           coalesce(taken.input_sha256, taken.input_uri) <> coalesce(mine.input_sha256, mine.input_uri)
-          OR taken.keeps_existing OR mine.keeps_existing)
+          OR taken.tenant <> mine.tenant OR taken.keeps_existing OR mine.keeps_existing)
       AND taken.status <> 'cancelled'
 ) AS is_taken

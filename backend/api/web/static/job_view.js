@@ -7,6 +7,7 @@ import { FINAL, STEPS, bytes, facts, parts, resultType, stageWords, timeLeft } f
 const QUEUE_PATIENCE_MS = 30_000;
 const bar = byId("bar");
 const video = byId("video");
+const RENEW_AFTER_MS = 10_000; // a film that fails at once again is not one whose link ran out
 let waitingSince = 0;
 let shown = null; // id of the job whose film is in the player
 
@@ -31,19 +32,23 @@ export function clearJob(name = "…") {
   setText("eta", "");
   setText("stage", "One moment");
   only("working");
-  for (const id of ["hint", "trouble", "retry", "cancel", "another"]) byId(id).hidden = true;
+  for (const id of ["hint", "trouble", "retry", "cancel", "hold", "another"]) byId(id).hidden = true;
   bar.removeAttribute("value");
   markSteps(0);
 }
 
-export function paintUpload(sent, total) {
-  const percent = total ? Math.floor((100 * sent) / total) : 0;
+/** `state` as Upload tells it. */
+export function paintUpload({ sent, total, speed, paused, trouble }) {
   const stored = sent >= total;
-  setText("stage", stored ? "Storing the video" : "Uploading the video");
-  setText("parts", `${bytes(sent)} of ${bytes(total)}`);
+  setText("stage", paused ? "Paused" : stored ? "Storing the video" : "Uploading the video");
+  setText("parts", `${bytes(sent)} of ${bytes(total)}${speed && !paused && !stored ? ` · ${bytes(speed)}/s` : ""}`);
+  setText("eta", speed && !paused && !stored ? timeLeft((total - sent) / speed) : "");
   byId("cancel").hidden = false;
-  if (stored) showPercent(null);
-  else showPercent(percent);
+  byId("hold").hidden = stored;
+  byId("hold").dataset.paused = paused;
+  setText("hold", paused ? "Go on" : "Pause");
+  note(paused ? "" : trouble);
+  showPercent(stored ? null : Math.floor((100 * sent) / total));
 }
 
 export function paintJob(job) {
@@ -52,6 +57,7 @@ export function paintJob(job) {
   setText("stage", stageWords(job));
   byId("steps").hidden = job.kind !== "crop"; // they are those of a crop
   byId("cancel").hidden = isFinal(job);
+  byId("hold").hidden = true;
   byId("another").hidden = false;
   byId("retry").hidden = !(job.status === "failed" && job.error?.retryable);
   document.title = `${isFinal(job) ? stageWords(job) : `${job.progress_pct} %`} · ${job.input.name} · framefleet`;
@@ -165,6 +171,19 @@ function setText(id, content) {
   if (byId(id).textContent !== content) byId(id).textContent = content;
 }
 
+/** Links to the store's host run out after minutes: the film goes on where it was, by a new one. */
+let renewedAt = 0;
+
+function playOn() {
+  const { currentTime, paused } = video;
+  renewedAt = Date.now();
+  video.addEventListener("loadedmetadata", () => {
+    video.currentTime = currentTime;
+    if (!paused) video.play();
+  }, { once: true });
+  video.load();
+}
+
 video.addEventListener("loadedmetadata", () => {
   byId("result").classList.toggle("landscape", video.videoWidth > video.videoHeight);
   byId("video-error").hidden = true;
@@ -175,7 +194,8 @@ video.addEventListener("error", async () => {
   if (!id || !video.getAttribute("src")) return;
   const problem = await filmProblem(id);
   if (shown !== id) return;
-  // Without a problem the bytes are there: an old link to the store's host ran out, or the browser lacks the codec.
+  if (!problem && video.readyState > 0 && Date.now() - renewedAt > RENEW_AFTER_MS) return playOn();
+  // Without a problem the bytes are there: the browser lacks the codec.
   const message = problem?.message ?? "The film cannot be played here. Reload the page, or download it.";
   fillAlert(byId("video-error"), message, problem?.code);
 });

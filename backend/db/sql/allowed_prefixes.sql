@@ -1,0 +1,1 @@
+SELECT allowed_prefixes FROM tenants WHERE name = :tenant AND allowed_prefixes IS NOT NULL

@@ -1,0 +1,1 @@
+UPDATE tenants SET allowed_prefixes = :allowed_prefixes WHERE name = :name
