@@ -254,6 +254,10 @@ def test_a_file_is_sent_whole_without_a_thread_and_a_part_of_it_too(serve: Calla
     film.write_bytes(os.urandom(5 * 2**20 + 17))
     for start in (0, 2**20 + 3):
         site = serve(file_of(film, start))
+        again = site.client(GET)
+        for _ in range(2):  # the connection stays
+            assert read_whole(site, again) == film.read_bytes()[start:]
+            again.send(GET)
         slow = [site.client(GET, receive_bytes=2**18) for _ in range(4)]  # twice as many as there are threads
         site.turn(0.1)
         assert site.shared.answers.active_count == 0

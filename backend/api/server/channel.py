@@ -120,8 +120,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         flushed_bytes = 0
         while flushed_bytes < limits.TURN_BYTES:
             outbuf = self.outbufs[0]
-            if outbuf:
-                sent_bytes = self._send_of(outbuf, do_close)
+            if len(outbuf):
+                sent_bytes = self._send_of(outbuf)
                 if not sent_bytes:
                     break
                 outbuf.skip(sent_bytes, True)
@@ -135,13 +135,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._active_at = time.monotonic()
         return flushed_bytes > 0
 
-    def _send_of(self, outbuf: Any, do_close: bool) -> int:
-        """How many bytes the system took, past this process's memory where it can."""
-        file = getattr(outbuf, "file", None)
-        if not isinstance(file, FileWindow):
-            return int(self.send(outbuf.get(limits.TURN_BYTES), do_close=do_close))
+    def _send_of(self, outbuf: Any) -> int:
+        """How many bytes the system took, past this process's memory where it can. Raises OSError: the client is gone,
+        or the file is not what it was."""
+        sock, file = self.socket, getattr(outbuf, "file", None)
+        if sock is None:  # closed just now by the loop
+            return 0
         try:
-            return file.send_to(self.socket, min(limits.TURN_BYTES, outbuf.remain))
+            if isinstance(file, FileWindow):
+                return file.send_to(sock, min(limits.TURN_BYTES, len(outbuf)))
+            return int(sock.send(outbuf.get(limits.TURN_BYTES)))
         except BlockingIOError:
             return 0
 
