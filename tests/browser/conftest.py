@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.conftest import s3_server
+
+__all__ = ["s3_server"]  # a fixture of these tests too
+
 BROWSER_ARGS = [
     "--headless",
     "--no-sandbox",

@@ -3,6 +3,8 @@
 import { signedIn } from "./sign_in.js";
 
 const JOBS = "/api/v1/jobs";
+const UPLOADS = "/api/v1/uploads";
+const COMPLETE_MS = 600_000; // a store joins thousands of parts
 const TIMEOUT_MS = 30_000;
 
 export class Problem extends Error {
@@ -24,35 +26,29 @@ export const cancelJob = (id) => ask(`${jobUrl(id)}/cancel`, { method: "POST" })
 export const retryJob = (id) => ask(`${jobUrl(id)}/retry`, { method: "POST" });
 export const recentJobs = async () => (await ask(`${JOBS}?limit=10`)).jobs;
 
-export function createFromLink(input, params, key) {
-  return ask(JOBS, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
-    body: JSON.stringify({ kind: "crop", input, params }),
-  });
+export const createFromLink = (input, params, key) => createJob({ input, params }, key);
+export const createFromUpload = (upload, params, key) => createJob({ upload, params }, key);
+
+export const partUrl = (id, number) => `${UPLOADS}/${id}/parts/${number}`;
+export const beginUpload = (file) => ask(UPLOADS, posted(file));
+export const getUpload = (id) => ask(`${UPLOADS}/${id}`);
+export const completeUpload = (id) =>
+  ask(`${UPLOADS}/${id}/complete`, { method: "POST", signal: AbortSignal.timeout(COMPLETE_MS) });
+export const dropUpload = (id) => fetch(`${UPLOADS}/${id}`, { method: "DELETE", keepalive: true });
+
+/** Where a part goes: {url, headers}. */
+export async function linkPart(id, number, sha256) {
+  const wanted = { parts: [{ number, ...(sha256 ? { sha256 } : {}) }] };
+  return (await ask(`${UPLOADS}/${id}/parts`, posted(wanted))).parts[0];
 }
 
-/** Sends a file. Returns {job, abort}: a promise of the job, null when aborted. fetch() has no upload progress. */
-export function upload(file, params, key, onProgress) {
-  const xhr = new XMLHttpRequest();
-  const job = new Promise((resolve, reject) => {
-    xhr.upload.onprogress = (event) => onProgress(event.loaded, event.lengthComputable ? event.total : file.size);
-    xhr.onabort = () => resolve(null);
-    xhr.onerror = () => reject(new Problem("The connection broke during the upload. Check the network and start again."));
-    xhr.onload = () => {
-      const answer = parsed(xhr.responseText);
-      if (xhr.status < 300 && answer) resolve(answer);
-      else reject(problemOf(xhr.status, answer));
-    };
-  });
-  const form = new FormData();
-  form.append("kind", "crop");
-  form.append("params", JSON.stringify(params));
-  form.append("file", file);
-  xhr.open("POST", JOBS);
-  xhr.setRequestHeader("Idempotency-Key", key);
-  xhr.send(form);
-  return { job, abort: () => xhr.abort() };
+function createJob(job, key) {
+  const { headers, ...request } = posted({ kind: "crop", ...job });
+  return ask(JOBS, { ...request, headers: { ...headers, "Idempotency-Key": key } });
+}
+
+function posted(body) {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
 /** The reason that the film cannot be had; null when it can, or when the store's own host serves it. */
@@ -93,7 +89,7 @@ function noAnswer() {
   return new Problem("The server does not answer. Check the network and try again.");
 }
 
-function problemOf(status, answer) {
+export function problemOf(status, answer) {
   const words = answer && (answer.detail || answer.title);
   if (typeof words === "string") {
     return new Problem(sentence(words), { code: answer.code, status });

@@ -1,20 +1,23 @@
 // Which view is up, and what happens between them. The job's id lives in the address: #job=<uuid>.
 
-import { cancelJob, createFromLink, getJob, newKey, retryJob, upload } from "./api.js";
+import { cancelJob, createFromLink, createFromUpload, getJob, newKey, retryJob } from "./api.js";
 import { byId } from "./dom.js";
-import { complain, resetForm, setUpForm } from "./form.js";
+import { complain, resetForm, setUpForm, showUnfinished } from "./form.js";
 import { clearJob, isFinal, note, paintJob, paintProblem, paintUpload } from "./job_view.js";
 import { poll } from "./poll.js";
 import { hideRecent, showRecent } from "./recent.js";
 import { showWhoIsIn } from "./sign_in.js";
+import { forget, unfinishedNames } from "./unfinished.js";
+import { Upload } from "./upload.js";
 
 const JOB_HASH = /^#job=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 const cancelButton = byId("cancel");
 const retryButton = byId("retry");
+const holdButton = byId("hold");
 
 let polling = null;
 let jobId = null;
-let sending = null; // {abort} while a file is on its way
+let sending = null; // {abort, cancel, hold} while a file is on its way
 let fresh = null; // the job just made, shown before its first poll
 let key = null; // a repeated submit after a broken connection makes no second job
 
@@ -32,6 +35,7 @@ function showHome() {
   document.title = "framefleet";
   swap("home");
   clearJob();
+  showUnfinished(unfinishedNames());
   showRecent();
 }
 
@@ -92,29 +96,30 @@ async function start({ file, uri, params }) {
   }
 }
 
-/** The job, or null when the person cancelled. */
+/** The job, or null when the person cancelled or went elsewhere. */
 async function send(file, params) {
   let unwanted = false;
-  let allSent = false;
   clearJob(file.name);
   swap("job");
-  paintUpload(0, file.size);
-  const transfer = upload(file, params, key, (sent, total) => {
-    allSent = sent >= total;
-    document.title = `Uploading ${Math.floor((100 * sent) / (total || 1))} % · framefleet`;
-    if (!unwanted) paintUpload(sent, total);
+  const upload = new Upload(file, (state) => {
+    document.title = `Uploading ${Math.floor((100 * state.sent) / state.total)} % · framefleet`;
+    if (!unwanted) paintUpload(state);
   });
   sending = {
-    abort: transfer.abort,
-    // Once every byte is there the server makes the job whatever we do: that job is then cancelled instead.
-    cancel: () => (allSent ? (unwanted = true) : transfer.abort()),
+    abort: () => upload.stop(),
+    // Once every byte is there the job may be made whatever we do: it is then cancelled instead.
+    cancel: () => ((unwanted = true), upload.cancel()),
+    hold: (paused) => (paused ? upload.resume() : upload.pause()),
   };
   try {
-    const job = await transfer.job;
+    const id = await upload.run();
+    const job = id && (await createFromUpload(id, params, key));
+    if (job) forget(file);
     return job && unwanted ? await cancelJob(job.id) : job;
   } finally {
     sending = null;
     cancelButton.disabled = false;
+    note("");
   }
 }
 
@@ -142,6 +147,7 @@ cancelButton.addEventListener("click", () => {
   cancelButton.disabled = true;
   sending.cancel();
 });
+holdButton.addEventListener("click", () => sending?.hold(holdButton.dataset.paused === "true"));
 retryButton.addEventListener("click", () => act(retryButton, retryJob));
 window.addEventListener("hashchange", route);
 window.addEventListener("beforeunload", (event) => sending && event.preventDefault());

@@ -30,6 +30,12 @@ export function complain(message, code) {
   fillAlert(error, message, code);
 }
 
+/** Files that were not sent to their end: a page may not open them by itself. */
+export function showUnfinished(names) {
+  byId("unfinished").hidden = names.length === 0;
+  byId("unfinished").textContent = names.length ? `Not all uploaded yet: ${names.join(", ")}. Choose it again to go on.` : "";
+}
+
 export function resetForm() {
   uri.value = "";
   unchoose();

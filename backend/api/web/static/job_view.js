@@ -32,19 +32,23 @@ export function clearJob(name = "…") {
   setText("eta", "");
   setText("stage", "One moment");
   only("working");
-  for (const id of ["hint", "trouble", "retry", "cancel", "another"]) byId(id).hidden = true;
+  for (const id of ["hint", "trouble", "retry", "cancel", "hold", "another"]) byId(id).hidden = true;
   bar.removeAttribute("value");
   markSteps(0);
 }
 
-export function paintUpload(sent, total) {
-  const percent = total ? Math.floor((100 * sent) / total) : 0;
+/** `state` as Upload tells it. */
+export function paintUpload({ sent, total, speed, paused, trouble }) {
   const stored = sent >= total;
-  setText("stage", stored ? "Storing the video" : "Uploading the video");
-  setText("parts", `${bytes(sent)} of ${bytes(total)}`);
+  setText("stage", paused ? "Paused" : stored ? "Storing the video" : "Uploading the video");
+  setText("parts", `${bytes(sent)} of ${bytes(total)}${speed && !paused && !stored ? ` · ${bytes(speed)}/s` : ""}`);
+  setText("eta", speed && !paused && !stored ? timeLeft((total - sent) / speed) : "");
   byId("cancel").hidden = false;
-  if (stored) showPercent(null);
-  else showPercent(percent);
+  byId("hold").hidden = stored;
+  byId("hold").dataset.paused = paused;
+  setText("hold", paused ? "Go on" : "Pause");
+  note(paused ? "" : trouble);
+  showPercent(stored ? null : Math.floor((100 * sent) / total));
 }
 
 export function paintJob(job) {
@@ -53,6 +57,7 @@ export function paintJob(job) {
   setText("stage", stageWords(job));
   byId("steps").hidden = job.kind !== "crop"; // they are those of a crop
   byId("cancel").hidden = isFinal(job);
+  byId("hold").hidden = true;
   byId("another").hidden = false;
   byId("retry").hidden = !(job.status === "failed" && job.error?.retryable);
   document.title = `${isFinal(job) ? stageWords(job) : `${job.progress_pct} %`} · ${job.input.name} · framefleet`;
