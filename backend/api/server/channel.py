@@ -92,10 +92,20 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _say_continue(self) -> None:
         """In the application's thread, which wants the body: until then it may refuse the request unread."""
-        request = self.requests[0]
+        self._continue(self.requests[0])
+        self.server.pull_trigger()
+
+    def send_continue(self) -> None:
+        """For a body that waits on disk."""
+        assert self.request is not None, "it is this request's"
+        self.sent_continue = True
+        self._continue(self.request)
+
+    def _continue(self, request: Request) -> None:
+        """The loop sends it: it may be the thread of the request before that says it."""
         if request.expect_continue:
             request.expect_continue = False
-            with suppress(ClientDisconnected):  # whom the body's reader notices
+            with suppress(ClientDisconnected):  # which is noticed where its body is missed
                 self.write_soon(CONTINUE)
 
     def service(self) -> None:
@@ -104,9 +114,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._active_at = time.monotonic()
 
     def handle_write(self) -> None:
-        if not self.requests:
-            self._flush_exception(self._flush_some)
-        elif self.total_outbufs_len:
+        if self.total_outbufs_len:  # with the lock also where no request is: the thread of the last one may still write
             self._flush_exception(self._flush_some_if_lockable)
         if self.socket is None:  # the client was gone
             return
