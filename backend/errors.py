@@ -25,6 +25,8 @@ class FramefleetError(Exception):
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    # Twice in a row is enough: each try costs a minute or more of doing nothing.
+    final_when_repeated: ClassVar[bool] = False
     fault: ClassVar[Fault] = Fault.WORK
     retry_after_sec: int | None = None  # what a client is told, where it is known
 
@@ -246,6 +248,12 @@ class NotAVideo(MediaError):
     code = "not_a_video"
 
 
+class UnsupportedContainer(NotAVideo):
+    """It names other files or addresses, which are never opened for it."""
+
+    code = "unsupported_container"
+
+
 class NoVideoStream(MediaError):
     code = "no_video_stream"
 
@@ -272,6 +280,12 @@ class MediaTruncated(MediaError):
 
 class MediaTooLarge(MediaError):
     code = "media_too_large"
+
+
+class MediaTooCostly(MediaError):
+    """It takes more frames, or more processor time, than a video may."""
+
+    code = "media_too_costly"
 
 
 class SourceChanged(MediaError):
@@ -430,6 +444,19 @@ class SandboxCrashed(FramefleetError):
 class SandboxTimeout(FramefleetError):
     code = "media_process_timeout"
     retryable = True
+    final_when_repeated = True
+
+
+class TemporaryFolderUnsafe(FramefleetError):
+    code = "temporary_folder_unsafe"
+
+
+class JailUnavailable(FramefleetError):
+    """This machine cannot close in the process that parses media, and the settings say that it must."""
+
+    code = "media_jail_unavailable"
+    retryable = True
+    fault = Fault.ENVIRONMENT
 
 
 class ModelMissing(FramefleetError):

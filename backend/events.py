@@ -56,6 +56,7 @@ class Event(StrEnum):
     CHUNK_ADOPTED = "chunk_adopted"
     PHASE_BEGUN = "phase_begun"
     HARDWARE_FAILED = "hardware_failed"
+    JAIL_INCOMPLETE = "jail_incomplete"
     HARDWARE_DECODER_UNFIT = "hardware_decoder_unfit"
     PIECES_APART = "pieces_apart"
     LEFTOVER_KEPT = "leftover_kept"

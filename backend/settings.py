@@ -192,7 +192,13 @@ class Settings(BaseSettings):
 
     # Child processes that parse hostile bytes.
     sandbox_silence_seconds: Positive = Field(60.0, validation_alias="SANDBOX_SILENCE_SECONDS")
-    sandbox_memory_bytes: int = Field(8 * 2**30, gt=0, validation_alias="SANDBOX_MEMORY_BYTES")
+    # Unset: by the machine's memory, see backend/media/limits.py.
+    sandbox_memory_bytes: int | None = Field(None, gt=0, validation_alias="SANDBOX_MEMORY_BYTES")
+    # What closes them in: without Landlock and seccomp nothing is parsed, unless somebody says so here.
+    media_jail: Literal["required", "best-effort", "off"] = Field("required", validation_alias="MEDIA_JAIL")
+    media_cpu_seconds: int = Field(24 * 3600, ge=1, validation_alias="MEDIA_CPU_SECONDS")  # of one such process
+    max_result_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_RESULT_BYTES")  # of each file it writes
+    max_frames: int = Field(3_000_000, ge=1, validation_alias="MAX_FRAMES")
     probe_seconds: Positive = Field(600.0, validation_alias="PROBE_SECONDS")  # a file without an index is read whole
     first_look_seconds: Positive = Field(30.0, validation_alias="FIRST_LOOK_SECONDS")  # of a first try behind a URL
     max_pixels: int = Field(8192 * 8192, gt=0, validation_alias="MAX_PIXELS")

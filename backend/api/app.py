@@ -37,6 +37,7 @@ from backend.db.engine import Database
 from backend.events import Event, emit, warn
 from backend.jobs.planners import Planners
 from backend.jobs.resource import API
+from backend.media.jail.platform import require_jail
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
 
@@ -47,10 +48,12 @@ FORM_SLACK_BYTES = 64 * 1024  # the other fields and the multipart boundaries
 
 
 def create_app(settings: Settings | None = None) -> OpenAPI:
-    """Raises pydantic.ValidationError for bad settings, DatabaseUnavailable when DATABASE_URL is not set."""
+    """Raises pydantic.ValidationError for bad settings, DatabaseUnavailable when DATABASE_URL is not set,
+    JailUnavailable where media cannot be parsed as the settings want it."""
     events.configure()
     settings = settings or get_settings()
     events.identify(worker="api", worker_id=settings.worker_id)
+    require_jail(settings)
     database = Database.of(settings, "api")
     counters.start()
     tracing.configure(settings, "api")

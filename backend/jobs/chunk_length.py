@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backend.db.engine import Database
 from backend.db.sql import statement
+from backend.media.budget import most_chunks
 from backend.media.facts import VideoFacts
 from backend.media.segments import Segment, divided
 from backend.queue.claims import JobClaim
@@ -34,17 +35,19 @@ def chunking(
     database: Database, claim: JobClaim, phase: str, info: ObjectInfo, facts: VideoFacts, settings: Settings
 ) -> Chunking:
     """Raises DatabaseUnavailable."""
-    whole = (facts.duration_seconds or 0) + 1
+    whole, most = (facts.duration_seconds or 0) + 1, most_chunks(facts, info.size_bytes)
     if claim.deep_mode is not DeepMode.GPU:
         return Chunking(divided(facts, whole), None, "deep_mode=cpu works on the video as one chunk")
     if not settings.adapts_chunks:
-        return Chunking(divided(facts, min(settings.chunk_seconds, whole)), settings.chunk_seconds, "CHUNK_SECONDS")
+        return Chunking(
+            divided(facts, min(settings.chunk_seconds, whole), most), settings.chunk_seconds, "CHUNK_SECONDS"
+        )
     earlier = _earlier(database, claim, phase, info, divided(facts, whole)) if settings.reuse_chunks else []
     if earlier:
         longest = max(piece.end_sec - piece.start_sec for piece in earlier)
         return Chunking(earlier, longest, "cut like an earlier job on this source, whose artifacts can be adopted")
     seconds, reason = _adapted(database, claim, phase, facts, settings)
-    return Chunking(divided(facts, min(seconds, whole)), seconds, reason)
+    return Chunking(divided(facts, min(seconds, whole), most), seconds, reason)
 
 
 def _earlier(database: Database, claim: JobClaim, phase: str, info: ObjectInfo, whole: list[Segment]) -> list[Segment]:

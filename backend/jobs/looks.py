@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from backend.kinds.base import SourceType
+from backend.media.budget import most_frames
 from backend.media.facts import VideoFacts
+from backend.media.limits import Limits
 from backend.media.sandbox import MediaProcess
 from backend.media.sound_facts import Probed, SoundFacts
 from backend.settings import Settings
@@ -33,7 +35,8 @@ def probe_source(reader: RangeReader, settings: Settings, check: Callable[[], No
 
     Raises a MediaError for what is no video, SandboxTimeout after PROBE_SECONDS, and what `check` raises.
     """
-    params = {"max_pixels": settings.max_pixels, "threads": PROBE_THREADS}
+    frames = most_frames(settings, reader.size_bytes)
+    params = {"max_pixels": settings.max_pixels, "threads": PROBE_THREADS, "max_frames": frames}
     return VideoFacts.model_validate(_looked("probe", params, reader, settings, check))
 
 
@@ -44,8 +47,7 @@ def _looked(
         operation,
         params,
         reader,
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
+        Limits.of(settings),
         check=check,
         total_sec=settings.probe_seconds,
     ) as process:

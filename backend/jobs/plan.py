@@ -20,6 +20,7 @@ from backend.jobs.quotas import Quotas
 from backend.jobs.sources import open_for_planning
 from backend.kinds import kind_named
 from backend.kinds.base import Kind, SourceType
+from backend.media.budget import check_frames, most_frames
 from backend.media.facts import VideoFacts
 from backend.media.sound_facts import Probed, SoundFacts
 from backend.queue.claims import JobClaim
@@ -77,6 +78,7 @@ class Planner:
         probed = look(kind.source, reader, self._settings, hold.check)
         if isinstance(probed, VideoFacts):
             emit(Event.VIDEO_INFO, **claim.ids, **_shown(probed))
+            check_frames(probed.most_frames or 0, most_frames(self._settings, source.info.size_bytes))
         check_inputs(kind.parse_params(claim.params), self._settings, hold.cutoff)
         first = kind.phases[0]
         chunks = UNDIVIDED
@@ -139,7 +141,7 @@ def _probe_columns(probed: Probed) -> dict[str, Any]:
     written = probed.model_dump(mode="json") if probed else None
     if facts:
         # Boundaries are set: the list of keyframes has done its work and would weigh on every claim.
-        written = facts.model_dump(mode="json") | {"keyframe_pts": []}
+        written = facts.model_dump(mode="json", exclude={"most_frames"}) | {"keyframe_pts": []}
     return {
         "probe": json.dumps(written) if written else None,
         "duration_seconds": probed.duration_seconds if probed else None,

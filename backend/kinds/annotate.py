@@ -13,11 +13,10 @@ from backend.kinds.context import WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
 from backend.kinds.people import DetectPeople
 from backend.kinds.sheet import no_sheet
-from backend.kinds.stitched import Stitched, stitched
+from backend.kinds.stitched import Stitched, artifacts_of, stitched
 from backend.media.paint.rows import LayerRows
 from backend.states import Stage
 from backend.vision import track_files
-from backend.vision.artifacts import load_artifact
 from backend.vision.object_summary import objects_json
 from backend.vision.stitch import interpolate
 
@@ -36,7 +35,7 @@ class Annotate(Whole[AnnotateParams]):
     def work(self, context: WholeContext[AnnotateParams]) -> Done | Onward:
         """Raises MediaTruncated, ArtifactCorrupt, FrameMismatch, EncodeFailed."""
         params, facts = context.params, context.facts
-        artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
+        artifacts = artifacts_of(context)
         began = time.monotonic()
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), params.conf)
         warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *_nothing_found(found, params)]

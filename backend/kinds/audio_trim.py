@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -12,6 +13,8 @@ from backend.kinds.base import Done, Kind, Phase, SourceType, Whole
 from backend.kinds.context import WholeContext
 from backend.kinds.output_type import OutputType
 from backend.kinds.params import Params
+from backend.media.limits import Limits
+from backend.media.results import check_result
 from backend.media.sandbox import MediaProcess
 from backend.states import Stage
 
@@ -60,14 +63,16 @@ def _run(context: WholeContext[AudioTrimParams], target: str) -> dict[str, Any]:
         "trim",
         order,
         context.open_reader(),
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
+        Limits.of(settings),
+        folder=context.folder,
         check=lambda: context.report(share),
     ) as process:
         for message in process.messages():
             share = min(1.0, float(message["sec"]) / expected_sec) if expected_sec else 0.0
             context.report(share)
-        return process.result
+        result = process.result
+    check_result(Path(target))
+    return result
 
 
 def _told(counts: dict[str, Any], params: AudioTrimParams) -> list[str]:

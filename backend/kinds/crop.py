@@ -14,8 +14,8 @@ from backend.kinds.film_plan import Film, source_order
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import DetectPeople
 from backend.kinds.sheet import plan_sheet
+from backend.kinds.stitched import artifacts_of
 from backend.states import Stage
-from backend.vision.artifacts import load_artifact
 from backend.vision.holding_words import shortfalls
 
 # Stitching and solving take seconds where rendering takes minutes.
@@ -33,7 +33,7 @@ class SolveCrop(Whole[CropParams]):
     def work(self, context: WholeContext[CropParams]) -> Done | Onward:
         """Raises MediaTruncated, ArtifactCorrupt, InvalidParams (an unknown track), FrameMismatch, EncodeFailed."""
         params, facts = context.params, context.facts
-        artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
+        artifacts = artifacts_of(context)
         began = time.monotonic()
         framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params)
         warnings = accounts.decoded(facts, framing.timeline.frame_pts)

@@ -20,6 +20,8 @@ from backend.kinds.film_plan import Layer
 from backend.kinds.output_type import film
 from backend.kinds.params import Params
 from backend.media.facts import VideoFacts
+from backend.media.limits import Limits
+from backend.media.results import check_result
 from backend.media.sandbox import ByteReader, MediaProcess
 from backend.states import Stage
 from backend.vision.timeline import Timeline
@@ -163,13 +165,15 @@ def _run(
         operation,
         order,
         reader,
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
+        Limits.of(settings),
+        folder=context.folder,
         check=lambda: context.report(0.0),
     ) as process:
         for _ in process.messages():  # signs of life
             context.report(0.0)
-        return process.result
+        result = process.result
+    check_result(Path(order["output_file"]))
+    return result
 
 
 ENCODE = Kind[EncodeParams](

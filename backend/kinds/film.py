@@ -20,7 +20,9 @@ from backend.kinds.params import Params
 from backend.kinds.sheet import Sheet
 from backend.media.encoder_names import HARDWARE, encoder_for
 from backend.media.facts import VideoFacts
+from backend.media.limits import Limits
 from backend.media.pieces import Span, can_fan_out, piece_boundaries, spans
+from backend.media.results import check_result, read_result
 from backend.media.sandbox import NO_BYTES, ByteReader, MediaProcess
 from backend.media.segments import Segment
 from backend.settings import Settings
@@ -114,7 +116,7 @@ class RenderPieces(Chunks[Params]):
 
         def render_piece(in_hardware: bool) -> None:
             ordered = order | {"in_hardware": in_hardware}
-            _run("render_piece", ordered, context.reader, context.settings, span.frames, context.report)
+            _run("render_piece", ordered, context.reader, context.settings, context.folder, span.frames, context.report)
 
         try:
             on_best_decoder(context, render_piece)
@@ -122,7 +124,7 @@ class RenderPieces(Chunks[Params]):
             if not plan.is_guess:
                 raise
             return OTHER_FRAMES  # the step that joins decodes, and renders in one go
-        return target.read_bytes()
+        return read_result(target)
 
 
 class JoinFilm(Whole[Params]):
@@ -158,7 +160,7 @@ class JoinFilm(Whole[Params]):
         }
         frames = sum(span.frames for span in plan.spans)
         with Sheet(plan.sheet) as sheet:
-            counts = _run("join", order, NO_BYTES, context.settings, frames, context.report, sheet)
+            counts = _run("join", order, NO_BYTES, context.settings, context.folder, frames, context.report, sheet)
             return target, sheet.files(int(counts["stills"])), counts
 
     def _in_one_go(self, context: WholeContext[Params], plan: FilmPlan) -> Made:
@@ -187,7 +189,7 @@ def _rendered(
     target = work.folder / OUTPUT
     order = plan.render_order(work.folder, path, rows, target)
     with Sheet(plan.sheet) as sheet:
-        counts = _run("render", order, work.open_reader(), work.settings, frames, report, sheet)
+        counts = _run("render", order, work.open_reader(), work.settings, work.folder, frames, report, sheet)
         return target, sheet.files(int(counts["stills"])), counts
 
 
@@ -201,6 +203,7 @@ def _run(
     order: Mapping[str, Any],
     reader: ByteReader,
     settings: Settings,
+    folder: Path,
     frames: int,
     report: Callable[[float], None],
     sheet: Sheet | None = None,
@@ -210,15 +213,17 @@ def _run(
         operation,
         order,
         reader,
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
+        Limits.of(settings),
+        folder=folder,
         ring=sheet.ring if sheet else None,
         check=lambda: report(share),
     ) as process:
         for message in process.messages():
             share = min(1.0, int(message["frames"]) / frames)
             report(share)
-        return process.result
+        result = process.result
+    check_result(Path(order["output_file"]))
+    return result
 
 
 def _shared(workers: list[frozenset[str]]) -> frozenset[str]:

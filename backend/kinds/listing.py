@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from backend.errors import SandboxCrashed
 from backend.kinds.context import WholeContext
 from backend.kinds.params import Params
+from backend.media.budget import check_frames, most_frames
+from backend.media.limits import Limits
 from backend.media.sandbox import MediaProcess
 
 LIST_THREADS = 2
@@ -35,23 +38,25 @@ def list_frames(work: WholeContext[Params], report: Callable[[float], None], *, 
         "max_pixels": settings.max_pixels,
         "threads": settings.threads or LIST_THREADS,
     }
-    frame_pts: list[int] = []
+    frame_pts: array[int] = array("q")  # a list takes five times as much
+    reader = work.open_reader()
+    most = most_frames(settings, reader.size_bytes)
     with MediaProcess(
         "index",
         order,
-        work.open_reader(),
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
+        reader,
+        Limits.of(settings),
         check=lambda: report(_share(frame_pts, facts.start_pts, facts.duration_pts)),
     ) as process:
         for message in process.messages():
             _take(message["frame_pts"], frame_pts)
+            check_frames(frame_pts, most)
             report(_share(frame_pts, facts.start_pts, facts.duration_pts))
         keyframe_pts = [int(pts) for pts in process.result["keyframe_pts"]]
         return Listing(np.array(frame_pts, np.int64), keyframe_pts, bool(process.result["by_packets"]))
 
 
-def _take(more: list[int], frame_pts: list[int]) -> None:
+def _take(more: list[int], frame_pts: array[int]) -> None:
     """Raises SandboxCrashed for what no decoder says: times that do not rise."""
     for pts in more:
         if not isinstance(pts, int) or not (frame_pts[-1] if frame_pts else -(2**63)) < pts < 2**63:
@@ -59,7 +64,7 @@ def _take(more: list[int], frame_pts: list[int]) -> None:
         frame_pts.append(pts)
 
 
-def _share(frame_pts: list[int], start_pts: int, duration_pts: int | None) -> float:
+def _share(frame_pts: Sequence[int], start_pts: int, duration_pts: int | None) -> float:
     if not frame_pts or not duration_pts:
         return 0.0
     return min(1.0, max(0.0, (frame_pts[-1] - start_pts) / duration_pts))

@@ -19,12 +19,11 @@ from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
 from backend.kinds.overlay_params import OverlayParams, Region
 from backend.kinds.people import DetectPeople
-from backend.kinds.stitched import stitched
+from backend.kinds.stitched import artifacts_of, stitched
 from backend.kinds.window_keys import values_on, windows_on
 from backend.media.paint.rows import LayerRows
 from backend.states import Stage
 from backend.vision import track_files
-from backend.vision.artifacts import load_artifact
 from backend.vision.stitch import Track, interpolate
 from backend.vision.timeline import Timeline
 from backend.vision.window import Floats
@@ -132,7 +131,7 @@ class FollowTracks(Whole[OverlayParams]):
     def work(self, context: WholeContext[OverlayParams]) -> Done | Onward:
         """Raises MediaTruncated, ArtifactCorrupt, InvalidParams (an unknown track), FrameMismatch, EncodeFailed."""
         facts = context.facts
-        artifacts = [load_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
+        artifacts = artifacts_of(context)
         began = time.monotonic()
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), context.params.conf)
         warnings = accounts.decoded(facts, found.timeline.frame_pts)

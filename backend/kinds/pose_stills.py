@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from backend.kinds.context import WholeContext
 from backend.kinds.params import Params
 from backend.media.facts import analysis_size
-from backend.media.sandbox import FrameRing, MediaProcess
+from backend.media.limits import Limits
+from backend.media.ring import FrameRing
+from backend.media.sandbox import MediaProcess
 
 STILL_PX = 560
 THREADS = 2
@@ -46,8 +48,7 @@ def _run(work: WholeContext[Params], order: dict[str, object], ring: FrameRing, 
         "stills",
         order,
         work.open_reader(),
-        silence_sec=work.settings.sandbox_silence_seconds,
-        memory_bytes=work.settings.sandbox_memory_bytes,
+        Limits.of(work.settings),
         ring=ring,
         check=check,
     ) as process:

@@ -13,8 +13,11 @@ from backend import telemetry
 from backend.errors import SandboxCrashed
 from backend.kinds.context import ChunkContext
 from backend.kinds.params import Params
+from backend.media.budget import check_frames, most_frames
 from backend.media.facts import analysis_size
-from backend.media.sandbox import FrameRing, MediaProcess
+from backend.media.limits import Limits
+from backend.media.ring import FrameRing
+from backend.media.sandbox import MediaProcess
 
 DECODE_THREADS = 2
 # While one batch is analysed the next is decoded; one picture more keeps the decoder from waiting at the seam.
@@ -69,6 +72,7 @@ class _Sampling:
         self._batch_size = min(analysis.batch_size for analysis in analyses)
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
         self._chunk = SampledChunk()
+        self._most_frames = most_frames(work.settings, work.reader.size_bytes)
 
     def run(self) -> SampledChunk:
         work = self._work
@@ -79,8 +83,7 @@ class _Sampling:
                 "samples",
                 self._order(),
                 work.reader,
-                silence_sec=work.settings.sandbox_silence_seconds,
-                memory_bytes=work.settings.sandbox_memory_bytes,
+                Limits.of(work.settings),
                 ring=ring,
                 check=lambda: work.report(self._share_done()),
             ) as process:
@@ -131,6 +134,7 @@ class _Sampling:
             if not isinstance(pts, int) or not (known[-1] if known else -(2**63)) < pts < 2**63:
                 raise SandboxCrashed("The media process named frames out of order.")
             known.append(pts)
+        check_frames(known, self._most_frames)
 
     def _show(self, batch: list[tuple[int, int]], ring: FrameRing) -> None:
         pts = [at for _, at in batch]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from backend.errors import FrameMismatch
 from backend.kinds.framing import Framing
 from backend.media.facts import analysis_size
-from backend.media.sandbox import FrameRing
+from backend.media.ring import FrameRing
 from backend.vision.contact_sheet import CELL_PX, Box, Cell, contact_sheet, frames_to_show
 from backend.vision.stitch import interpolate
 from backend.vision.timeline import Timeline

@@ -10,7 +10,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.artifacts import ChunkArtifact
+from backend.kinds.context import WholeContext
+from backend.kinds.params import Params
+from backend.media.budget import check_frames
+from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.link import link
 from backend.vision.smooth import smoothed
 from backend.vision.stitch import Track, stitch
@@ -24,6 +27,17 @@ class Stitched:
     timeline: Timeline
     tracks: list[Track]
     shots: list[tuple[int, int]]
+
+
+def artifacts_of(context: WholeContext[Params]) -> list[ChunkArtifact]:
+    """What the chunks found, in order. Raises ArtifactCorrupt, ObjectNotFound, and MediaTooCostly before there is more
+    of it than a job may have."""
+    artifacts, frames = [], 0
+    for data, sha256 in context.earlier.artifacts():
+        artifacts.append(load_artifact(data, expected_sha256=sha256))
+        frames += len(artifacts[-1].frame_pts)
+        check_frames(frames, context.settings.max_frames)
+    return artifacts
 
 
 def stitched(

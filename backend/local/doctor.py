@@ -15,7 +15,8 @@ from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.jobs.webhook_log import count_dead
 from backend.media.encoder_names import NVDEC, NVENC, X264, X265
-from backend.media.hardware import hardware_here, working_encoders
+from backend.media.hardware import hardware_here, layers_here, working_encoders
+from backend.media.jail.platform import missing, require_jail
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.vision.weights import find_model, find_pose_model, packaged_weights
@@ -48,6 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
         "pose model": _pose_model,
         "GPU": _gpu,
         "video codecs": _codecs,
+        "jail": _jail,
     }
     return [_finding(name, check, settings) for name, check in checks.items()]
 
@@ -161,3 +163,10 @@ def _codecs(settings: Settings) -> str:
     made_by = f"films are made by {NVENC if NVENC in working else X264}, HDR films by {X265}"
     decoded_by = NVDEC if NVDEC in hardware_here(settings) else "the CPU"
     return f"{', '.join(working)} work; {made_by}; chunks are decoded by {decoded_by}"
+
+
+def _jail(settings: Settings) -> str:
+    """What closes in the process that parses videos, as it says of itself."""
+    require_jail(settings)
+    lacking = "; it lacks " + "; ".join(missing()) if missing() else ""
+    return f"{', '.join(layers_here(settings)) or 'nothing'} and limits close in what parses videos{lacking}"

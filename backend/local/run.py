@@ -26,6 +26,7 @@ from backend.kinds.tools import Need
 from backend.local.film_file import check_output, write_film
 from backend.local.given import check_given, place_input
 from backend.local.parts import Fleet, Worker
+from backend.media.jail.platform import require_jail
 from backend.queue.figures import troubles
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -66,6 +67,7 @@ class Run:
         if Need.POSE in wanted.needs:
             find_pose_model(self._settings)  # before anything is started
         source = check_given(given)
+        require_jail(self._settings)
         if output is not None:
             check_output(output, source, wanted.output)
         began = time.monotonic()

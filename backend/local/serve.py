@@ -22,6 +22,7 @@ from backend.db.provided import database_of
 from backend.errors import FramefleetError
 from backend.local.gunicorn_hooks import PARENT_VARIABLE
 from backend.local.parts import Fleet, open_log
+from backend.media.jail.platform import require_jail
 from backend.settings import Settings
 from backend.workers.command import EXIT_BAD_SETUP
 from backend.workers.leftovers import remove_leftovers
@@ -55,8 +56,9 @@ class Service:
         return f"http://{self._host}:{self._port}"
 
     def __enter__(self) -> Self:
-        """Raises ServiceFailed or DatabaseUnavailable when a part cannot start, or others could reach it without any
-        key that they would need."""
+        """Raises JailUnavailable, and ServiceFailed or DatabaseUnavailable when a part cannot start, or others could
+        reach it without any key that they would need."""
+        require_jail(self._given)
         remove_leftovers()
         with ExitStack() as stack:
             self.database, self.settings = stack.enter_context(database_of(self._given))

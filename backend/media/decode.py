@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import BinaryIO, TypeAlias, cast
@@ -18,7 +19,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from backend.errors import MediaUndecodable, NotAVideo, NoVideoStream
+from backend.errors import MediaUndecodable, NotAVideo, NoVideoStream, UnsupportedContainer
 from backend.media.facts import Clock
 from backend.media.hardware_decoder import CheckedDecoder
 from backend.media.shape import note_pixel_aspect
@@ -27,6 +28,16 @@ from backend.media.timeline import Timeline
 # Containers only. A playlist (HLS, ffconcat) would make FFmpeg open files and addresses of its author's choice.
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,ivf"
 UNREADABLE = "This is not a video file that can be read (MP4, MOV, MKV, WebM, AVI, TS and the like)."
+NAMES_OTHERS = (
+    "This is a list of other files or addresses (HLS, DASH, concat, SDP and the like), which are not opened: give the "
+    "video itself."
+)
+_NAMES_OTHERS = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:#EXTM3U|#EXT-X-|ffconcat|v=0\s|\[playlist\]|\[reference\]|(?:<\?xml.{0,3000})?"
+    rb"<(?:MPD|smil|SmoothStreamingMedia|asx))",
+    re.DOTALL | re.IGNORECASE,
+)
+HEAD_BYTES = 4096
 IO_BUFFER_BYTES = 64 * 1024
 # How far before the wanted time to seek when an index lands too late; the last try reads from the start.
 SEEK_BACK_SEC = (0, 1, 4, 16)
@@ -39,14 +50,23 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def open_container(file: BinaryIO) -> InputContainer:
-    """Raises NotAVideo for anything that is not one of the known containers."""
+    """Raises NotAVideo for anything that is not one of the known containers, UnsupportedContainer for what names
+    others."""
     allowed = {"format_whitelist": CONTAINERS}
     try:
         container = av.open(file, "r", metadata_errors="ignore", buffer_size=IO_BUFFER_BYTES, container_options=allowed)
     except (av.error.FFmpegError, ValueError, EOFError) as error:
+        if names_others(file):
+            raise UnsupportedContainer(NAMES_OTHERS) from error
         raise NotAVideo(UNREADABLE) from error
     assert isinstance(container, InputContainer)  # opened for reading
     return container
+
+
+def names_others(file: BinaryIO) -> bool:
+    """Whether it begins as a text that names other files or addresses."""
+    file.seek(0)
+    return _NAMES_OTHERS.match(file.read(HEAD_BYTES)) is not None
 
 
 def container_named(container: InputContainer, *names: str) -> bool:

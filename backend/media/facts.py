@@ -69,6 +69,8 @@ class VideoFacts(BaseModel):
     frame_count: Annotated[int, Field(gt=0, lt=2**40)] | None  # as the container promises
     seconds_cut_off: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # of what the header promises
     frames_listed: bool = False  # the promise is a list of all its frames, not a number in a header
+    # Whatever is decoded, there are no more; None: nobody has counted. For planning alone: other versions refuse it.
+    most_frames: Annotated[int, Field(ge=0)] | None = None
     has_audio: bool
     audio_codecs: list[str] = Field(max_length=64)
     keyframe_pts: list[Int64] = Field(max_length=200_000)  # known from an index; empty when there is none

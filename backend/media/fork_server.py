@@ -1,17 +1,16 @@
-"""Forks media processes: `python -m backend.media.fork_server CONTROL_FD`, started by backend.media.starter only.
+"""Forks media processes: `python -m backend.media.fork_server CONTROL_FD [own-world]`, started by backend.media.starter
+only.
 
 Importing what decodes takes thirty times as long as forking a process that has imported it. This one has, holds no
-credentials, has one thread and parses nothing: each child parses one source and ends. It ends, and all children with
-it, when the process that started it does: the control socket closes then.
+credentials, has one thread and parses nothing: each child closes itself in, parses one source and ends. The server
+ends, and all children with it, when the process that started it does: the control socket closes then.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import traceback
@@ -19,13 +18,16 @@ from typing import NoReturn
 
 from backend import quick_start
 from backend.media import child
+from backend.media.jail import namespaces, process
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_FDS = 8
-PR_SET_PDEATHSIG = 1
+OWN_WORLD = "own-world"
 
 
 def main(arguments: list[str]) -> int:
+    if OWN_WORLD in arguments[1:]:
+        namespaces.enter()
     quick_start.imported()  # and what is imported stays shared: a child's collector would copy all of its pages
     Server(socket.socket(fileno=int(arguments[0]))).serve()
     return 0
@@ -79,7 +81,7 @@ class Server:
         code = 1
         try:
             # One thread started us, the server's only one: it ends with its process, and then so do we.
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            process.end_with_parent()
             os.dup2(stderr_fd, 2)
             for fd in (stderr_fd, self._control.fileno(), *self._status_fds, *self._status_fds.values(), *others):
                 os.close(fd)

@@ -1,4 +1,4 @@
-"""Which encoders and decoders work on this machine, tried for real in a media process."""
+"""Which encoders and decoders work on this machine, and what of the jail, tried for real in a media process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from backend.errors import FramefleetError
 from backend.events import Event, warn
 from backend.media.encoder_names import HARDWARE, NVDEC
+from backend.media.limits import Limits
 from backend.media.sandbox import NO_BYTES, MediaProcess
 from backend.settings import Settings
 
@@ -38,15 +39,17 @@ def working_decoders(settings: Settings) -> list[str]:
     return _working("decoders", settings)
 
 
+def layers_here(settings: Settings) -> list[str]:
+    """Of the jail of media processes, those that are in force here. Raises JailUnavailable."""
+    return _asked("jail", {}, settings, "layers")
+
+
 def _working(operation: str, settings: Settings) -> list[str]:
-    params = {"width": TRIED_SIZE[0], "height": TRIED_SIZE[1]}
-    with MediaProcess(
-        operation,
-        params,
-        NO_BYTES,
-        silence_sec=settings.sandbox_silence_seconds,
-        memory_bytes=settings.sandbox_memory_bytes,
-    ) as process:
+    return _asked(operation, {"width": TRIED_SIZE[0], "height": TRIED_SIZE[1]}, settings, "working")
+
+
+def _asked(operation: str, params: dict[str, int], settings: Settings, answer: str) -> list[str]:
+    with MediaProcess(operation, params, NO_BYTES, Limits.of(settings)) as process:
         for _ in process.messages():  # it says nothing until its result
             continue
-        return [str(name) for name in process.result["working"]]
+        return [str(name) for name in process.result[answer]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -22,6 +22,7 @@ from backend.media.dub import dub as dub_film
 from backend.media.encoders import working_encoders
 from backend.media.hardware_decoder import working_decoders
 from backend.media.head import RecordedFile
+from backend.media.jail.order import Jail
 from backend.media.probe import Prober
 from backend.media.probe_sound import probe_sound as look_at_sound
 from backend.media.render import render as render_film
@@ -29,7 +30,7 @@ from backend.media.render_piece import PieceOrder
 from backend.media.render_piece import render_piece as render_one_piece
 from backend.media.samples import SampleOrder, SlotSink, stream_samples
 from backend.media.stills import TakeOrder, take_stills
-from backend.media.subtitle_pictures import SubtitleOrder, draw_subtitles
+from backend.media.subtitle_pictures import Programs, SubtitleOrder, draw_subtitles
 from backend.media.trim import TrimOrder
 from backend.media.trim import trim as trim_sound
 
@@ -44,6 +45,8 @@ class Task:
     source: BinaryIO
     messages: socket.socket
     ring: mmap.mmap | None
+    programs: Programs | None = None  # that were started for it before the process was closed in
+    layers: Sequence[str] = ()  # of the jail that are in force
 
     @property
     def params(self) -> dict[str, Any]:
@@ -61,8 +64,7 @@ class Task:
 
 
 def probe(task: Task) -> Result:
-    prober = Prober(task.source, max_pixels=task.params["max_pixels"], threads=task.params["threads"])
-    return prober.facts().model_dump(mode="json")
+    return Prober(task.source, **task.params).facts().model_dump(mode="json")
 
 
 def probe_sound(task: Task) -> Result:
@@ -78,7 +80,8 @@ def dub(task: Task) -> Result:
 
 
 def subtitles(task: Task) -> Result:
-    return draw_subtitles(task.source.read(), SubtitleOrder(**task.params), task.tell_frames)
+    assert task.programs is not None  # this operation's are
+    return draw_subtitles(task.source.read(), SubtitleOrder(**task.params), task.programs, task.tell_frames)
 
 
 def index(task: Task) -> Result:
@@ -95,6 +98,10 @@ def decoders(task: Task) -> Result:
 
 def join(task: Task) -> Result:
     return joining.join(joining.JoinOrder(**task.params), task.tell_frames, task.ring)
+
+
+def jail(task: Task) -> Result:
+    return {"layers": list(task.layers)}
 
 
 @contextmanager
@@ -133,10 +140,18 @@ def stills(task: Task) -> Result:
         return take_stills(container, stream, TakeOrder(**task.params), task.tell_frames, task.ring)
 
 
-OPERATIONS: Mapping[str, Callable[[Task], Result]] = {
+def programs_of(operation: str, params: Mapping[str, Any], closed_in: Jail) -> Programs | None:
+    """What the operation needs beside this process, started: once that is closed in, it starts nothing. Raises
+    JailUnavailable."""
+    return Programs(SubtitleOrder(**params), closed_in) if operation == subtitles.__name__ else None
+
+
+OPERATIONS: dict[str, Callable[[Task], Result]] = {
     operation.__name__: operation
     for operation in (
         probe, probe_sound, trim, dub, subtitles, index, encoders, decoders, join, samples, render, render_piece,
-        stills,
+        stills, jail,
     )
 }  # fmt: skip
+# Those that ask a graphics card for help.
+USE_HARDWARE = frozenset({"encoders", "decoders", "samples", "render", "render_piece"})

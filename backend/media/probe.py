@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from backend.errors import MediaUndecodable
+from backend.media.budget import check_frames
 from backend.media.decode import FrameReader, believable_ratio, container_named, open_container, open_video
 from backend.media.facts import Appearance, Clock, VideoFacts
 from backend.media.look import appearance_of
@@ -29,6 +30,7 @@ from backend.media.shown import shown
 MIN_KEYFRAME_GAP_SEC = 0.5
 MAX_KEYFRAMES = 100_000
 MAX_RATE = 1000
+MAX_LISTED = 2**31
 MAX_DURATION_PTS = 2**60
 # A file without an index is read once, up to this size; beyond, its header is believed and its workers find out.
 MAX_SCAN_BYTES = 4 * 2**30
@@ -47,14 +49,17 @@ class _Index:
 class Prober:
     """Opens the file anew for each look, so that none begins where another one stopped. Its blocks are cached."""
 
-    def __init__(self, source: BinaryIO, *, max_pixels: int, threads: int) -> None:
+    def __init__(self, source: BinaryIO, *, max_pixels: int, threads: int, max_frames: int = MAX_LISTED) -> None:
         self._source = source
+        self._max_frames = max_frames
         self._max_pixels = max_pixels
         self._threads = threads
 
     def facts(self) -> VideoFacts:
-        """Decodes one frame, so that a file whose header lies is found out now. Raises MediaUndecodable."""
+        """Decodes one frame, so that a file whose header lies is found out now. Raises MediaUndecodable, and
+        MediaTooCostly for a table of more frames than there may be."""
         with self._opened() as (container, stream):
+            check_frames(len(stream.index_entries), self._max_frames)
             clock = _clock(container, stream)
             first = _first_frame(FrameReader(container, stream, clock=clock))
             scanned = self._scanned() if self._needs_scan(container, stream) else None
@@ -98,6 +103,7 @@ class Prober:
             seconds_cut_off=_cut_off_sec(container, scanned),
             frame_count=index.frames or (stream.frames if 0 < stream.frames < 2**40 else None),
             frames_listed=index.frames is not None,
+            most_frames=index.frames if scanned is None else scanned.frames,
             has_audio=bool(container.streams.audio),
             audio_codecs=[audio.codec_context.name for audio in container.streams.audio if audio.codec_context][:64],
             appearance=_appearance_of(first),

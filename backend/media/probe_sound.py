@@ -11,9 +11,9 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 
-from backend.errors import MediaUndecodable, NoAudioStream, NotASound
+from backend.errors import MediaUndecodable, NoAudioStream, NotASound, UnsupportedContainer
 from backend.media.audio import audio_streams
-from backend.media.decode import CONTAINERS, IO_BUFFER_BYTES, MAX_CONSECUTIVE_ERRORS
+from backend.media.decode import CONTAINERS, IO_BUFFER_BYTES, MAX_CONSECUTIVE_ERRORS, NAMES_OTHERS, names_others
 from backend.media.sound_facts import SoundFacts
 
 # Those of videos, and those that hold sound alone. No playlists: see decode.py.
@@ -22,11 +22,13 @@ MAX_DURATION_SEC = 10.0**9
 
 
 def open_sound(file: BinaryIO) -> InputContainer:
-    """Raises NotASound for anything that is not one of the known containers."""
+    """Raises NotASound for anything that is not one of the known containers, UnsupportedContainer."""
     allowed = {"format_whitelist": SOUND_CONTAINERS}
     try:
         container = av.open(file, "r", metadata_errors="ignore", buffer_size=IO_BUFFER_BYTES, container_options=allowed)
     except (av.error.FFmpegError, ValueError, EOFError) as error:
+        if names_others(file):
+            raise UnsupportedContainer(NAMES_OTHERS) from error
         raise NotASound("This is no sound or video file that can be read (WAV, FLAC, MP3, M4A, OGG, MP4 …).") from error
     assert isinstance(container, InputContainer)  # opened for reading
     return container

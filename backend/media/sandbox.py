@@ -1,18 +1,19 @@
 """Runs one media operation in a child process: a crash, a hang or a picture bomb ends the child, never the worker.
 
 The child has no credentials and no store: its environment is bare, it asks the parent for bytes and tells what it
-found in JSON. Sampled frames come through shared memory.
+found in JSON. Sampled frames come through shared memory. It closes itself in before it parses anything: see
+backend/media/jail/.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import queue
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,20 +21,23 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
-from backend.errors import SandboxCrashed, SandboxTimeout, SourceUnreachable, StorageError, error_by_code
+from backend.errors import MediaTooCostly, SandboxCrashed, SandboxTimeout, SourceUnreachable, error_by_code
 from backend.media import wire
-from backend.media.starter import start_child
+from backend.media.jail import process as jail_process
+from backend.media.limits import Limits
+from backend.media.ring import FrameRing
+from backend.media.starter import Starter, start_child
 
 SCRATCH_PREFIX = "framefleet-media-"
 EXIT_GRACE_SEC = 5.0
 CHECK_EVERY_SEC = 1.0
 # Messages that may wait for the parent; past that the child waits, so that it cannot fill the parent's memory.
 QUEUED_MESSAGES = 64
-STDERR_TAIL_BYTES = 2000
+STDERR_BYTES = 64 * 2**10  # as much as a pipe holds
+COSTLY = "The video takes more processor time than MEDIA_CPU_SECONDS allows: cut it into shorter ones, or raise that."
 MAX_WORDS = 500
-MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the file made there has no name
 
 
 class ByteReader(Protocol):
@@ -55,29 +59,6 @@ class _NoBytes:
 NO_BYTES: ByteReader = _NoBytes()  # for operations that read no source
 
 
-class FrameRing:
-    """Shared memory for `slots` pictures. Anonymous: nothing is left behind when every process is killed."""
-
-    def __init__(self, slots: int, slot_bytes: int) -> None:
-        self.slots = slots
-        self.slot_bytes = slot_bytes
-        self._file = _allocated(slots * slot_bytes)
-        self.memory = mmap.mmap(self._file.fileno(), slots * slot_bytes)
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def slot(self, number: int) -> memoryview:
-        """Raises SandboxCrashed for a slot that does not exist: the child is not trusted."""
-        if not 0 <= number < self.slots:
-            raise SandboxCrashed("The media process named a picture that does not exist.")
-        return memoryview(self.memory)[number * self.slot_bytes : (number + 1) * self.slot_bytes]
-
-    def close(self) -> None:
-        self.memory.close()
-        self._file.close()
-
-
 class MediaProcess:
     """A child that runs one operation of backend.media.child. Use as a context manager; leaving it ends the child."""
 
@@ -86,17 +67,21 @@ class MediaProcess:
         operation: str,
         params: Mapping[str, Any],
         reader: ByteReader,
+        limits: Limits,
         *,
-        silence_sec: float,
-        memory_bytes: int,
+        folder: Path | None = None,
         ring: FrameRing | None = None,
         check: Callable[[], None] = lambda: None,
         total_sec: float = float("inf"),
+        start: Starter = start_child,
     ) -> None:
-        """`check` is called about once a second while the child is waited for, and may raise. `total_sec` bounds all of
-        it: bytes that trickle in are a sign of life, but not for ever."""
+        """`folder` is all that the operation may read and write. `check` is called about once a second while the child
+        is waited for, and may raise. `total_sec` bounds all of it: bytes that trickle in are a sign of life, but not
+        for ever."""
+        if sys.platform == "linux":
+            jail_process.hide()
         self._reader = reader
-        self._silence_sec = silence_sec
+        self._silence_sec = limits.silence_sec
         self._check = check
         self._total_sec = total_sec
         self._began_at = time.monotonic()
@@ -109,21 +94,25 @@ class MediaProcess:
         messages_sock, child_messages = socket.socketpair()
         self._bytes_sock, self._messages_sock = bytes_sock, messages_sock
         handed = [child_bytes.fileno(), child_messages.fileno(), *([ring.fileno()] if ring else [])]
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        # A full pipe keeps the child from filling a disk with what it says, and does not stop it.
+        self._stderr, child_stderr = os.pipe()
+        for end in (self._stderr, child_stderr):
+            os.set_blocking(end, False)
         # The child is killed as soon as it has said its result: what it leaves there is ours to remove.
         self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, ignore_cleanup_errors=True)
         try:
-            self._process = start_child(handed, self._stderr, self._scratch.name)
+            self._process = start(handed, child_stderr, self._scratch.name, own_world=limits.wants_own_world)
         finally:
             child_bytes.close()
             child_messages.close()
+            os.close(child_stderr)
         wire.send_message(
             messages_sock,
             {
                 "operation": operation,
                 "params": dict(params),
                 "size_bytes": reader.size_bytes,
-                "memory_bytes": memory_bytes,
+                "jail": limits.jail(folder).as_json(),
                 "ring": {"slots": ring.slots, "slot_bytes": ring.slot_bytes} if ring else None,
             },
         )
@@ -191,7 +180,10 @@ class MediaProcess:
             return message
         if self._read_error is not None:
             raise self._read_error
-        raise SandboxCrashed(f"The media process died ({self._exit_reason()}).") from message
+        reason = self._exit_reason()
+        if reason == signal.SIGXCPU.name:
+            raise MediaTooCostly(COSTLY) from message
+        raise SandboxCrashed(f"The media process died ({reason}).") from message
 
     def _check_total(self) -> None:
         if time.monotonic() - self._began_at > self._total_sec:
@@ -212,9 +204,15 @@ class MediaProcess:
             return "it broke its protocol"
         if code < 0:
             return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - STDERR_TAIL_BYTES))
-        last_line = (self._stderr.read(STDERR_TAIL_BYTES).decode(errors="replace").strip().splitlines() or [""])[-1]
+        last_line = (self._said().decode(errors="replace").strip().splitlines() or [""])[-1]
         return f"exit code {code}: {_plain(last_line)[:200]}"
+
+    def _said(self) -> bytes:
+        """What waits in the pipe."""
+        try:
+            return os.read(self._stderr, STDERR_BYTES)
+        except BlockingIOError:
+            return b""
 
     def _receive(self) -> None:
         try:
@@ -266,7 +264,7 @@ class MediaProcess:
             sock.close()
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
-        self._stderr.close()
+        os.close(self._stderr)
         self._scratch.cleanup()
 
 
@@ -277,27 +275,6 @@ def end_all() -> None:
     """Ends every child of this process: it is about to end itself, and leaves no context manager."""
     for process in list(_living):
         process.kill()
-
-
-def _allocated(size_bytes: int) -> IO[bytes]:
-    """A file without a name that really has its bytes. A container's /dev/shm is often 64 MiB, and writing to a mapping
-    past that ends the process with SIGBUS."""
-    for folder in (MEMORY_FOLDER, None):
-        if folder is not None and not folder.is_dir():
-            continue
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        try:
-            if hasattr(os, "posix_fallocate"):  # macOS has neither that call nor that trap
-                os.posix_fallocate(file.fileno(), 0, size_bytes)
-            else:
-                file.truncate(size_bytes)
-        except OSError:
-            file.close()
-            continue
-        return file
-    raise StorageError(
-        f"Neither {MEMORY_FOLDER} nor the temporary folder has room for {size_bytes >> 20} MiB of pictures."
-    )
 
 
 def _plain(words: str) -> str:

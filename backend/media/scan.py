@@ -22,9 +22,11 @@ class Scan:
     end_sec: float = 0.0
     end_pts: int | None = None
     clock_jumps: int = 0
+    frames: int = 0
     keyframe_pts: list[int] = field(default_factory=list)
 
     def note(self, pts: int, duration: int, *, is_keyframe: bool) -> None:
+        self.frames += 1
         self.first_pts = pts if self.first_pts is None else min(self.first_pts, pts)
         self.end_pts = pts + duration if self.end_pts is None else max(self.end_pts, pts + duration)
         if is_keyframe:

@@ -30,8 +30,8 @@ class Segment:
     end_sec: float
 
 
-def divided(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
-    """Intervals that follow on one another from the first frame to the end the container promises.
+def divided(facts: VideoFacts, chunk_seconds: float, most: int = MAX_CHUNKS) -> list[Segment]:
+    """Intervals that follow on one another from the first frame to the end the container promises, at most `most`.
 
     A chunk ends at the keyframe nearest to its mark; where they are sparse at the mark itself, or, far from the last
     one, at the next one. Every worker decodes from the keyframe before its chunk, so with many boundaries far from one
@@ -41,7 +41,7 @@ def divided(facts: VideoFacts, chunk_seconds: float) -> list[Segment]:
     time_base = facts.time_base_fraction
     duration_pts = max(1, facts.duration_pts or 1)
     # A header may promise centuries: longer chunks then, so that their rows stay few.
-    step = max(1, round(Fraction(chunk_seconds) / time_base), -(-duration_pts // MAX_CHUNKS))
+    step = max(1, round(Fraction(chunk_seconds) / time_base), -(-duration_pts // most))
     end_pts = facts.start_pts + duration_pts
     shortest = min(round(step * SHORTEST_PIECE), round(1 / time_base))
     bounds = [facts.start_pts]

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from backend.errors import SandboxCrashed
 
@@ -47,18 +47,23 @@ class Child(Protocol):
     def kill(self) -> None: ...
 
 
-def start_child(handed: Sequence[int], stderr: IO[bytes], scratch: str) -> Child:
-    """A process of backend.media.child that has `handed` as its descriptors and `scratch` as its TMPDIR.
+class Starter(Protocol):
+    def __call__(self, handed: Sequence[int], stderr_fd: int, scratch: str, *, own_world: bool) -> Child: ...
+
+
+def start_child(handed: Sequence[int], stderr_fd: int, scratch: str, *, own_world: bool) -> Child:
+    """A process of backend.media.child that has `handed` as its descriptors and `scratch` as its TMPDIR; with
+    `own_world` in namespaces of its worker's media processes, where that is allowed.
 
     Raises SandboxCrashed, OSError.
     """
     if hasattr(os, "pidfd_open"):
-        return _server.start(handed, stderr, scratch)
+        return _servers[own_world].start(handed, stderr_fd, scratch)
     return subprocess.Popen(
         [sys.executable, "-m", "backend.media.child", *map(str, handed)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=stderr,
+        stderr=stderr_fd,
         pass_fds=handed,
         env=bare_environment() | {"TMPDIR": scratch},
         start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
@@ -114,17 +119,19 @@ class ForkedChild:
 class ForkServer:
     """The one of this process; started with the first child, and again when it died."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "backend.media.fork_server", *, own_world: bool = True) -> None:
+        self._command = [sys.executable, "-m", module]
+        self._options = ["own-world"] if own_world else []
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._owner_pid = 0  # who started it: a fork of ours has a copy of all this, and needs a server of its own
 
-    def start(self, handed: Sequence[int], stderr: IO[bytes], scratch: str) -> ForkedChild:
+    def start(self, handed: Sequence[int], stderr_fd: int, scratch: str) -> ForkedChild:
         """Raises SandboxCrashed when no server answers, OSError."""
         status_fd, told_fd = os.pipe()
         try:
-            pid, pidfd = self._forked([told_fd, stderr.fileno(), *handed], scratch)
+            pid, pidfd = self._forked([told_fd, stderr_fd, *handed], scratch)
         except BaseException:
             os.close(status_fd)
             raise
@@ -155,7 +162,7 @@ class ForkServer:
         control.settimeout(ANSWER_SEC)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "backend.media.fork_server", str(theirs.fileno())],
+                [*self._command, str(theirs.fileno()), *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -174,4 +181,4 @@ class ForkServer:
         self._control = self._process = None
 
 
-_server = ForkServer()
+_servers = {own_world: ForkServer(own_world=own_world) for own_world in (True, False)}

@@ -1,15 +1,13 @@
-"""Draws subtitles with libass, which only the ffmpeg command has: it runs below the media process, with its limits and
-its bare environment, and gets none but files of ours and pictures without content. Child process only.
+"""Draws subtitles with libass, which only the ffmpeg command has: it runs below the media process, in a jail and an
+environment like its own, and gets none but files of ours and pictures without content. Child process only.
 
 A picture is drawn once for as long as the same events are shown; of events that move, one for every frame.
 """
 
 from __future__ import annotations
 
-import ctypes
 import io
 import re
-import signal
 import subprocess
 import threading
 import zlib
@@ -29,15 +27,24 @@ from pydantic import BaseModel, ConfigDict
 
 from backend.errors import SubtitlesUnreadable
 from backend.media import subtitle_script
+from backend.media.jail import program
+from backend.media.jail.order import Jail
 
-SCRIPT, SUBRIP, FONTS = "subtitles.ass", "subtitles.srt", "fonts"
+SCRIPT, FONTS = "subtitles.ass", "fonts"
+# Where systems keep their fonts, and what says so.
+FONT_FOLDERS = [
+    "/etc/fonts",
+    "/usr/share/fonts",
+    "/usr/local/share/fonts",
+    "/usr/share/fontconfig",
+    "/var/cache/fontconfig",
+]
 EMPTY_PX = 16
 # A time in the middle of its millisecond stays in it, whatever floats make of it.
 TICKS_PER_MS = 4
 LOG_BYTES, BLOCK_BYTES = 2**20, 64 * 2**10
 MAX_EVENTS = 500_000
 REPORT_EVERY = 10
-PR_SET_PDEATHSIG = 1
 _NO_FONT = re.compile(r"\] Error opening memory font '(.+)'$", re.MULTILINE)
 _CHOSEN = re.compile(r"fontselect: \((.+), -?\d+, -?\d+\) -> (.+?), -?\d+, (.+)$", re.MULTILINE)
 
@@ -55,19 +62,32 @@ class SubtitleOrder(BaseModel):
     output_file: str
 
 
-def draw_subtitles(data: bytes, order: SubtitleOrder, report: Callable[[int], None]) -> dict[str, Any]:
+class Programs:
+    """The commands that an order may need; both wait for what they are to work on. They end with this process."""
+
+    def __init__(self, order: SubtitleOrder, jail: Jail) -> None:
+        """Raises JailUnavailable."""
+        folder = Path(order.folder)
+        convert = [get_ffmpeg_exe(), "-v", "error", "-f", "srt", "-i", "pipe:0", "-f", "ass", "pipe:1"]
+        self.converter = program.start(convert, jail, folder)
+        self.artist = program.start(_drawing(order.width, order.height), jail, folder, map(Path, FONT_FOLDERS))
+
+
+def draw_subtitles(
+    data: bytes, order: SubtitleOrder, programs: Programs, report: Callable[[int], None]
+) -> dict[str, Any]:
     """Writes `order.output_file` for paint.subtitles: for each frame which drawing it has, and the drawings.
 
     Returns the fonts that are named and not there, with what is drawn in their place, and the names of files in `fonts`
     that are no fonts. Raises SubtitlesUnreadable.
     """
-    folder = Path(order.folder)
-    script, named = _script(data, folder)
+    script, named = _script(data, programs.converter)
+    (Path(order.folder) / SCRIPT).write_text(script, encoding="utf-8")
     times_ms: NDArray[np.int64] = np.load(order.times_file, allow_pickle=False)
     which, drawn_ms = _needed(subtitle_script.events(script), times_ms)
     drawings = _Drawings()
     said = bytearray()
-    for number, picture in enumerate(_pictures(folder, drawn_ms, (order.width, order.height), said)):
+    for number, picture in enumerate(_pictures(programs.artist, drawn_ms, (order.width, order.height), said)):
         drawings.add(picture)
         if number % REPORT_EVERY == 0:
             report(number)
@@ -77,23 +97,25 @@ def draw_subtitles(data: bytes, order: SubtitleOrder, report: Callable[[int], No
     return {"drawings": len(drawn_ms), "missing_fonts": _missing(words, named), "no_fonts": no_fonts}
 
 
-def _script(data: bytes, folder: Path) -> tuple[str, set[str]]:
-    """The script, written into the folder, and the fonts that its author names."""
+def _script(data: bytes, converter: subprocess.Popen[bytes]) -> tuple[str, set[str]]:
+    """The script, and the fonts that its author names. Raises SubtitlesUnreadable."""
     text = subtitle_script.text_of(data)
     if subtitle_script.is_script(text):
-        (folder / SCRIPT).write_text(text, encoding="utf-8")
         return text, subtitle_script.fonts(text)
     if not subtitle_script.is_subrip(text):
         raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
-    (folder / SUBRIP).write_text(text, encoding="utf-8")
-    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-f", "srt", "-i", SUBRIP, "-f", "ass", SCRIPT]
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=_ends_with_its_parent
-    )
-    if done.returncode:
+    script, _ = converter.communicate(text.encode())
+    if converter.returncode:
         raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
     # The style that the conversion adds is nobody's wish.
-    return (folder / SCRIPT).read_text(encoding="utf-8"), set()
+    return script.decode(), set()
+
+
+def _drawing(width: int, height: int) -> list[str]:
+    """RGBA as libass draws it on nothing, colour times opacity."""
+    draw = f"scale={width}:{height},format=rgba,colorchannelmixer=aa=0,ass=filename={SCRIPT}:fontsdir={FONTS}:alpha=1"
+    command = [get_ffmpeg_exe(), "-v", "verbose", "-nostats", "-copyts", "-f", "nut", "-i", "pipe:0", "-vf", draw]
+    return [*command, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "pipe:1"]
 
 
 def _needed(
@@ -121,39 +143,23 @@ def _needed(
 
 
 def _pictures(
-    folder: Path, times_ms: NDArray[np.int64], size: tuple[int, int], said: bytearray
+    artist: subprocess.Popen[bytes], times_ms: NDArray[np.int64], size: tuple[int, int], said: bytearray
 ) -> Iterator[NDArray[np.uint8]]:
-    """RGBA as libass draws it on nothing, colour times opacity; `said` gets its first words. Raises
-    SubtitlesUnreadable."""
+    """One for each time; `said` gets the first words of who draws them. Raises SubtitlesUnreadable."""
     if not len(times_ms):
         return
     width, height = size
-    draw = f"scale={width}:{height},format=rgba,colorchannelmixer=aa=0,ass=filename={SCRIPT}:fontsdir={FONTS}:alpha=1"
-    command = [get_ffmpeg_exe(), "-v", "verbose", "-nostats", "-copyts", "-f", "nut", "-i", "pipe:0", "-vf", draw]
-    command += ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "pipe:1"]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=_ends_with_its_parent,
-    )
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # they are pipes
-    feeder = threading.Thread(target=_feed, args=(process.stdin, _blanks(times_ms)), daemon=True)
-    listener = threading.Thread(target=_listen, args=(process.stderr, said), daemon=True)
+    assert artist.stdin is not None and artist.stdout is not None and artist.stderr is not None  # they are pipes
+    feeder = threading.Thread(target=_feed, args=(artist.stdin, _blanks(times_ms)), daemon=True)
+    listener = threading.Thread(target=_listen, args=(artist.stderr, said), daemon=True)
     feeder.start()
     listener.start()
-    try:
-        for _ in times_ms:
-            picture = process.stdout.read(width * height * 4)
-            if len(picture) < width * height * 4:
-                raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
-            yield np.frombuffer(picture, np.uint8).reshape(height, width, 4)
-    finally:
-        process.kill()
-        process.wait()
-        listener.join()
+    for _ in times_ms:
+        picture = artist.stdout.read(width * height * 4)
+        if len(picture) < width * height * 4:
+            raise SubtitlesUnreadable(subtitle_script.UNREADABLE)
+        yield np.frombuffer(picture, np.uint8).reshape(height, width, 4)
+    listener.join()
 
 
 def _listen(pipe: IO[bytes], said: bytearray) -> None:
@@ -230,9 +236,3 @@ def _is_alike(wanted: str, name: str) -> bool:
     """A family and the name of one of its fonts differ in spaces and in what follows: `Open Sans`, `OpenSans-Bold`."""
     plain = [re.sub(r"[^0-9a-z]", "", each.casefold()) for each in (wanted, name)]
     return not plain[0] or plain[1].startswith(plain[0])
-
-
-def _ends_with_its_parent() -> None:
-    """The media process may be killed at any time; this one must not go on without it."""
-    with suppress(OSError, AttributeError):  # only Linux has it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

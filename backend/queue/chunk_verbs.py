@@ -178,6 +178,7 @@ class ChunkVerbs(Verbs):
                     "chunk_id": claim.chunk_id,
                     "attempts": claim.attempts,
                     "permanent": not error.retryable,
+                    "final_when_repeated": error.final_when_repeated,
                     **told(error),
                     **self._backoff,
                 },

@@ -68,6 +68,7 @@ class JobVerbs(Verbs):
                 {
                     **_job_guard(claim),
                     "permanent": not error.retryable,
+                    "final_when_repeated": error.final_when_repeated,
                     **told(error),
                     **self._backoff,
                 },

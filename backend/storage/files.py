@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +22,25 @@ def temporary_file(folder: Path) -> Iterator[BinaryIO]:
             yield file
         finally:
             path.unlink(missing_ok=True)
+
+
+def open_below(root: Path, key: str) -> int:
+    """A descriptor of the file that the key names below `root`; no link on the way is followed, and no pipe waited for.
+    Raises OSError, FileNotFoundError for what is no file."""
+    *folders, name = key.split("/")
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = inner
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    finally:
+        os.close(at)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key)
 
 
 def pread_all(fd: int, offset: int, length: int) -> bytes:

@@ -27,7 +27,7 @@ from backend.errors import (
 )
 from backend.seekable import Seekable
 from backend.storage.base import ObjectInfo, SignedPut
-from backend.storage.files import pread_all, sync_folder, temporary_file
+from backend.storage.files import open_below, pread_all, sync_folder, temporary_file
 from backend.storage.local_parts import FOLDER, LocalParts
 from backend.storage.names import check_folder, check_key, check_prefix
 
@@ -46,12 +46,14 @@ class FileSource:
     Raises SourceNotFound for what is missing or is no regular file, SourceForbidden without permission.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key_below: tuple[Path, str] | None = None) -> None:
+        """`key_below`: the root and key of an object, on whose way no link is followed."""
         self.path = path
         self.uri = path.absolute().as_uri()
         with _source_errors(path):
             # Non-blocking, so that a FIFO is refused below instead of waiting for its writer.
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            opened = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = open_below(*key_below) if key_below else os.open(path, opened)
         self._closer = weakref.finalize(self, os.close, self._fd)
         self.info = _info(os.fstat(self._fd))
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
@@ -140,7 +142,7 @@ class LocalStore:
     def head(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         try:
-            status = path.stat()
+            status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -148,9 +150,8 @@ class LocalStore:
         return _info(status) if stat.S_ISREG(status.st_mode) else None
 
     def get(self, key: str) -> bytes:
-        path = self._path(key)
-        with _store_errors(self._root, key):
-            return path.read_bytes()
+        with _store_errors(self._root, key), self._opened(key) as file:
+            return file.read()
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         with self._writing(key, os.replace) as file:
@@ -194,8 +195,7 @@ class LocalStore:
             return _info(os.fstat(file.fileno()))
 
     def get_file(self, key: str, path: Path) -> None:
-        source = self._path(key)
-        with _store_errors(self._root, key), source.open("rb") as file, temporary_file(path.parent) as temporary:
+        with _store_errors(self._root, key), self._opened(key) as file, temporary_file(path.parent) as temporary:
             shutil.copyfileobj(file, temporary, COPY_BYTES)
             temporary.flush()
             os.replace(temporary.name, path)
@@ -230,7 +230,7 @@ class LocalStore:
         return None if youngest is None else time.time() - youngest
 
     def source(self, key: str) -> FileSource:
-        return FileSource(self._path(key))
+        return FileSource(self._path(key), (self._root, key))
 
     def uri(self, key: str) -> str:
         return self._path(key).as_uri()
@@ -255,6 +255,11 @@ class LocalStore:
         if not path.resolve().is_relative_to(self._root):
             raise ValueError(f"key leaves the store through a link: {key!r}")
         return path
+
+    def _opened(self, key: str) -> BinaryIO:
+        """No object is a link: code that got somewhere below the root could make one to any file. Raises OSError."""
+        self._path(key)
+        return os.fdopen(open_below(self._root, key), "rb")
 
     @contextlib.contextmanager
     def _writing(self, key: str, publish: Callable[[str, Path], None]) -> Iterator[BinaryIO]:
@@ -317,7 +322,8 @@ def _store_errors(root: Path, key: str | None = None) -> Iterator[None]:
     except ConnectionError:  # an uploader that hung up in the middle of its stream: not the folder's fault
         raise
     except OSError as error:
-        if key and isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+        gone = isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError))
+        if key and (gone or error.errno == errno.ELOOP):
             raise ObjectNotFound(f"There is no object {key}.") from error
         raise _store_error(error, root) from error
 
@@ -336,7 +342,7 @@ def _source_errors(path: Path) -> Iterator[None]:
 
 def _source_error(error: OSError, path: Path) -> FramefleetError:
     match error:
-        case FileNotFoundError() | NotADirectoryError():
+        case FileNotFoundError() | NotADirectoryError() | OSError(errno=errno.ELOOP):
             return SourceNotFound(f"There is no file {path}: check the path.")
         case PermissionError():
             return SourceForbidden(f"{path} may not be read: give this user permission to read it.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.path_qp import PathUnsolved
@@ -30,6 +31,7 @@ from backend.vision.zoom import zoom_factors
 
 CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
 BOX_DECIMALS, _WINDOW_DECIMALS = 2, 4
+_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,19 +148,38 @@ def to_json(
 
     `subject` has x1, y1, x2, y2 of what the window follows on each frame, null where nobody is known.
     """
-    boxes = np.round(subject_boxes, BOX_DECIMALS).tolist()
-    window = np.round(np.stack([path.x, path.y, path.width, path.height], axis=1), _WINDOW_DECIMALS).tolist()
-    document = {
+    window = np.stack([path.x, path.y, path.width, path.height], axis=1)
+    head = {
         "schema": CAMERA_PATH_SCHEMA,
         "time_base": [timeline.time_base.numerator, timeline.time_base.denominator],
         "frame_size": list(timeline.frame_size),
         "output_size": list(path.output_size),
         "shots": [list(shot) for shot in path.shots],
         "columns": ["pts", "x", "y", "width", "height"],
-        "frames": [[pts, *row] for pts, row in zip(timeline.frame_pts.tolist(), window, strict=True)],
-        "subject": [box if known else None for box, known in zip(boxes, np.isfinite(subject_boxes[:, 0]), strict=True)],
-        "certificate": certificate,
     }
+    parts = [_json(head)[:-1], b',"frames":[']
+    parts += _rows(len(timeline), lambda part: _window_rows(timeline.frame_pts[part], window[part]))
+    parts += [b'],"subject":[', *_rows(len(timeline), lambda part: _box_rows(subject_boxes[part]))]
+    return b"".join([*parts, b'],"certificate":', _json(certificate), b"}"])
+
+
+def _rows(count: int, rows_of: Callable[[slice], list[Any]]) -> list[bytes]:
+    """Some at a time: numbers as Python objects take ten times the room of their text."""
+    parts = (_json(rows_of(slice(start, start + _ROWS_AT_ONCE)))[1:-1] for start in range(0, count, _ROWS_AT_ONCE))
+    return [piece for number, part in enumerate(parts) for piece in ([b",", part] if number else [part])]
+
+
+def _window_rows(pts: NDArray[np.int64], window: Floats) -> list[list[float]]:
+    rounded = np.round(window, _WINDOW_DECIMALS).tolist()
+    return [[when, *row] for when, row in zip(pts.tolist(), rounded, strict=True)]
+
+
+def _box_rows(boxes: Floats) -> list[list[float] | None]:
+    rounded, is_known = np.round(boxes, BOX_DECIMALS).tolist(), np.isfinite(boxes[:, 0])
+    return [box if known else None for box, known in zip(rounded, is_known, strict=True)]
+
+
+def _json(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 

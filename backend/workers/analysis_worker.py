@@ -35,6 +35,7 @@ from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE, Done, Kind, Onward
 from backend.kinds.context import WholeContext
 from backend.kinds.tools import Tools
+from backend.media.results import check_result
 from backend.queue.claims import JobClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.figures import encoders_of_fleet
@@ -183,7 +184,9 @@ class Aggregator:
             hold.begin(Step.UPLOAD)
             key = result_key(claim.job_id, name)
             if isinstance(data, Path):
-                self._store.put_file(key, data, content_type=types[name], moved=lambda _: hold.watch.moved())
+                self._store.put_file(
+                    key, check_result(data), content_type=types[name], moved=lambda _: hold.watch.moved()
+                )
             else:
                 self._store.put(key, data, content_type=types[name])
 
@@ -258,7 +261,7 @@ def _ending(claim: JobClaim, kind: Kind[Any]) -> str:
 def _upload(place: OutputPlace, film: Path, content_type: str, hold: Hold) -> None:
     """Raises StorageError for our own store, OutputRefused for a place that the job names."""
     try:
-        place.destination.put_file(film, content_type=content_type, moved=lambda _: hold.watch.moved())
+        place.destination.put_file(check_result(film), content_type=content_type, moved=lambda _: hold.watch.moved())
     except StorageError as refusal:
         if place.own_key is not None:
             raise

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from backend import events, quick_start
 from backend.db.engine import Database
-from backend.errors import AccessRevoked, FramefleetError, InvalidRequest
+from backend.errors import AccessRevoked, FramefleetError, InvalidRequest, JailUnavailable, TemporaryFolderUnsafe
 from backend.media.hardware import hardware_here
+from backend.media.jail.platform import require_jail
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings, get_settings
 from backend.storage import open_store
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from backend.workers.remote.server import Server
 
 EXIT_BAD_SETUP = 2
+# Some only turn out later, such as a taken port.
+BAD_SETUP = (InvalidRequest, AccessRevoked, JailUnavailable, TemporaryFolderUnsafe)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ def _run(
     try:
         settings = get_settings()
         events.identify(worker=name, worker_id=settings.worker_id)
+        require_jail(settings)
         asked = access_of(settings, **access) if remote is not None else None
         if remote is not None and asked is not None:
             return _work_remotely(name, remote, settings, options, encodes, asked)
@@ -130,7 +134,7 @@ def _run(
     except ValidationError as invalid:
         click.echo(settings_complaint(invalid), err=True)
         return EXIT_BAD_SETUP
-    except (InvalidRequest, AccessRevoked) as failure:  # some only turn out later, such as a taken port
+    except BAD_SETUP as failure:
         complain(failure)
         return EXIT_BAD_SETUP
 

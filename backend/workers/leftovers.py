@@ -20,7 +20,7 @@ from backend.db.embedded import UNPRIVILEGED_USER
 from backend.events import Event, emit
 from backend.media.sandbox import SCRATCH_PREFIX
 
-LOCK_NAME = ".lock"
+LOCK_NAME, INNER_NAME = ".lock", "files"
 WORK_PREFIX = "framefleet-work-"
 # A folder is locked right after it is made, and a socket folder is used right after.
 MIN_AGE_SEC = 600.0
@@ -39,7 +39,9 @@ def work_folder() -> Iterator[Path]:
         folder = Path(name)
         with (folder / LOCK_NAME).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
+            inner = folder / INNER_NAME  # media processes may write in it, and not take the lock away
+            inner.mkdir(mode=0o700)
+            yield inner
 
 
 def remove_leftovers(*, dry_run: bool = False, parent: Path | None = None) -> list[Path]:

@@ -26,6 +26,7 @@ from backend.events import Event, error
 from backend.jobs.callbacks import output_key_of
 from backend.jobs.progress import progress_of
 from backend.jobs.service import JobService
+from backend.media.jail.platform import require_jail
 from backend.queue.queue import Queue
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings, get_settings
@@ -131,6 +132,7 @@ def main() -> int:
     try:
         settings = get_settings()
         events.identify(worker="runpod_handler", worker_id=settings.worker_id)
+        require_jail(settings)
         with database_of(settings) as (database, located):
             handler = Handler(database, located, runpod.serverless.progress_update)
 

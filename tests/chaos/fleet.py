@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.media_children import media_children
+
 CHUNK_WORKER = "backend.workers.gpu_chunk_worker"
 ANALYSIS_WORKER = "backend.workers.analysis_worker"
 MAX_RESTART_PAUSE_SEC = 0.3
@@ -104,17 +106,8 @@ class Slot:
         return bool(select.select([self._ends[-1]], [], [], timeout_sec)[0])
 
     def has_child(self) -> bool:
-        """Whether a media process of it is at work: its fork server has a child."""
-        return any(_children_of(server) for server in _children_of(self._pid))
-
-
-def _children_of(pid: int) -> list[int]:
-    """By all threads of a process; none of one that has ended."""
-    found: list[int] = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, children.read_text().split())
-    return found
+        """Whether a media process of it is at work."""
+        return bool(media_children(self._pid))
 
 
 class Fleet:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from backend.media.decode import FrameReader, open_container, open_video
 from backend.media.facts import Clock, VideoFacts
+from backend.media.limits import Limits
 from backend.media.pieces import Span, path_rows, spans
-from backend.media.sandbox import NO_BYTES, ByteReader, FrameRing, MediaProcess
+from backend.media.ring import FrameRing
+from backend.media.sandbox import NO_BYTES, ByteReader, MediaProcess
 
 MAX_PIXELS = 2**26
-MEMORY_BYTES = 8 * 2**30
-SILENCE_SEC = 60.0
+LIMITS = Limits(silence_sec=60.0, memory_bytes=8 * 2**30)
 Row = tuple[float, float, float, float]  # x, y, width, height of the window
 
 
@@ -184,9 +185,10 @@ def _run(operation: str, params: dict[str, Any], source: Path, ring: FrameRing |
 def _process(
     operation: str, params: dict[str, Any], reader: ByteReader, ring: FrameRing | None = None
 ) -> dict[str, Any]:
-    with MediaProcess(
-        operation, params, reader, silence_sec=SILENCE_SEC, memory_bytes=MEMORY_BYTES, ring=ring
-    ) as process:
+    files = [params.get("output_file"), *(piece["file"] for piece in params.get("pieces", []))]
+    folders = [os.path.dirname(file) for file in files if file]
+    folder = Path(os.path.commonpath(folders)) if folders else None
+    with MediaProcess(operation, params, reader, LIMITS, folder=folder, ring=ring) as process:
         for _ in process.messages():
             pass
         return process.result

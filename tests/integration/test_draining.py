@@ -25,6 +25,7 @@ from tests.fake_kubernetes import POD, Cluster, make_authority, mount_account
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
 from tests.loopback import NOTICE, Agent, Metadata, loopback, refusal
+from tests.media_children import media_children
 from tests.samples import make_sample
 
 AT_ONCE_SEC = FORCE_GRACE_SEC + 2.0  # the rest is a busy machine's
@@ -118,7 +119,7 @@ def test_a_second_sigterm_ends_a_working_worker_and_its_media_child_at_once(
     worker = workers.start_chunk_worker()
     chunk = workers.wait_for_work(job)
     (server,) = psutil.Process(worker.process.pid).children()
-    (child,) = server.children()
+    (child,) = map(psutil.Process, media_children(worker.process.pid))
     worker.process.terminate()
     wait_until(lambda: '"worker_draining"' in workers.log("chunk-0"), 10, "the worker hears the first signal")
     service = JobService(database)

@@ -20,6 +20,7 @@ from backend.settings import Settings
 from backend.workers.drain import EXIT_STUCK
 from tests.integration.conftest import Workers, wait_until
 from tests.integration.test_workers import submit
+from tests.media_children import media_children
 from tests.samples import make_sample
 
 # A worker as its command makes it, but with a detector that hangs, or one that takes its time and comes back.
@@ -161,9 +162,8 @@ def test_a_render_that_stands_still_is_given_up_and_done_again(
         return JobService(database).get(job.id)
 
     wait_until(lambda: current().stage == "RENDERING", 60, "the film is rendered")
-    (server,) = psutil.Process(worker.process.pid).children()
-    for process in server.children():
-        process.suspend()
+    for child in media_children(worker.process.pid):
+        psutil.Process(child).suspend()
     told = wait_until(lambda: current().error_code, 30, "the render is given up")
     assert (told, current().status) == ("work_stalled", "aggregating")
     done = workers.wait_for_end(job)

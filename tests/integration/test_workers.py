@@ -23,6 +23,7 @@ from backend.states import JobStatus
 from backend.storage import open_store
 from tests.conftest import SHARED, shared_file
 from tests.integration.conftest import CHUNK_WORKER, Workers, read_film, wait_until
+from tests.media_children import children_of, media_children
 from tests.samples import make_sample
 
 SHORT_LEASE_SEC = 3
@@ -93,7 +94,7 @@ def test_a_worker_killed_in_the_middle_of_a_chunk_costs_no_frame(
     disturbed = submit(database, settings, source, aspect="9:16")
     first = workers.start_chunk_worker("chunk-doomed")
     chunk = workers.wait_for_work(disturbed)
-    children = _children(first.process.pid)
+    children = [*children_of(first.process.pid), *media_children(first.process.pid)]
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     killed_at = time.monotonic()
@@ -110,10 +111,6 @@ def test_a_worker_killed_in_the_middle_of_a_chunk_costs_no_frame(
     films = [film_of(job, settings, tmp_path) for job in (disturbed, undisturbed)]
     assert read_film(films[0]).pts == read_film(films[1]).pts == read_film(tmp_path / "clip.mp4").pts
     assert tracks_of(disturbed, settings) == tracks_of(undisturbed, settings)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _alive(pid: int) -> bool:

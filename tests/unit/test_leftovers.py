@@ -34,13 +34,14 @@ def test_the_folder_of_a_killed_worker_is_removed_and_that_of_a_living_one_stays
     env = dict(os.environ) | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
-        folder = aged(Path(worker.stdout.readline().strip()))
+        files = Path(worker.stdout.readline().strip())
+        folder = aged(files.parent)
         assert folder.parent == tmp_path
         assert remove_leftovers(parent=tmp_path) == []
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     assert remove_leftovers(dry_run=True, parent=tmp_path) == [folder]
-    assert (folder / "output.mp4").exists()
+    assert (files / "output.mp4").exists()
     assert remove_leftovers(parent=tmp_path) == [folder]
     assert not folder.exists()
 
@@ -48,7 +49,7 @@ def test_the_folder_of_a_killed_worker_is_removed_and_that_of_a_living_one_stays
 def test_a_work_folder_is_gone_after_its_block() -> None:
     with work_folder() as folder:
         (folder / "film.mp4").touch()
-    assert not folder.exists()
+    assert not folder.parent.exists()
 
 
 def test_young_and_foreign_folders_files_and_links_stay(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from backend.media import starter, wire
+from backend.media.limits import Limits
 from backend.media.starter import ForkedChild, ForkServer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux has a fork server of media processes")
@@ -29,10 +30,11 @@ class Started:
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115
         with child_bytes, child_messages:
             handed = [child_bytes.fileno(), child_messages.fileno()]
-            self.child: ForkedChild = server.start(handed, self.stderr, str(scratch))
+            self.child: ForkedChild = server.start(handed, self.stderr.fileno(), str(scratch))
 
     def order(self, operation: str) -> None:
-        order = {"operation": operation, "params": {}, "size_bytes": 0, "memory_bytes": 2**33, "ring": None}
+        jail = Limits(silence_sec=60, memory_bytes=2**33).jail(None).as_json()
+        order = {"operation": operation, "params": {}, "size_bytes": 0, "jail": jail, "ring": None}
         wire.send_message(self.messages_sock, order)
 
     def close(self) -> None:
@@ -127,6 +129,7 @@ def test_children_end_with_the_process_that_asked_for_them(tmp_path: Path) -> No
 import os, sys, time
 sys.argv = ["x"]
 from pathlib import Path
+from backend.media.limits import Limits
 from backend.media.starter import ForkServer
 from tests.unit.test_starter import Started
 server = ForkServer()

@@ -3,7 +3,9 @@
 UPDATE video_analysis_chunks c
 SET failures = c.failures + 1,
     status = CASE
-        WHEN :permanent OR c.failures + 1 >= :max_attempts OR j.status NOT IN ('queued', 'processing') THEN 'failed'
+        WHEN :permanent OR c.failures + 1 >= :max_attempts
+            OR (:final_when_repeated AND c.failures > 0 AND c.error_code IS NOT DISTINCT FROM :error_code)
+            OR j.status NOT IN ('queued', 'processing') THEN 'failed'
         ELSE 'queued' END,
     available_at = now() + make_interval(
         secs => least(:cap_seconds, :base_seconds * power(2, least(c.failures, 30))) * (0.5 + random() / 2)),

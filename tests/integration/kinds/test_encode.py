@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from backend.errors import InvalidParams, SourceNotFound, SubtitlesUnreadable
 from backend.kinds.encode import ENCODE
-from backend.media.subtitle_pictures import SubtitleOrder, draw_subtitles
+from backend.media.subtitle_pictures import Programs, SubtitleOrder, draw_subtitles
 from tests.conftest import shared_file
 from tests.integration.kinds.shop import Shop
-from tests.integration.rendering import decoded_pts
+from tests.integration.rendering import LIMITS, decoded_pts
 from tests.integration.whole_films import ffmpeg, made
 
 QUICK = {"preset": "ultrafast", "crf": 10}
@@ -52,6 +52,11 @@ def written(folder: Path, name: str, text: str | bytes) -> str:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return str(path)
+
+
+def drawn(data: bytes, order: SubtitleOrder) -> dict[str, Any]:
+    programs = Programs(order, LIMITS.jail(None))
+    return draw_subtitles(data, order, programs, lambda done: None)
 
 
 def pictures(path: Path) -> tuple[list[float], NDArray[np.uint8]]:
@@ -164,7 +169,7 @@ def test_what_is_no_subtitles_is_called_so(tmp_path: Path, text: bytes) -> None:
     np.save(tmp_path / "times.npy", np.arange(0, 1000, 40))
     files = {"folder": str(tmp_path), "times_file": str(tmp_path / "times.npy"), "output_file": str(tmp_path / "o")}
     with pytest.raises(SubtitlesUnreadable, match=r"\.ass or \.srt"):
-        draw_subtitles(text, SubtitleOrder(width=64, height=48, **files), lambda done: None)
+        drawn(text, SubtitleOrder(width=64, height=48, **files))
 
 
 def test_letters_that_no_font_has_do_not_fill_the_disk(tmp_path: Path) -> None:
@@ -174,7 +179,7 @@ def test_letters_that_no_font_has_do_not_fill_the_disk(tmp_path: Path) -> None:
     files = {"folder": str(tmp_path), "times_file": str(tmp_path / "times.npy"), "output_file": str(tmp_path / "o")}
     strange = "".join(chr(0xE000 + number) for number in range(400))
     script = ASS.format(font="No Such Font").replace("0:00:00.80,Top,HOHOHO", rf"0:00:02.00,Top,{{\t(\fs30)}}{strange}")
-    found = draw_subtitles(script.encode(), SubtitleOrder(width=64, height=48, **files), lambda done: None)
+    found = drawn(script.encode(), SubtitleOrder(width=64, height=48, **files))
     assert found["drawings"] == 40 and list(found["missing_fonts"]) == ["No Such Font"]
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 2**20
 
