@@ -22,14 +22,16 @@ from backend.kinds.context import WholeContext
 from backend.kinds.listing import list_frames
 from backend.kinds.output_type import OutputType
 from backend.kinds.params import Params
+from backend.media.budget import most_chunks
 from backend.media.limits import Limits
 from backend.media.results import check_result
 from backend.media.sandbox import MediaProcess
+from backend.media.segments import divided
 from backend.media.subtitle_pictures import Programs, SubtitleOrder, draw_subtitles
 from backend.settings import Settings
 from backend.states import Stage
 from tests.integration.jail.conftest import Hostile, only_where_there_is_a_jail
-from tests.integration.jail.files import endless
+from tests.integration.jail.files import endless, lasting
 from tests.integration.kinds.shop import Shop
 from tests.integration.rendering import LIMITS, FileReader, probe
 from tests.samples import make_sample
@@ -135,6 +137,20 @@ def test_without_a_jail_a_result_that_is_no_file_is_not_taken(hostile: Hostile, 
     with pytest.raises(Exception, match="media process left"):
         check_result(place.path)
     assert place.secret.read_bytes() == b"somebody else's"
+
+
+def test_a_few_hundred_bytes_do_not_become_thousands_of_chunks(tmp_path: Path) -> None:
+    """One picture that is said to last for two years, and no keyframe near which to cut."""
+    film = lasting(tmp_path / "lasting.mov", 2 * 365 * 86_400)
+    assert film.stat().st_size < 700
+    facts = probe(film)
+    assert facts.most_frames == 1
+    facts = facts.model_copy(update={"keyframe_pts": []})
+    assert facts.duration_seconds is not None and facts.duration_seconds > 10**7
+    assert len(divided(facts, 30.0)) > 1000
+    assert len(divided(facts, 30.0, most_chunks(facts, film.stat().st_size))) == 1
+    unknown = facts.model_copy(update={"most_frames": None})
+    assert len(divided(unknown, 30.0, most_chunks(unknown, 378))) < 50
 
 
 def test_a_few_kilobytes_with_millions_of_frames_are_refused_when_they_are_planned(shop: Shop, tmp_path: Path) -> None:
