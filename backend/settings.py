@@ -153,8 +153,8 @@ class Settings(BaseSettings):
         "https://www.googleapis.com/oauth2/v3/certs", pattern="^https?://", validation_alias="OIDC_JWKS_URL"
     )
 
-    # Names that the API is called by, separated by commas, as in api.example.com, *.example.com. Loopback names always
-    # are; unset: addresses too.
+    # Names that the API is called by, with commas, as in api.example.com, *.example.com; loopback names and addresses
+    # need none.
     allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
     # Origins of other sites whose pages may call the API, as in https://app.example.com.
     cors_origins: str = Field("", validation_alias="CORS_ORIGINS")

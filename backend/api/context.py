@@ -69,7 +69,7 @@ class Context:
 
     def plan_soon(self, job_id: UUID) -> None:
         """Plans behind the request's back. Should this process die first, the analysis worker's sweep plans the job."""
-        self.planners.submit(self._plan, job_id)
+        self.planners.submit(lambda: self._plan(job_id))
 
     def _plan(self, job_id: UUID) -> None:
         try:

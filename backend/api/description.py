@@ -15,7 +15,7 @@ Operation = dict[str, Any]
 PROBLEM = "application/problem+json"
 _OPEN = {400, 500}
 _CHECKED = {400, 401, 403, 429, 500, 503}
-_READ_BODY = {411, 413, 415, 422}
+_READ_BODY = {408, 411, 413, 415, 422}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     409: RETRY_AFTER,
@@ -32,7 +32,7 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "a repeat with the same body gives the same job; with another body 422, and 409 meanwhile",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "maxLength": 255},
 }
 
 

@@ -32,6 +32,7 @@ class FormStream:
         self._decoder = _Decoder(boundary.encode(), BLOCK_BYTES + HEAD_BYTES, max_parts=MAX_PARTS)
         self._fields_bytes = 0
         self._in_file = False
+        self._is_over = False
         self._rest = memoryview(b"")  # of the file: read, and not yet asked for
         self._read_fields()
 
@@ -49,14 +50,14 @@ class FormStream:
 
     def _read_fields(self) -> None:
         """Up to the file, or to the end of the form."""
-        while not self._in_file:
+        while not (self._in_file or self._is_over):  # a store may ask for more than once behind the end
             match self._next():
                 case Field(name=name):
                     self.fields[str(name)] = self._text()
                 case File(name=name, filename=file_name):
                     self._begin_file(name, file_name)
                 case Epilogue():
-                    return
+                    self._is_over = True
 
     def _begin_file(self, name: str, file_name: str) -> None:
         if name != FILE_FIELD or self.file_name is not None:

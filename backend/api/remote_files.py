@@ -70,7 +70,7 @@ class LinkQuery(BaseModel):
 
 
 class ObjectPath(m.ClaimPath):
-    name: str = Field(max_length=200)
+    name: str = Field(max_length=200, pattern=r"^[A-Za-z0-9._-]+$")
 
 
 class PutQuery(BaseModel):

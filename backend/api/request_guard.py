@@ -57,11 +57,11 @@ def check_host() -> None:
 
 
 def is_allowed_host(name: str, allowed: tuple[str, ...]) -> bool:
-    """Loopback always; where nothing is set, addresses too: no page of another site has one as its name."""
+    """Loopback names and addresses always: no page of another site can have one as its own."""
     if _LOOPBACK_NAME.fullmatch(name):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback or not allowed
+        return bool(ipaddress.ip_address(name))
     except ValueError:
         return any(name == each or each == "*" or (each[:2] == "*." and name.endswith(each[1:])) for each in allowed)
 

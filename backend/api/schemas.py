@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from backend.states import LAST_WORDS, DeepMode, JobStatus, WebhookEvent
 
 MAX_URI_CHARACTERS = 4096
 MAX_CURSOR_CHARACTERS = 100
 MAX_CHUNKS = 1000
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 def _storable(text: str) -> str:
@@ -23,12 +36,22 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]  # that PostgreSQL takes
 
 
+def _written_out(given: object) -> object:
+    """A number would be read as seconds."""
+    if isinstance(given, str) and not _MOMENT.match(given):
+        raise ValueError("must be a date and a time with its zone, as in 2026-11-27T00:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
 class JobPath(BaseModel):
     job_id: UUID
 
 
 class FilePath(JobPath):
-    name: str = Field(max_length=100, description="as the job's `links` have it")
+    name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="as the job's `links` have it")
 
 
 class JobQuery(BaseModel):
@@ -41,8 +64,8 @@ class JobQuery(BaseModel):
     )
     status: list[JobStatus] = Field(default_factory=list, max_length=len(JobStatus), description="one or several")
     kind: Text | None = Field(None, max_length=50)
-    created_after: AwareDatetime | None = Field(None, description="as in 2026-11-27T00:00:00Z")
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = Field(None, description="as in 2026-11-27T00:00:00Z")
+    created_before: Moment | None = None
     q: Text | None = Field(None, max_length=200, description="in the input's name, in small or large letters")
 
     @model_validator(mode="after")

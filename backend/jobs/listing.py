@@ -79,6 +79,8 @@ class JobFilter:
 def list_jobs(database: Database, wanted: JobFilter, *, limit: int, after: JobCursor | None = None) -> Sequence[Job]:
     """Newest first, from behind `after`. One more than a page tells whether there is another."""
     query = _filtered(select(Job), wanted).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    if database.tenant is not None:  # PostgreSQL's rules say the same; this is for the index
+        query = query.where(Job.tenant == database.tenant)
     if after is not None:
         query = query.where(tuple_(Job.created_at, Job.id) < tuple_(after.created_at, after.id))
     with database.session() as session:

@@ -26,7 +26,6 @@ from backend.jobs.layout import manifest_key, plan_key, result_key
 from backend.jobs.outputs import OutputPlace, output_places
 from backend.jobs.phases import begin_phase
 from backend.jobs.plan import Planner
-from backend.jobs.planners import Planners
 from backend.jobs.read_back import check_copy
 from backend.jobs.service import JobService
 from backend.jobs.sources import COPY_NOTE, is_copied, open_job_source
@@ -39,14 +38,12 @@ from backend.media.results import check_result
 from backend.queue.claims import JobClaim
 from backend.queue.executor import Executor, Hold
 from backend.queue.figures import encoders_of_fleet
-from backend.queue.outcome import Drain
 from backend.queue.queue import Queue
 from backend.queue.stall import Step
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.states import DeepMode, JobStatus
 from backend.storage.base import ObjectStore
-from backend.storage.names import is_web
 from backend.storage.pace import Cutoff
 from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
@@ -58,6 +55,7 @@ from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
 from backend.workers.loop import WorkerLoop
 from backend.workers.needs import needs_ahead
+from backend.workers.planning import Planning
 from backend.workers.telling import telling
 
 # One cpu job must not end a worker that plans and joins all the others.
@@ -275,6 +273,7 @@ def main(place: command.Workplace) -> int:
     tools = Tools(settings, lambda: open_detector(settings))
     queue = Queue(database, settings, tools.special)
     planner = Planner(database, queue, store, settings, place.surroundings)
+    planning = Planning(queue, planner, options.job, in_loop=options.once)
     aggregator = Aggregator(database, queue, store, settings, place.surroundings)
     cpu_worker = ChunkWorker(
         queue,
@@ -286,25 +285,10 @@ def main(place: command.Workplace) -> int:
         surroundings=place.surroundings,
     )
     load_at = 0.0
-    # Anybody's server may keep a read waiting: what others wait for goes on meanwhile.
-    beside = Planners() if options.job is None and not options.once else None
-
-    def plan_beside(claim: JobClaim) -> None:
-        try:
-            planner.plan(claim, loop.beside)
-        except Drain:
-            return
-        except Exception as failure:  # noqa: BLE001 - a thread's error would vanish; the lease runs out
-            telemetry.poll_failed(failure, **claim.ids)
 
     def work_once() -> bool:
         nonlocal load_at
-        waiting = queue.claim_job(JobStatus.QUEUED, options.job)
-        if waiting is not None:
-            if beside is not None and is_web(waiting.input_uri):
-                beside.submit(plan_beside, waiting)
-            else:
-                planner.plan(waiting, loop)
+        if planning.plan_next(loop):
             return True
         if aggregator.work_once(loop, options.job):
             return True
@@ -335,7 +319,7 @@ def main(place: command.Workplace) -> int:
         has_work=has_work,
         duties=duties,
         surroundings=place.surroundings,
-        beside=beside or nullcontext(),
+        beside=planning.threads,
     )
     # Whoever works for one job alone tells of none.
     tells = telling(Callbacks(database, settings), Webhooks(database, settings))

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.api.app import create_app
-from backend.api.form_stream import BLOCK_BYTES, MAX_FIELDS_BYTES
+from backend.api.form_stream import BLOCK_BYTES, MAX_FIELDS_BYTES, FormStream
 from backend.db.engine import Database
 from backend.settings import Settings
 from backend.storage import open_store
@@ -89,6 +89,14 @@ def test_a_forms_file_is_stored_byte_for_byte(api: Api, data: bytes) -> None:
     assert api.store.get(f"jobs/{job_id}/source") == data
     rows = sql(api.database, "SELECT priority FROM video_analysis_jobs WHERE id = :id", id=job_id)
     assert rows == [{"priority": 7}]
+
+
+def test_a_store_may_ask_for_more_behind_the_files_end() -> None:
+    """S3's transfers do."""
+    body = b"".join(b"--" + BOUNDARY + b"\r\n" + part + b"\r\n" for part in (file(b"film"), field("kind", b"crop")))
+    form = FormStream(io.BytesIO(body + b"--" + BOUNDARY + b"--\r\n"), BOUNDARY.decode())
+    assert [form.read() for _ in range(4)] == [b"film", b"", b"", b""]
+    assert form.fields == {"kind": "crop"}
 
 
 def test_nothing_is_written_to_the_temporary_folder(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,11 @@ from tests.integration.keyed import Api, api_on
 from tests.unit.test_access_marks import OPEN, OWN
 
 SOME_JOB = "00000000-0000-4000-8000-000000000000"
-UNSAFE = ("POST", "PUT", "DELETE", "PATCH")
+OTHER_JOB = "00000000-0000-4000-8000-000000000001"
+JOBS = "/api/v1/jobs"
+NOT_FOUND = {"job_id": "job_not_found", "upload_id": "upload_not_found"}
+# Of the routes that look at their body before they look for what it is about.
+BODIES: dict[str, dict[str, Any]] = {"parts": {"json": {"parts": [{"number": 1}]}}, "1": {"data": b"bytes"}}
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,33 @@ def test_to_put_a_job_before_others_takes_a_scope_of_its_own(api: Api) -> None:
     assert plain.ask("/api/v1/jobs").get_json()["jobs"] == []
     assert urgent.ask("/api/v1/jobs", "POST", json=body | {"priority": 5}).status_code == 202
     assert plain.ask("/api/v1/jobs", "POST", json=body | {"priority": 0}).status_code == 202
+
+
+def test_what_is_another_tenants_is_not_there(api: Api, operations: list[Any]) -> None:
+    """Every route with a job or an upload in it, in the same words as for one that never was."""
+    owner, foreigner = (api.holder(name, tenant=name) for name in ("owner", "foreigner"))
+    begun = {"name": "own.mp4", "size_bytes": 5}
+    made = {
+        "job_id": owner.ask(JOBS, "POST", json={"input": "https://films.example/own.mp4"}).get_json()["id"],
+        "upload_id": owner.ask("/api/v1/uploads", "POST", json=begun).get_json()["id"],
+    }
+    tried, seen_by_owner = [], []
+    for method, path, operation in operations:
+        parameters = operation.get("parameters", [])
+        named = [each["name"] for each in parameters if each["in"] == "path" and each["name"] in made]
+        if not named:
+            continue
+        own, nobodys = path.replace(SOME_JOB, made[named[0]]), path.replace(SOME_JOB, OTHER_JOB)
+        body = BODIES.get(path.rpartition("/")[2], {})
+        met, never = foreigner.ask(own, method, **body), foreigner.ask(nobodys, method, **body)
+        words = met.get_data(as_text=True).replace(made[named[0]], OTHER_JOB)
+        assert (met.status_code, words) == (404, never.get_data(as_text=True)), f"{method} {own}"
+        assert method == "HEAD" or met.get_json()["code"] == NOT_FOUND[named[0]], f"{method} {own}"
+        tried.append((method, own, body, NOT_FOUND[named[0]]))
+    assert foreigner.ask(JOBS).get_json()["jobs"] == []
+    assert owner.ask(f"{JOBS}/{made['job_id']}").get_json()["status"] in ("queued", "failed")  # nobody cancelled it
+    # So that the refusals are not everybody's; what ends the upload comes last.
+    for method, own, body, not_found in sorted(tried, key=lambda each: each[0] == "DELETE"):
+        seen_by_owner.append(owner.code(own, method, **body)[1])
+        assert seen_by_owner[-1] != not_found, f"{method} {own}"
+    assert len(tried) > 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import pytest
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
-from backend.jobs.planners import AT_ONCE, Planners
+from backend.jobs.planners import AT_ONCE, MOST, Planners
 from backend.jobs.service import JobService, NewJob
 from backend.queue import job_verbs
 from backend.queue.queue import Queue
@@ -213,7 +214,7 @@ def test_a_turn_is_given_back_once_and_a_slow_plan_goes_on_beside(monkeypatch: p
         go_on.wait(20)
 
     for number in range(3):
-        planners.submit(plan, number)
+        planners.submit(partial(plan, number))
     wait_until(lambda: len(begun) == 3, 10, "the third, in the turn of a slow one")
     go_on.set()
     planners.shutdown()
@@ -228,6 +229,31 @@ def test_a_turn_is_given_back_once_and_a_slow_plan_goes_on_beside(monkeypatch: p
         at_work.remove(number)
 
     for number in range(20):
-        fast.submit(quick, number)
+        fast.submit(partial(quick, number))
     fast.shutdown()
     assert len(most) == 20 and max(most) <= AT_ONCE
+
+
+def test_who_claims_first_gets_a_turn_that_begins_at_once_or_none() -> None:
+    """A claim that waits for its turn would lose its lease."""
+    with Planners() as planners:
+        taken = [planners.turn() for _ in range(AT_ONCE)]
+        assert all(taken) and planners.turn() is None
+        for turn in taken:
+            assert turn is not None
+            turn.give_back()
+        slow = []
+        for _ in range(MOST):
+            turn = planners.turn()
+            assert turn is not None
+            turn.pass_on()  # its source is slow
+            slow.append(turn)
+        assert planners.turn() is None, "there are no more threads than that"
+        slow.pop().give_back()
+        again = planners.turn()
+        assert again is not None
+        used = threading.Event()
+        planners.use(again, used.set)
+        assert used.wait(10)
+        for turn in slow:
+            turn.give_back()

@@ -64,6 +64,7 @@ HOSTILE = {
     "link-local": "http://[fe80::1]:{port}/v",
     "a zone": "http://[fe80::1%25lo]:{port}/v",
     "a zone unescaped": "http://[fe80::1%lo]:{port}/v",
+    "a zone at a public address": "http://[2001:4860:4860::8888%25lo]:{port}/v",
     "unique local": "http://[fd00:ec2::254]:{port}/v",
     "no end of brackets": "http://[::1:{port}/v",
     "no brackets": "http://::1:{port}/v",

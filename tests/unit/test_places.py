@@ -15,7 +15,7 @@ OWN = "http://s3.films.example:9000"
 
 
 def places(
-    allowed: str = "s3://films, gs://films, s3://other", endpoint: str | None = OWN, **changes: Any
+    allowed: str = "s3://films, gs://films, s3://FILMS", endpoint: str | None = OWN, **changes: Any
 ) -> ClientPlaces:
     given = {"storage_url": "s3://films/store", "s3_endpoint_url": endpoint, **changes}
     return ClientPlaces(allowed, Settings.model_validate(given))

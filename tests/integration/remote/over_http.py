@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
 from pydantic import SecretStr
 
 from backend.api.app import create_app
-from backend.api.context import EXTENSION, Context
+from backend.api.context import EXTENSION
+from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.db.engine import Database
 from backend.errors import ClaimLost, ObjectExists
 from backend.queue.claims import ChunkClaim
+from backend.queue.executor import Hold, Nobody
+from backend.queue.lease import LeaseKeeper
 from backend.queue.queue import Queue
 from backend.queue.remote_workers import add_remote_worker
 from backend.settings import Settings
@@ -50,9 +54,21 @@ def make_app() -> Flask:
 
 def serve(app: Flask, database: Database, settings: Settings) -> AppTransport:
     """The application, from now on with this database and these settings."""
-    planners = ThreadPoolExecutor(1)
-    app.extensions[EXTENSION] = Context(settings, database, open_store(settings), planners, None, OwnWorker(settings))
+    app.extensions[EXTENSION] = replace(
+        app.extensions[EXTENSION],
+        settings=settings,
+        database=database,
+        store=open_store(settings),
+        planners=ThreadPoolExecutor(1),
+        own_worker=OwnWorker(settings),
+        keys=KeyRing(database),
+    )
     return AppTransport(app)
+
+
+def a_hold(settings: Settings) -> Hold:
+    """On a claim that nobody beats for."""
+    return Hold(LeaseKeeper(lambda progress: None, settings.lease_seconds), Nobody())
 
 
 class RemoteHands:
@@ -79,4 +95,4 @@ class RemoteHands:
     def _upload(self, claim: ChunkClaim) -> None:
         """A stale worker may not even do that; what it says afterwards is the test's."""
         with suppress(ClaimLost, ObjectExists):
-            RemoteFiles(claim, lambda: None, self.server, self._settings).put_if_absent(b"found")
+            RemoteFiles(claim, a_hold(self._settings), self.server, self._settings).put_if_absent(b"found")

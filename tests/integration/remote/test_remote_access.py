@@ -41,7 +41,7 @@ from tests.integration.queue.helpers import (
     sql,
     statuses,
 )
-from tests.integration.remote.over_http import AppTransport, RemoteHands, serve
+from tests.integration.remote.over_http import AppTransport, RemoteHands, a_hold, serve
 
 SECRET_WORDS = ("file:///film.mp4", "s3://", "input_uri", "artifact_s3_key", "postgresql")
 
@@ -118,7 +118,7 @@ def test_a_token_may_act_on_nothing_that_others_claimed(
         for act in STALE_ACTS.values():
             with pytest.raises(ClaimLost):
                 act(thief, claim)
-        files = RemoteFiles(claim, lambda: None, thief.server, settings)
+        files = RemoteFiles(claim, a_hold(settings), thief.server, settings)
         for read in (files.source, files.artifact, lambda f=files: f.object("x"), lambda f=files: f.put(b"mine")):
             with pytest.raises(ClaimLost):
                 read()
