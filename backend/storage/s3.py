@@ -33,6 +33,7 @@ REQUEST_TRIES = 4
 CONFLICT_TRIES = 6
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 9_000  # S3 allows 10,000
+PARTS_IN_MEMORY = 4  # of a stream that comes faster than the store takes it; the library's ten are 80 MB
 MAX_PRESIGN_SEC = 7 * 24 * 3600  # what Signature Version 4 allows
 
 
@@ -311,4 +312,6 @@ def part_bytes_of(size_bytes: int) -> int:
 
 def _transfer(max_bytes: int) -> TransferConfig:
     part_bytes = part_bytes_of(max_bytes)
-    return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)
+    config = TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)
+    config.max_in_memory_upload_chunks = PARTS_IN_MEMORY
+    return config
