@@ -9,7 +9,7 @@ resource "aws_lb" "this" {
 
   drop_invalid_header_fields = true
   enable_deletion_protection = !var.disposable
-  idle_timeout               = 60 # less than gunicorn keeps a connection (docker/gunicorn.conf.py), else requests go into closed ones
+  idle_timeout               = 60 # less than gunicorn keeps a connection (backend/api/server/config.py), else requests go into closed ones
 }
 
 resource "aws_lb_target_group" "api" {

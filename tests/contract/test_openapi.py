@@ -35,7 +35,7 @@ from tests.conftest import empty_database
 
 API_PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 PROBLEM = "application/problem+json"
-FEW, MANY = 2, 150  # requests to an operation, of the allowed kind and as many of the others
+FEW, MANY = 2, 40  # requests to an operation, of the allowed kind and as many of the others
 # Rules that no schema says: a place must be open to clients, two values must go together, a cursor must be ours, this
 # installation's limits of size, what lies there already.
 RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "412", "413", "416", "422", "429"]

@@ -254,6 +254,10 @@ def test_a_file_is_sent_whole_without_a_thread_and_a_part_of_it_too(serve: Calla
     film.write_bytes(os.urandom(5 * 2**20 + 17))
     for start in (0, 2**20 + 3):
         site = serve(file_of(film, start))
+        again = site.client(GET)
+        for _ in range(2):  # the connection stays
+            assert read_whole(site, again) == film.read_bytes()[start:]
+            again.send(GET)
         slow = [site.client(GET, receive_bytes=2**18) for _ in range(4)]  # twice as many as there are threads
         site.turn(0.1)
         assert site.shared.answers.active_count == 0
@@ -541,3 +545,14 @@ def test_requests_sent_ahead_are_answered_in_their_order(serve: Callable[..., Si
     client = site.client(b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(9)))
     answer = site.answer(client, b"/8")
     assert [body[:2] for body in answer.split(b"\r\n\r\n")[1:]] == [b"/%d" % number for number in range(9)]
+
+
+def test_a_body_behind_another_request_is_asked_for_once_that_one_is_answered(serve: Callable[..., Site]) -> None:
+    site = serve(echo)
+    ahead = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nfirst"
+    behind = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n"
+    client = site.client(ahead + behind)
+    answer = site.answer(client, b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert b"\r\n\r\nfirst" in answer
+    client.send(bytes(99_999) + b"z")
+    assert site.answer(client, b"z").endswith(bytes(99) + b"z")

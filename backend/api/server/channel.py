@@ -92,10 +92,20 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _say_continue(self) -> None:
         """In the application's thread, which wants the body: until then it may refuse the request unread."""
-        request = self.requests[0]
+        self._continue(self.requests[0])
+        self.server.pull_trigger()
+
+    def send_continue(self) -> None:
+        """For a body that waits on disk."""
+        assert self.request is not None, "it is this request's"
+        self.sent_continue = True
+        self._continue(self.request)
+
+    def _continue(self, request: Request) -> None:
+        """The loop sends it: it may be the thread of the request before that says it."""
         if request.expect_continue:
             request.expect_continue = False
-            with suppress(ClientDisconnected):  # whom the body's reader notices
+            with suppress(ClientDisconnected):  # which is noticed where its body is missed
                 self.write_soon(CONTINUE)
 
     def service(self) -> None:
@@ -104,9 +114,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._active_at = time.monotonic()
 
     def handle_write(self) -> None:
-        if not self.requests:
-            self._flush_exception(self._flush_some)
-        elif self.total_outbufs_len:
+        if self.total_outbufs_len:  # with the lock also where no request is: the thread of the last one may still write
             self._flush_exception(self._flush_some_if_lockable)
         if self.socket is None:  # the client was gone
             return
@@ -120,8 +128,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         flushed_bytes = 0
         while flushed_bytes < limits.TURN_BYTES:
             outbuf = self.outbufs[0]
-            if outbuf:
-                sent_bytes = self._send_of(outbuf, do_close)
+            if len(outbuf):
+                sent_bytes = self._send_of(outbuf)
                 if not sent_bytes:
                     break
                 outbuf.skip(sent_bytes, True)
@@ -135,13 +143,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._active_at = time.monotonic()
         return flushed_bytes > 0
 
-    def _send_of(self, outbuf: Any, do_close: bool) -> int:
-        """How many bytes the system took, past this process's memory where it can."""
-        file = getattr(outbuf, "file", None)
-        if not isinstance(file, FileWindow):
-            return int(self.send(outbuf.get(limits.TURN_BYTES), do_close=do_close))
+    def _send_of(self, outbuf: Any) -> int:
+        """How many bytes the system took, past this process's memory where it can. Raises OSError: the client is gone,
+        or the file is not what it was."""
+        sock, file = self.socket, getattr(outbuf, "file", None)
+        if sock is None:  # closed just now by the loop
+            return 0
         try:
-            return file.send_to(self.socket, min(limits.TURN_BYTES, outbuf.remain))
+            if isinstance(file, FileWindow):
+                return file.send_to(sock, min(limits.TURN_BYTES, len(outbuf)))
+            return int(sock.send(outbuf.get(limits.TURN_BYTES)))
         except BlockingIOError:
             return 0
 

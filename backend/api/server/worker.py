@@ -89,8 +89,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]
             self._loop.turn(0.1)
             if os.getppid() != self.ppid:
                 break
-        self._shared.answers.shutdown(timeout=0)
-        self._shared.streams.shutdown(timeout=0)
+        self._shared.answers.shutdown(timeout=1)
+        self._shared.streams.shutdown(timeout=1)
 
     def _log_as_gunicorn(self) -> None:
         logging.getLogger("waitress").handlers = self.log.error_log.handlers
