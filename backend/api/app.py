@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=Info(title="framefleet", version=__version__),
-        security_schemes={remote.SECURITY: {"type": "http", "scheme": "bearer"}, **access_spec.SCHEMES},
+        security_schemes={**access_spec.SCHEMES, **push.SCHEMES, remote.SECURITY: {"type": "http", "scheme": "bearer"}},
         doc_ui=False,
         static_folder=None,
         validation_error_status=422,

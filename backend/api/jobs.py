@@ -92,7 +92,8 @@ def _accepted(job: Job) -> Response:
 
 
 def _created(new: NewJob) -> Job:
-    """An upload whose job was not made, or was made before by a request that ran beside this one, does not stay."""
+    """An upload whose job was not made, or was made before by a request that ran beside this one, does not stay. Raises
+    KeyReused where that was another request."""
     app = context()
     try:
         job = app.jobs.create(new)
@@ -101,6 +102,8 @@ def _created(new: NewJob) -> Job:
         raise
     if job.id != new.job_id:
         _drop_upload(new)
+        if new.request_sha256 is not None:
+            check_same(job, new.request_sha256)
     return job
 
 

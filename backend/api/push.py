@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from backend.api import schemas
 from backend.api.access import Scope, needs, own_access
 from backend.api.answers import json_body
-from backend.api.callers import check_cleanup_caller, check_process_caller
+from backend.api.callers import CLEANUP_HEADER, PROCESS_HEADER, check_cleanup_caller, check_process_caller
 from backend.api.context import context
 from backend.api.new_job import job_of
 from backend.db.models import Job
@@ -33,6 +33,11 @@ STATUS = {
     JobStatus.DONE: "done",
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "failed",
+}
+PROCESS_TOKEN, CLEANUP_TOKEN = "process_token", "cleanup_token"
+SCHEMES: dict[str, Any] = {
+    PROCESS_TOKEN: {"type": "apiKey", "in": "header", "name": PROCESS_HEADER, "description": "PROCESS_TOKEN, if set"},
+    CLEANUP_TOKEN: {"type": "apiKey", "in": "header", "name": CLEANUP_HEADER, "description": "CLEANUP_TOKEN, if set"},
 }
 FLEET = ("gpu_chunk_worker", "analysis_worker")
 ABSENT = ("silent", "draining")
@@ -101,6 +106,7 @@ def status(path: schemas.JobPath) -> Response:
     "/process",
     summary="Work on a job until it is over",
     responses={200: PushStatus},
+    security=[{PROCESS_TOKEN: []}],
     request_body=json_body(Order),
 )
 @own_access("X-Process-Token, an OIDC token, or this machine")
@@ -122,7 +128,12 @@ def process() -> Response:
     return jsonify(_status(app.all_jobs.get(job_id)))
 
 
-@blueprint.post("/cleanup", summary="Delete what is old, recover what is stalled", responses={200: CleanedUp})
+@blueprint.post(
+    "/cleanup",
+    summary="Delete what is old, recover what is stalled",
+    responses={200: CleanedUp},
+    security=[{CLEANUP_TOKEN: []}],
+)
 @own_access("X-Cleanup-Token, or this machine")
 def cleanup() -> Response:
     """For a scheduler; workers do the same by themselves. Header `X-Cleanup-Token` where configured."""

@@ -20,7 +20,9 @@ from backend.errors import DatabaseUnavailable
 TENANT_ROLE, FLEET_ROLE = "framefleet_tenant", "framefleet_fleet"
 ROLES = (TENANT_ROLE, FLEET_ROLE)
 # What this transaction may see. After a transaction the setting is an empty string, before the first one it is null.
-_TENANT = "nullif(current_setting('framefleet.tenant', true), '')"
+# In a SELECT of its own, which keeps the planner from looking at it: a prepared statement is planned while one tenant
+# asks and used for others, and what is best for a tenant of three jobs walks over all of those of a large one.
+_TENANT = "(SELECT nullif(current_setting('framefleet.tenant', true), ''))"
 # Local to the transaction: PgBouncer in transaction mode gives the connection to somebody else after it.
 _AS_TENANT = text(f"SELECT set_config('role', '{TENANT_ROLE}', true), set_config('framefleet.tenant', :tenant, true)")
 _DRIVER_AS_TENANT = (

@@ -18,6 +18,7 @@ from backend.db.migrate import downgrade, upgrade
 from backend.db.sql import statement
 from backend.db.tenancy import FLEET_ROLE, TENANT_ROLE
 from backend.errors import DatabaseUnavailable, InvalidState, JobNotFound
+from backend.jobs.listing import JobFilter, jobs_query, list_jobs
 from backend.jobs.progress import progress_of
 from backend.jobs.service import JobService, NewJob
 from backend.queue.queue import Queue
@@ -350,3 +351,36 @@ def test_a_downgrade_takes_the_rules_away_and_an_upgrade_brings_them_back(empty:
     assert sql(empty, granted) == []
     upgrade(empty)
     assert sql(empty, "SELECT 1 FROM pg_policies") != []
+
+
+@pytest.fixture
+def one_among_many(database: Database) -> Database:
+    """One job of acme's, older than 5,000 of another's."""
+    filled = f"""INSERT INTO {JOBS} (id, tenant, kind, input_uri, input_name, created_at)
+                 SELECT gen_random_uuid(), CASE WHEN n = 0 THEN '{ACME}' ELSE '{OTHER}' END, 'crop', 'x', 'x',
+                        now() + make_interval(secs => n)
+                 FROM generate_series(0, 5000) n"""
+    sql(database, filled)
+    sql(database, f"ANALYZE {JOBS}")
+    return database
+
+
+def test_a_plan_is_the_same_whoever_asks_first(one_among_many: Database) -> None:
+    """Prepared while a small tenant asks, a statement serves the large ones too."""
+    plans = []
+    for tenant in (ACME, OTHER):
+        with one_among_many.as_tenant(tenant).transaction() as connection:
+            plans.append(connection.execute(text(f"EXPLAIN SELECT id FROM {JOBS}")).scalars().all())
+    assert plans[0] == plans[1]
+
+
+def test_the_list_of_a_small_tenant_walks_over_nobody_elses_jobs(one_among_many: Database) -> None:
+    for wanted in (JobFilter(), JobFilter(statuses=["queued"])):
+        query = (
+            jobs_query(ACME, wanted).limit(20).compile(one_among_many._engine, compile_kwargs={"literal_binds": True})
+        )
+        with one_among_many.as_tenant(ACME).transaction() as connection:
+            plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN ANALYZE {query}").scalars())
+        assert f"tenant = '{ACME}'" in plan
+        assert "Rows Removed by Filter: 5000" not in plan, plan
+    assert [job.tenant for job in list_jobs(one_among_many.as_tenant(ACME), JobFilter(), limit=20)] == [ACME]
