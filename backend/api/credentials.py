@@ -21,6 +21,7 @@ from backend.events import Event, warn
 COOKIE = "framefleet_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_TOKEN_CHARACTERS = 200
+KEY_BEGINS = "ff_"
 METRICS_ALONE = Caller(DEFAULT_TENANT, frozenset({Scope.METRICS}), "METRICS_TOKEN")
 MISSING = (
     "Send a key: Authorization: Bearer ff_…. `framefleet keys create NAME` makes one; on the page, sign in with it."
@@ -33,6 +34,11 @@ class Shown:
 
     token: str
     is_session: bool
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it wants to be one of ours."""
+        return not self.is_session and self.token.startswith(KEY_BEGINS)
 
 
 def shown() -> Shown | None:
@@ -70,8 +76,8 @@ def identified() -> Caller:
     try:
         return caller_with(key_behind(what))
     except CallerRefused:
-        # The cookie of another server at the same name, or an old one: nothing was shown on purpose.
-        if what.is_session and _needs_none():
+        # A proxy's own token; the cookie of another server at the same name, or an old one: no key was meant.
+        if not what.is_key and _needs_none():
             return EVERYBODY
         raise
 

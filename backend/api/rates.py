@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter
 
 from backend.settings import Settings
 
@@ -28,10 +28,11 @@ class Counted(StrEnum):
 
 
 class Rates:
-    """Thread-safe."""
+    """Thread-safe. A window begins with its first request. (A moving one would remember every request, and every
+    address for ever.)"""
 
     def __init__(self, settings: Settings) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
         limits = {
             Counted.READ: settings.rate_limit,
             Counted.CREATE: settings.rate_limit_create,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from backend.db.engine import Database
 from backend.errors import InvalidRequest, KeyExpired, KeyInvalid, KeyRevoked
 from tests.conftest import Said, empty_database
 from tests.integration.conftest import wait_until
-from tests.integration.keyed import JOBS, SESSION, Api, api_on
+from tests.integration.keyed import ELSEWHERE, JOBS, SESSION, Api, api_on
 
 # Of the right form, and nobody's.
 GUESSED = "ff_aaaaaaaa_" + "a" * 52
@@ -208,6 +209,50 @@ def test_a_key_that_this_machine_shows_is_looked_at_all_the_same(api: Api, datab
     assert client.get(JOBS, headers={"Authorization": f"Bearer {GUESSED}"}).status_code == 401
     key = create_key(database, "local", tenant="acme", scopes=[Scope.METRICS])
     assert client.get(JOBS, headers={"Authorization": f"Bearer {key}"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"REMOTE_ADDR": ELSEWHERE},
+        {"REMOTE_ADDR": "::ffff:127.0.0.1"},
+        {"REMOTE_ADDR": ""},
+        {"SERVER_NAME": "0.0.0.0"},
+        {"SERVER_NAME": "/run/framefleet.sock"},
+        {"HTTP_HOST": "192.0.2.1"},
+        {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+        {"HTTP_X_FORWARDED_HOST": "localhost"},
+        {"HTTP_X_REAL_IP": "127.0.0.1"},
+        {"HTTP_FORWARDED": "for=127.0.0.1"},
+        {"HTTP_VIA": "1.1 proxy"},
+    ],
+)
+def test_what_may_come_from_another_machine_takes_a_key(api: Api, elsewhere: dict[str, str]) -> None:
+    client = api.app.test_client()
+    assert client.get(JOBS).status_code == 200
+    answer = client.get(JOBS, environ_overrides=elsewhere)
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "key_missing")
+
+
+def test_a_service_asks_everybody_for_a_key_or_nobody_where_it_is_told_to(
+    api: Api, database: Database, tmp_path: Path, said: list[Said]
+) -> None:
+    key = create_key(database, "for-all-modes", tenant="acme")
+    proxys_own = {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}
+    with api_on(database.url, tmp_path, api_access="keys") as strict:
+        assert strict.app.test_client().get(JOBS).status_code == 401
+        assert strict.app.test_client().get("/health").status_code == 200
+        assert strict.with_key(key, "127.0.0.1").ask(JOBS).status_code == 200
+    with api_on(database.url, tmp_path, api_access="open", rate_limit="2 per minute") as lax:
+        assert lax.stranger().ask(JOBS).status_code == 200
+        assert lax.stranger().ask(JOBS, headers=proxys_own).status_code == 200
+        assert lax.with_key(GUESSED).code(JOBS) == (401, "key_invalid")
+        assert lax.with_key(key).ask(SESSION).get_json()["tenant"] == "acme"
+        # An address counts where there is no key.
+        assert lax.stranger().code(JOBS) == (429, "rate_limited")
+        assert lax.stranger("198.51.100.7").ask(JOBS).status_code == 200
+    told = [(one.level, one.fields["access"]) for one in said if one.event == "api_access"]
+    assert told == [("info", "keys"), ("warning", "open")]
 
 
 def test_there_are_keys_or_there_are_none(postgres: str) -> None:

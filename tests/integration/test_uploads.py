@@ -502,14 +502,23 @@ class _Looking(_Torn):
         return self._blocks.pop()[:size]
 
 
-def test_a_part_whose_upload_is_aborted_meanwhile_is_not_there(local: Place) -> None:
+@pytest.mark.parametrize("dies", [False, True], ids=["to its end", "and dies halfway"])
+def test_a_part_whose_upload_is_aborted_meanwhile_is_not_there(local: Place, dies: bool) -> None:
     data = local.bytes_of(1)
     upload = local.begin(data)
     known = uuid.UUID(upload["id"])
     uploads = Uploads(local.database, local.store, local.settings)
-    stream = _Looking(data, lambda: uploads.abort(known))
+
+    def abort() -> None:
+        if dies:
+            sql(local.database, "UPDATE uploads SET state = 'aborted' WHERE id = :id", id=known)
+        else:
+            uploads.abort(known)
+
     with pytest.raises(UploadNotFound):
-        uploads.put(known, 1, len(data), None, stream)  # type: ignore[arg-type]
+        uploads.put(known, 1, len(data), None, _Looking(data, abort))  # type: ignore[arg-type]
+    assert sql(local.database, "SELECT number FROM upload_parts") == []
+    Retention(local.database, local.store, local.settings).expire_uploads()
     assert local.left() == []
 
 
