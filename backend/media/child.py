@@ -19,7 +19,7 @@ from backend.errors import FramefleetError, MediaTooLarge, StorageError
 from backend.media import wire
 from backend.media.jail.lock import lock
 from backend.media.jail.order import Jail
-from backend.media.operations import OPERATIONS, USE_HARDWARE, Result, Task, programs_of
+from backend.media.operations import OPERATIONS, USE_HARDWARE, Result, Task, prepare
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +48,7 @@ def _run(order: dict[str, Any], jail: Jail, task: Task) -> Result:
     operation = OPERATIONS.get(order["operation"])
     if operation is None:
         raise FramefleetError(f"The media process knows no operation {order['operation']!r}.")
-    programs = programs_of(order["operation"], order["params"], jail)
+    programs = prepare(order["operation"], order["params"], jail)
     layers = lock(jail, Path(os.environ["TMPDIR"]), hardware=order["operation"] in USE_HARDWARE)
     return operation(replace(task, programs=programs, layers=layers))
 

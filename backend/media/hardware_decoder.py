@@ -16,6 +16,7 @@ from fractions import Fraction
 import av
 import av.error
 import numpy as np
+import numpy.random  # numpy itself loads it when it is first asked for: see jail/
 from av.codec.hwaccel import HWAccel
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext

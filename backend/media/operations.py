@@ -23,6 +23,7 @@ from backend.media.encoders import working_encoders
 from backend.media.hardware_decoder import working_decoders
 from backend.media.head import RecordedFile
 from backend.media.jail.order import Jail
+from backend.media.paint.layers import load_painters
 from backend.media.probe import Prober
 from backend.media.probe_sound import probe_sound as look_at_sound
 from backend.media.render import render as render_film
@@ -140,9 +141,10 @@ def stills(task: Task) -> Result:
         return take_stills(container, stream, TakeOrder(**task.params), task.tell_frames, task.ring)
 
 
-def programs_of(operation: str, params: Mapping[str, Any], closed_in: Jail) -> Programs | None:
-    """What the operation needs beside this process, started: once that is closed in, it starts nothing. Raises
-    JailUnavailable."""
+def prepare(operation: str, params: Mapping[str, Any], closed_in: Jail) -> Programs | None:
+    """What the operation needs beside this process, started, and what is not imported yet: once the process is closed
+    in, it starts and opens nothing. Raises JailUnavailable."""
+    load_painters(params.get("layers", []))
     return Programs(SubtitleOrder(**params), closed_in) if operation == subtitles.__name__ else None
 
 

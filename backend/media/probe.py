@@ -40,10 +40,12 @@ SIZES_LOOKED_AT = 6
 
 @dataclass(frozen=True)
 class _Index:
-    """What the container lists: PTS of keyframes, and how many frames, when it lists each."""
+    """What the container lists: PTS of keyframes, and how many frames, when it lists each. `counted`: there are no
+    more than so many."""
 
     keyframe_pts: list[int]
     frames: int | None
+    counted: int | None
 
 
 class Prober:
@@ -103,7 +105,7 @@ class Prober:
             seconds_cut_off=_cut_off_sec(container, scanned),
             frame_count=index.frames or (stream.frames if 0 < stream.frames < 2**40 else None),
             frames_listed=index.frames is not None,
-            most_frames=index.frames if scanned is None else scanned.frames,
+            most_frames=index.counted if scanned is None else scanned.frames,
             has_audio=bool(container.streams.audio),
             audio_codecs=[audio.codec_context.name for audio in container.streams.audio if audio.codec_context][:64],
             appearance=_appearance_of(first),
@@ -218,7 +220,11 @@ def _index(container: InputContainer, stream: VideoStream, first: VideoFrame) ->
     # An index lists decode times; the first keyframe shows how far its PTS lies behind.
     delay = first.pts - keyframes[0] if keyframes and first.pts is not None and first.key_frame else 0
     lists_each = container_named(container, "mov", "avi") and stream.frames > 0 and len(entries) > 1
-    return _Index([pts + delay for pts in keyframes], len(shown) if lists_each else None)
+    # A fragmented file lists its first fragment's at most, and promises none.
+    is_whole = container_named(container, "mov") and 0 < stream.frames <= len(entries)
+    return _Index(
+        [pts + delay for pts in keyframes], len(shown) if lists_each else None, len(entries) if is_whole else None
+    )
 
 
 def _index_entries(container: InputContainer, stream: VideoStream) -> list[IndexEntry]:

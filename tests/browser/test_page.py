@@ -99,6 +99,8 @@ def test_an_uploaded_video_is_cropped_played_and_downloaded(page: Any, tmp_path:
     assert abs(played["width"] - 360 * 9 / 16) <= 2
     assert played["seconds"] == pytest.approx(_seconds(source), abs=0.1)
 
+    _assert_it_plays_on_after_an_error(page)
+
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "facerec_short_hamilton_clip_cropped.mp4"
@@ -228,6 +230,24 @@ def test_an_address_of_an_unknown_job_says_so(page: Any, faults: list[str]) -> N
     expect(page.locator("#failure")).to_contain_text("There is no job")
     expect(page.locator("#another")).to_be_visible()
     _take_out(faults, "404")
+
+
+def _assert_it_plays_on_after_an_error(page: Any) -> None:
+    """As when the link that a player holds runs out: by a new one, from where it was."""
+    page.evaluate(
+        """async () => {
+            const video = document.querySelector("#video");
+            video.currentTime = 1;
+            await new Promise(resolve => video.addEventListener("seeked", resolve, { once: true }));
+            video.addEventListener("emptied", () => { window.beganAnew = true; }, { once: true });
+            video.dispatchEvent(new Event("error"));
+        }"""
+    )
+    page.wait_for_function(
+        """() => window.beganAnew && document.querySelector("#video").readyState > 1
+                 && Math.abs(document.querySelector("#video").currentTime - 1) < 0.1"""
+    )
+    expect(page.locator("#video-error")).to_be_hidden()
 
 
 def _play_to_the_end(page: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import boto3
 import pytest
@@ -16,9 +16,14 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import OutputExists
+from backend.jobs.film_place import settled
+from backend.jobs.outputs import output_places
 from backend.jobs.service import JobService, NewJob
+from backend.kinds import kind_named
+from backend.queue.queue import Queue
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
+from backend.states import JobStatus
 from backend.storage import open_destination, open_store
 from backend.storage.http_put import PutUrl
 from backend.storage.presign import presign
@@ -26,6 +31,7 @@ from backend.storage.s3 import PART_BYTES
 from backend.workers.one_job import OneJob
 from backend.workers.runpod_input import new_job
 from tests.integration.keyed import api_on
+from tests.integration.rows import sql
 
 JOBS = "/api/v1/jobs"
 BYTES = b"what the client had there"
@@ -107,6 +113,21 @@ def test_films_of_one_name_beside_one_input_never_overwrite_one_another(
     assert body_of(s3, bucket, "open/in_copy.bin") == BYTES
     for job in made:
         assert body_of(s3, bucket, str(job.output_uri).removeprefix(f"s3://{bucket}/")) == b"the input"
+
+
+def test_two_jobs_that_end_at_once_have_names_of_their_own_before_either_writes(
+    client: FlaskClient, s3: Any, bucket: str, database: Database, opened: Settings
+) -> None:
+    s3.put_object(Bucket=bucket, Key="open/in.bin", Body=b"the input")
+    queue, own, kind = Queue(database, opened), open_store(opened), kind_named("stage")
+    places = []
+    for _ in range(2):
+        job_id = asked(client, input=f"s3://{bucket}/open/in.bin").get_json()["id"]
+        sql(database, "UPDATE video_analysis_jobs SET status = 'aggregating' WHERE id = :id", id=job_id)
+        claim = queue.claim_job(JobStatus.AGGREGATING, UUID(job_id))
+        assert claim is not None and claim.keeps_existing
+        places.append(settled(database, claim, output_places(claim, kind.output, own, opened)).uri)
+    assert len(set(places)) == 2
 
 
 @pytest.mark.parametrize("size_bytes", [11, PART_BYTES + 11])

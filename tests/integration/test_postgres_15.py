@@ -46,6 +46,15 @@ def started(names: tuple[str, ...], folders: pytest.TempPathFactory, stack: Exit
     return run
 
 
+@pytest.mark.slow
+def test_tenants_on_postgresql_15(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where a member of a role always has its rights too, that of the tenants among them."""
+    with ExitStack() as stack:
+        run = started(("test_rows_of_tenants.py", "test_quotas.py"), tmp_path_factory, stack)
+        printed, _ = run.communicate()
+        assert run.returncode == 0, printed[-5000:]
+
+
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("first", [names[0] for names in TESTS])
 def test_the_queue_on_postgresql_15(runs: dict[str, subprocess.Popen[str]], first: str) -> None:

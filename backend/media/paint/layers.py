@@ -3,8 +3,8 @@ places below."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
 from av.video.frame import VideoFrame
 from pydantic import Field
@@ -35,7 +35,7 @@ def painter_of(order: LayerOrder) -> Painter:
         case BlurOrder():
             return Blur(order)
         case MarksOrder():
-            from backend.media.paint.marks import Marks  # its library takes a second to load
+            from backend.media.paint.marks import Marks  # see load_painters
 
             return Marks(order)
         case SpotlightOrder():
@@ -44,6 +44,12 @@ def painter_of(order: LayerOrder) -> Painter:
             return Skeleton(order)
         case SubtitlesOrder():
             return Subtitles(order)
+
+
+def load_painters(orders: Iterable[Mapping[str, Any]]) -> None:
+    """While files can be opened: what some need takes a second to load, and is loaded for them alone."""
+    if any(order["type"] == MarksOrder.model_fields["type"].default for order in orders):
+        import backend.media.paint.marks  # noqa: F401
 
 
 def painters_of(orders: Sequence[LayerOrder]) -> list[Painter]:

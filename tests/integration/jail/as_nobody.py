@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.media.starter import ForkServer
-from tests.integration.jail.conftest import ALL, IN_A_CONTAINER, Hostile
+from tests.integration.jail.conftest import ALL, IN_A_CONTAINER, NONE, Hostile
 
 
 def main(folder: Path) -> dict[str, dict[str, Any]]:
@@ -35,12 +35,12 @@ def main(folder: Path) -> dict[str, dict[str, Any]]:
         "namespaces": ("unshare",),
         "link": ("symlink", str(mine / "link")),
     }
-    answers = {
-        name: {what: hostile.tries(*each, folder=mine, layers=layers) for what, each in attempts.items()}
-        for name, layers in (("all layers", ALL), ("as in a container", IN_A_CONTAINER))
-    }
     # A worker hides itself: that alone keeps its secrets from a process of the same user.
-    answers["none"] = {what: hostile.tries(*each, layers=frozenset()) for what, each in secrets.items()}
+    tried = {"all layers": (ALL, attempts), "as in a container": (IN_A_CONTAINER, attempts), "none": (NONE, secrets)}
+    answers = {}
+    for name, (layers, each) in tried.items():
+        found = hostile.tries_all(list(each.values()), mine, layers=layers)
+        answers[name] = dict(zip(each, found["answers"], strict=True))
     for server in hostile.servers.values():
         server._give_up()
     return answers

@@ -41,14 +41,25 @@ class Hostile:
         return self.servers[own_world].start(handed, stderr_fd, scratch)
 
     def process(self, attempt: str, *arguments: Any, folder: Path | None = None, **changes: Any) -> MediaProcess:
-        order = {"attempt": attempt, "with": list(arguments)}
+        return self._process([(attempt, *arguments)], folder, changes)
+
+    def _process(self, attempts: Sequence[tuple[Any, ...]], folder: Path | None, changes: Any) -> MediaProcess:
+        order = {"attempts": list(attempts)}
         return MediaProcess(
             "attempt", order, NO_BYTES, replace(self.limits, **changes), folder=folder, start=self.start
         )
 
     def tries(self, attempt: str, *arguments: Any, folder: Path | None = None, **changes: Any) -> dict[str, Any]:
         """What it got and what it met. Raises what the worker hears of a process that dies."""
-        with self.process(attempt, *arguments, folder=folder, **changes) as process:
+        (answer,) = self.tries_all([(attempt, *arguments)], folder=folder, **changes)["answers"]
+        found: dict[str, Any] = answer
+        return found
+
+    def tries_all(
+        self, attempts: Sequence[tuple[Any, ...]], folder: Path | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        """One after the other, in one media process: `answers`, and the `layers` of its jail."""
+        with self._process(attempts, folder, changes) as process:
             for _ in process.messages():
                 continue
             return process.result
@@ -75,3 +86,4 @@ def sibling() -> Iterator[int]:
 ALONE = {layer: frozenset({layer}) for layer in (Layer.LANDLOCK, Layer.SECCOMP)}
 IN_A_CONTAINER = frozenset({Layer.LANDLOCK, Layer.SECCOMP})
 ALL = frozenset(Layer)
+NONE: frozenset[Layer] = frozenset()

@@ -208,18 +208,22 @@ ATTEMPTS: dict[str, Callable[..., Any]] = {
 
 
 def attempt(task: Task) -> Result:
+    """One after the other, in one process."""
     if task.params.get("source"):
         task.source.read()
+    return {"answers": [_answer(*each) for each in task.params["attempts"]], "layers": list(task.layers)}
+
+
+def _answer(name: str, *arguments: Any) -> dict[str, Any]:
     try:
-        got = ATTEMPTS[task.params["attempt"]](*task.params["with"])
+        return {"got": str(ATTEMPTS[name](*arguments)), "met": None, "errno": None}
     except OSError as error:
-        return {"got": None, "met": type(error).__name__, "errno": error.errno, "layers": list(task.layers)}
+        return {"got": None, "met": type(error).__name__, "errno": error.errno}
     except (RuntimeError, MemoryError) as error:  # no more threads
-        return {"got": None, "met": type(error).__name__, "errno": None, "layers": list(task.layers)}
-    return {"got": str(got), "met": None, "errno": None, "layers": list(task.layers)}
+        return {"got": None, "met": type(error).__name__, "errno": None}
 
 
 OPERATIONS[attempt.__name__] = attempt
 
 if __name__ == "__main__":
-    sys.exit(fork_server.main(sys.argv[1:]))
+    fork_server.main(sys.argv[1:])

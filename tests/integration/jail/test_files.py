@@ -22,14 +22,17 @@ from backend.kinds.context import WholeContext
 from backend.kinds.listing import list_frames
 from backend.kinds.output_type import OutputType
 from backend.kinds.params import Params
+from backend.media.budget import most_chunks
 from backend.media.limits import Limits
 from backend.media.results import check_result
 from backend.media.sandbox import MediaProcess
+from backend.media.segments import divided
 from backend.media.subtitle_pictures import Programs, SubtitleOrder, draw_subtitles
 from backend.settings import Settings
 from backend.states import Stage
+from tests.conftest import empty_database
 from tests.integration.jail.conftest import Hostile, only_where_there_is_a_jail
-from tests.integration.jail.files import endless
+from tests.integration.jail.files import endless, lasting
 from tests.integration.kinds.shop import Shop
 from tests.integration.rendering import LIMITS, FileReader, probe
 from tests.samples import make_sample
@@ -55,8 +58,7 @@ class Taken(Whole[TakenParams]):
         (context.folder / "before").write_bytes(b"of ours")
         places = {"output": str(target), "before": str(context.folder / "before")}
         order = {
-            "attempt": context.params.attempt,
-            "with": [places.get(each, each) for each in context.params.arguments],
+            "attempts": [[context.params.attempt, *(places.get(each, each) for each in context.params.arguments)]],
             "source": True,
         }
         limits = replace(Limits.of(context.settings), cpu_sec=1)
@@ -79,11 +81,21 @@ TAKEN = Kind[TakenParams](
 )
 
 
-@pytest.fixture
-def shop(database: Database, settings: Settings, hostile: Hostile) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("own")
+    given = {"storage_url": (folder / "objects").as_uri(), "data_dir": folder, "retry_base_seconds": 0.0}
+    return Settings.model_validate(given | {"max_attempts": 3})
+
+
+@pytest.fixture(scope="module")
+def shop(postgres: str, own_settings: Settings, hostile: Hostile) -> Iterator[Shop]:
     STARTERS[:] = [hostile]
     KINDS["taken"] = TAKEN
-    yield Shop(database, settings.model_copy(update={"max_attempts": 3}))
+    with empty_database(postgres) as url:
+        database = Database(url)
+        yield Shop(database, own_settings)
+        database.close()
     del KINDS["taken"]
 
 
@@ -137,6 +149,20 @@ def test_without_a_jail_a_result_that_is_no_file_is_not_taken(hostile: Hostile, 
     assert place.secret.read_bytes() == b"somebody else's"
 
 
+def test_a_few_hundred_bytes_do_not_become_thousands_of_chunks(tmp_path: Path) -> None:
+    """One picture that is said to last for two years, and no keyframe near which to cut."""
+    film = lasting(tmp_path / "lasting.mov", 2 * 365 * 86_400)
+    assert film.stat().st_size < 700
+    facts = probe(film)
+    assert facts.most_frames == 1
+    facts = facts.model_copy(update={"keyframe_pts": []})
+    assert facts.duration_seconds is not None and facts.duration_seconds > 10**7
+    assert len(divided(facts, 30.0)) > 1000
+    assert len(divided(facts, 30.0, most_chunks(facts, film.stat().st_size))) == 1
+    unknown = facts.model_copy(update={"most_frames": None})
+    assert len(divided(unknown, 30.0, most_chunks(unknown, 378))) < 50
+
+
 def test_a_few_kilobytes_with_millions_of_frames_are_refused_when_they_are_planned(shop: Shop, tmp_path: Path) -> None:
     film = endless(tmp_path / "endless.mov", 2_000_000)
     assert film.stat().st_size < 30_000
@@ -144,12 +170,12 @@ def test_a_few_kilobytes_with_millions_of_frames_are_refused_when_they_are_plann
     assert (job.status, job.error_code, job.total_chunks) == ("failed", "media_too_costly", None)
 
 
-def test_a_table_that_grew_since_is_refused_while_it_is_read(tmp_path: Path, settings: Settings) -> None:
+def test_a_table_that_grew_since_is_refused_while_it_is_read(tmp_path: Path, own_settings: Settings) -> None:
     """What planning let pass, a worker counts anew."""
     film = endless(tmp_path / "endless.mov", 50_000)
     context = WholeContext[Params](
         job_id="", probed=probe(film), params=Params(), earlier=None, open_reader=lambda: FileReader(film),
-        folder=tmp_path, tools=Tools(settings), fleet=list, report=lambda share: None,
+        folder=tmp_path, tools=Tools(own_settings), fleet=list, report=lambda share: None,
     )  # fmt: skip
     with pytest.raises(MediaTooCostly, match="frames"):
         list_frames(context, lambda share: None, decode=True)

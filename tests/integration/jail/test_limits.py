@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.errors import MediaTooCostly, SandboxCrashed, SandboxTimeout
+from backend.errors import SandboxCrashed, SandboxTimeout
 from tests.integration.jail.conftest import Hostile, only_where_there_is_a_jail
 
 pytestmark = only_where_there_is_a_jail
@@ -35,12 +35,6 @@ def test_a_decoder_that_crashes_is_told_by_its_signal(hostile: Hostile, attempt:
     with pytest.raises(SandboxCrashed, match=signal):
         hostile.tries(attempt)
     assert hostile.tries("numbers")["got"] is not None  # the next one works
-
-
-def test_a_decoder_that_computes_without_end_meets_its_limit_for_good(hostile: Hostile) -> None:
-    with pytest.raises(MediaTooCostly, match="MEDIA_CPU_SECONDS"):
-        hostile.tries("burn", cpu_sec=1)
-    assert not MediaTooCostly.retryable
 
 
 def test_a_decoder_that_hangs_is_given_up(hostile: Hostile) -> None:
@@ -72,5 +66,5 @@ def test_a_killed_worker_takes_its_media_process_along(layers: str) -> None:
             time.sleep(0.01)
         worker.kill()
         worker.wait()
-        _, alive = psutil.wait_procs([child], timeout=1)
+        _, alive = psutil.wait_procs([child], timeout=10)  # by itself it never ends
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

@@ -29,7 +29,8 @@ def through_pooler(database_url: str, folder: Path, server_connections: int) -> 
     if command is None:
         pytest.skip("the command pgbouncer is not on this machine")
     parts = urlsplit(database_url)
-    name, host = parts.path.lstrip("/"), parse_qs(parts.query)["host"][0]
+    name, folder_of_socket = parts.path.lstrip("/"), parse_qs(parts.query).get("host", [None])[0]
+    place = f"host={folder_of_socket or parts.hostname} port={parts.port or 5432}"
     login = f"user={parts.username} password={parts.password}"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -37,7 +38,7 @@ def through_pooler(database_url: str, folder: Path, server_connections: int) -> 
     config, users = folder / "pgbouncer.ini", folder / "users.txt"
     users.write_text(f'"{SUPERUSER}" ""\n')
     config.write_text(
-        f"[databases]\n{name} = host={host} dbname={name} {login} pool_size={server_connections}\n"
+        f"[databases]\n{name} = {place} dbname={name} {login} pool_size={server_connections}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = transaction\n"
         f"auth_type = trust\nauth_file = {users}\nlogfile = {folder / 'pgbouncer.log'}\nmax_client_conn = 200\n"
     )
