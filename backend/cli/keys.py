@@ -159,9 +159,7 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
     lines = table(Column("name", overflow="fold"), "open jobs", "bytes", "frames", "CPU s", "keys")
     for row in rows:
         limits = [row[name] for name in ("open_jobs_max", "bytes_max", "frames_max", "cpu_seconds_max")]
-        lines.add_row(
-            plain(row["name"]), *["" if limit is None else f"{limit:g}" for limit in limits], str(row["keys"])
-        )
+        lines.add_row(plain(row["name"]), *["" if limit is None else str(limit) for limit in limits], str(row["keys"]))
     out.print(lines)
 
 
@@ -196,7 +194,7 @@ def set_(
     if as_json:
         click.echo(json.dumps({"name": name, **now}))
         return
-    shown = ", ".join(f"{limit} {'none' if value is None else f'{value:g}'}" for limit, value in now.items())
+    shown = ", ".join(f"{limit} {'none' if value is None else value}" for limit, value in now.items())
     out.print(f"{plain(name)}: {shown}", soft_wrap=True)
 
 

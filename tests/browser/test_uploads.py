@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ expect = playwright_api.expect
 MIB = 2**20
 SIZE_BYTES = 30 * MIB
 PART_BYTES = 5 * MIB
-START_SEC = 30
+START_SEC = 90
 BUCKET = "films-of-the-page"
 
 
@@ -42,52 +43,45 @@ class Served:
 
     address: str
     settings: Settings
-    process: subprocess.Popen[bytes]
 
 
-def serve(url: str, folder: Path, **environment: str) -> Served:
+@contextmanager
+def serving(url: str, folder: Path, **environment: str) -> Iterator[Served]:
     """gunicorn as operators run it: no workers, so jobs stay where they are."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = {"DATABASE_URL": url, "FRAMEFLEET_DATA_DIR": str(folder / "data"), "UPLOAD_PART_BYTES": str(PART_BYTES)}
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "8"]
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "backend.api.app:create_app()"]
     with (folder / "api.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "backend.api.app:create_app()"],
-            env=os.environ | env | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + START_SEC
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urlopen(f"{address}/health", timeout=2):
-                settings = {"storage_url": environment["STORAGE_URL"], "data_dir": folder}
-                return Served(address, Settings.model_validate(settings), process)
-        except (URLError, OSError):
-            time.sleep(0.1)
-    process.kill()
-    pytest.fail((folder / "api.log").read_text())
-
-
-def stop(served: Served) -> None:
-    served.process.send_signal(signal.SIGTERM)
+        env = os.environ | env | environment
+        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        served.process.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        served.process.kill()
-        served.process.wait()
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), START_SEC, "the API's first answer")
+        settings = Settings.model_validate({"storage_url": environment["STORAGE_URL"], "data_dir": folder})
+        yield Served(f"http://127.0.0.1:{port}", settings)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=2):
+            return True
+    except (URLError, OSError):
+        return False
 
 
 @pytest.fixture
 def over_a_folder(postgres: str, tmp_path: Path) -> Iterator[Served]:
-    with empty_database(postgres) as url:
-        served = serve(url, tmp_path, STORAGE_URL=(tmp_path / "objects").as_uri())
+    objects = (tmp_path / "objects").as_uri()
+    with empty_database(postgres) as url, serving(url, tmp_path, STORAGE_URL=objects) as served:
         yield served
-        stop(served)
 
 
 @pytest.fixture
@@ -102,6 +96,7 @@ class Watched:
 
     def __init__(self, browser: Any, address: str, state: Path | None = None) -> None:
         self.context = browser.new_context(base_url=address, storage_state=state)
+        self.context.set_default_navigation_timeout(1000 * START_SEC)
         self.page = self.context.new_page()
         self.sent: list[tuple[str, int]] = []
         self.faults: list[str] = []
@@ -151,7 +146,7 @@ def test_after_the_tab_was_killed_only_the_missing_parts_are_sent(
     first.slow(MIB)
     first.page.set_input_files("#file", film)
     first.page.click("#submit")
-    expect(first.page.locator("#parts")).to_contain_text(re.compile(r" of 31\.5 MB · .*[kM]B/s"), timeout=20_000)
+    expect(first.page.locator("#parts")).to_contain_text(re.compile(r" of 31\.5 MB · .*[kM]B/s"), timeout=60_000)
     wait_for_parts(first, 3)
     first.page.screenshot(path=tmp_path / "uploading.png")
     first.context.storage_state(path=tmp_path / "state.json")
@@ -211,8 +206,7 @@ def test_parts_go_straight_to_a_bucket_that_lets_the_page_in_else_through_the_ap
     bucket = f"{BUCKET}-{has_rule}".lower()
     client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
     client.create_bucket(Bucket=bucket)
-    with empty_database(postgres) as url:
-        served = serve(url, tmp_path, STORAGE_URL=f"s3://{bucket}/store")
+    with empty_database(postgres) as url, serving(url, tmp_path, STORAGE_URL=f"s3://{bucket}/store") as served:
         watched = Watched(browser, served.address)
         if not has_rule:  # moto lets everybody in
             watched.page.route(f"{s3_server}/**", lambda route: route.abort())
@@ -220,11 +214,9 @@ def test_parts_go_straight_to_a_bucket_that_lets_the_page_in_else_through_the_ap
         watched.page.click("#submit")
         watched.page.wait_for_url(re.compile(r"#job=[0-9a-f-]{36}$"), timeout=90_000)
         assert watched.numbers == set(range(1, 7))
-        hosts = {url.startswith(s3_server) for url, _ in watched.sent}
-        assert hosts == {has_rule}
+        assert {url.startswith(s3_server) for url, _ in watched.sent} == {has_rule}
         job_id = watched.page.url.partition("#job=")[2]
         stored = client.get_object(Bucket=bucket, Key=f"store/jobs/{job_id}/source")["Body"].read()
         assert hashlib.sha256(stored).digest() == hashlib.sha256(film.read_bytes()).digest()
         assert watched.faults == []
         watched.context.close()
-        stop(served)

@@ -87,6 +87,7 @@ def test_what_a_tenant_may_use_is_set_piece_by_piece(typed: Typed) -> None:
     listed = told(typed("tenants", "list", "--json"))["tenants"]
     assert listed[0] == {"name": "acme", **limits, "allowed_prefixes": None, "keys": 1}
     assert [each["name"] for each in listed] == ["acme", "default"]
+    assert "1000000000000" in typed("tenants", "list").stdout  # as it was typed
     for places in ("s3://films/acme/, gs://others", "none"):
         typed("tenants", "set", "acme", "--allowed-prefixes", places)
         kept = told(typed("tenants", "list", "--json"))["tenants"][0]

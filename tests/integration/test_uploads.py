@@ -250,6 +250,14 @@ def test_what_is_abandoned_goes_with_all_its_bytes_and_what_is_sent_to_stays(pla
     assert place.complete(young).status_code == 200
 
 
+def test_a_beginning_that_died_before_it_was_written_down_keeps_no_room(local: Place) -> None:
+    local.begin(local.bytes_of(1))
+    sql(local.database, "UPDATE uploads SET handle = NULL, expires_at = now() - interval '1 s'")
+    assert len(local.left()) == 1
+    Retention(local.database, local.store, local.settings).expire_uploads()
+    assert local.left() == []
+
+
 def test_an_upload_is_no_orphan_and_its_job_keeps_it_when_its_time_is_over(place: Place) -> None:
     data = place.bytes_of(0.5)
     upload = place.begin(data)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -92,8 +93,8 @@ class Site:
         for sock in self.clients:
             sock.close()
         self.turn()
-        self.shared.answers.shutdown(timeout=1)
-        self.shared.streams.shutdown(timeout=1)
+        self.shared.answers.shutdown(timeout_sec=1)
+        self.shared.streams.shutdown(timeout_sec=1)
         self.loop.close()
 
 
@@ -260,7 +261,7 @@ def test_a_file_is_sent_whole_without_a_thread_and_a_part_of_it_too(serve: Calla
             again.send(GET)
         slow = [site.client(GET, receive_bytes=2**18) for _ in range(4)]  # twice as many as there are threads
         site.turn(0.1)
-        assert site.shared.answers.active_count == 0
+        assert site.shared.answers.busy == 0
         for client in slow:
             assert read_whole(site, client) == film.read_bytes()[start:]
 
@@ -556,3 +557,44 @@ def test_a_body_behind_another_request_is_asked_for_once_that_one_is_answered(se
     assert b"\r\n\r\nfirst" in answer
     client.send(bytes(99_999) + b"z")
     assert site.answer(client, b"z").endswith(bytes(99) + b"z")
+
+
+def test_requests_that_write_never_take_all_threads(serve: Callable[..., Site]) -> None:
+    """Two threads: a write that hangs has one, the next one waits, and whoever reads is answered."""
+    goes_on = threading.Event()
+    order: list[str] = []
+
+    def writes_slowly(environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "POST":
+            assert goes_on.wait(10)
+        order.append(environ["PATH_INFO"])
+        return hello(environ, start)
+
+    site = serve(writes_slowly)
+    post = b"POST /%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+    writing = [site.client(post % name) for name in (b"a", b"b", b"c")]
+    for path in (b"/read", b"/health"):
+        assert site.answer(site.client(GET.replace(b"/ ", path + b" ")), b"hello")
+    assert order == ["/read", "/health"]
+    goes_on.set()
+    for client in writing:
+        assert site.answer(client, b"hello")
+    assert order[2:] == ["/a", "/b", "/c"]
+
+
+def test_health_is_asked_for_before_all_that_waits(serve: Callable[..., Site]) -> None:
+    goes_on = threading.Event()
+    order: list[str] = []
+
+    def reads_slowly(environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            assert goes_on.wait(10)
+        order.append(environ["PATH_INFO"])
+        return hello(environ, start)
+
+    site = serve(reads_slowly)
+    asked = [site.client(GET.replace(b"/ ", path + b" ")) for path in (b"/slow", b"/slow", b"/a", b"/b", b"/health")]
+    goes_on.set()
+    for client in asked:
+        assert site.answer(client, b"hello")
+    assert order.index("/health") < order.index("/b")
