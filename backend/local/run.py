@@ -67,9 +67,9 @@ class Run:
         if Need.POSE in wanted.needs:
             find_pose_model(self._settings)  # before anything is started
         source = check_given(given)
-        require_jail(self._settings)
         if output is not None:
             check_output(output, source, wanted.output)
+        require_jail(self._settings)
         began = time.monotonic()
         remove_leftovers()
         output_name = output.name if output else None

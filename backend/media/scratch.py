@@ -7,14 +7,17 @@ import stat
 import tempfile
 from pathlib import Path
 
-from backend.errors import TemporaryFolderUnsafe
+from backend.errors import StorageError, TemporaryFolderUnsafe
 
 
 def check_temporary_folder(folder: Path | None = None) -> None:
     """Our folders in it are closed to others; the folder itself has to be such that they stay ours. A volume that is
     mounted there is a container's own, whose mode Kubernetes does not let anybody choose. Raises
-    TemporaryFolderUnsafe."""
-    folder = folder or Path(tempfile.gettempdir())
+    TemporaryFolderUnsafe, StorageError where no folder takes a file."""
+    try:
+        folder = folder or Path(tempfile.gettempdir())
+    except FileNotFoundError:  # it has tried to write into each
+        raise StorageError("No temporary folder takes a file: make room, or set TMPDIR to a folder that does.") from None
     if folder.is_mount():
         return
     status = folder.stat()

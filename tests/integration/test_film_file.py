@@ -102,7 +102,7 @@ def test_a_source_that_became_the_output_meanwhile_keeps_its_bytes(tmp_path: Pat
 def test_the_command_refuses_before_it_starts_anything(tmp_path: Path, source: Path, output: str) -> None:
     done = framefleet_here("run", "crop", source.as_uri(), "-o", output, "--json", cwd=tmp_path)
     assert done.returncode == 2
-    assert json.loads(done.stdout)["error"]["code"] in ("invalid_request", "output_unwritable")
+    assert json.loads(done.stdout)["error"]["code"] in ("invalid_request", "invalid_value", "output_unwritable")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / ".framefleet").exists()
 

@@ -154,7 +154,7 @@ def test_a_render_that_stands_still_is_given_up_and_done_again(
     job = submit(database, settings, clip, preset="slow", sample_fps=1)
     workers.start_chunk_worker()
     wait_until(lambda: JobService(database).get(job.id).status == "aggregating", 60, "the people are found")
-    monkeypatch.setenv("STALL_SECONDS", "4")
+    monkeypatch.setenv("STALL_SECONDS", "10")
     monkeypatch.setenv("LEASE_SECONDS", "30")
     worker = workers.start_analysis_worker()
 
@@ -164,7 +164,7 @@ def test_a_render_that_stands_still_is_given_up_and_done_again(
     wait_until(lambda: current().stage == "RENDERING", 60, "the film is rendered")
     for child in media_children(worker.process.pid):
         psutil.Process(child).suspend()
-    told = wait_until(lambda: current().error_code, 30, "the render is given up")
+    told = wait_until(lambda: current().error_code, 60, "the render is given up")
     assert (told, current().status) == ("work_stalled", "aggregating")
-    done = workers.wait_for_end(job)
+    done = workers.wait_for_end(job, 200)
     assert (done.status, done.error_code) == ("done", None)
