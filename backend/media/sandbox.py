@@ -28,6 +28,7 @@ from backend.media import wire
 from backend.media.jail import process as jail_process
 from backend.media.limits import Limits
 from backend.media.ring import FrameRing
+from backend.media.scratch import empty_folder
 from backend.media.starter import Starter, start_child
 
 SCRATCH_PREFIX = "framefleet-media-"
@@ -265,6 +266,8 @@ class MediaProcess:
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
         os.close(self._stderr)
+        with contextlib.suppress(OSError):
+            empty_folder(Path(self._scratch.name))
         self._scratch.cleanup()
 
 
