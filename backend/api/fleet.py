@@ -15,6 +15,7 @@ from backend.jobs.resource import API
 from backend.queue.fleet import FleetState, fleet_state, pause_fleet, resume_fleet
 
 MAX_REASON_CHARACTERS = 500
+MAX_BODY_BYTES = 16 * MAX_REASON_CHARACTERS  # a character takes up to twelve as JSON escapes it
 
 blueprint = APIBlueprint(
     "fleet",
@@ -56,7 +57,7 @@ def resume() -> Response:
 
 
 def _reason() -> str | None:
-    request.max_content_length = 8 * MAX_REASON_CHARACTERS
+    request.max_content_length = MAX_BODY_BYTES
     return parsed(Pause, request.get_json()).reason if request.get_data(cache=True) else None
 
 

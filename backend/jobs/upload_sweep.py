@@ -38,8 +38,7 @@ class UploadSweep:
     def _remove(self, upload_id: UUID, handle: str | None) -> None:
         """Bytes first: of a row without bytes nobody misses anything, bytes without a row are found by nobody."""
         try:
-            if handle is not None:
-                self._parts.discard(source_key(upload_id), handle)
+            self._parts.discard(source_key(upload_id), handle)
         except FramefleetError as failure:
             warn(Event.DUTY_FAILED, duty="uploads", upload_id=str(upload_id), message=failure.message)
             return

@@ -51,7 +51,7 @@ class LocalParts:
 
     def begin(self, key: str, cut: Cut, *, checks_parts: bool, floor_bytes: int) -> Begun:
         """The file has its length from now on and takes up no room yet; others count it as taken."""
-        handle = check_key(key).replace("/", "-")
+        handle = _handle_of(key)
         with self._errors():
             self._folder.mkdir(parents=True, exist_ok=True)
             with _locked_folder(self._folder):  # else two would be promised the same room
@@ -114,9 +114,9 @@ class LocalParts:
     def verifies_whole(self) -> bool:
         return True
 
-    def discard(self, key: str, handle: str) -> None:
+    def discard(self, key: str, handle: str | None) -> None:
         with self._errors():
-            for path in (self._path(handle), self._root / check_key(key)):
+            for path in (self._path(_handle_of(key)), self._root / check_key(key)):
                 with suppress(FileNotFoundError):
                     path.unlink()
         with suppress(OSError):  # the folder of a job that has more than its source stays
@@ -175,6 +175,10 @@ class LocalParts:
         return StorageError(
             f"The storage folder {self._root} cannot be used ({error.strerror}): check its disk and permissions."
         )
+
+
+def _handle_of(key: str) -> str:
+    return check_key(key).replace("/", "-")
 
 
 def _write_at(fd: int, offset: int, length: int, stream: BinaryIO) -> str:

@@ -98,6 +98,7 @@ class PartStore(Protocol):
         """Whether `finish` compares the whole file's SHA-256."""
         ...
 
-    def discard(self, key: str, handle: str) -> None:
-        """What there is of it, finished or not. No error where there is nothing."""
+    def discard(self, key: str, handle: str | None) -> None:
+        """What there is of it, finished or not, also where whoever began it died before the handle was written down.
+        No error where there is nothing."""
         ...

@@ -122,10 +122,12 @@ class S3Parts:
     def verifies_whole(self) -> bool:
         return False
 
-    def discard(self, key: str, handle: str) -> None:
-        """The parts first: what is completed at this moment is deleted as an object then."""
-        with suppress(ObjectNotFound), store_errors(self._uri(key)):
-            self._client.abort_multipart_upload(**self._part(key, handle))
+    def discard(self, key: str, handle: str | None) -> None:
+        """The parts first: what is completed at this moment is deleted as an object then. Without a handle the bucket's
+        own rule ends them."""
+        if handle is not None:
+            with suppress(ObjectNotFound), store_errors(self._uri(key)):
+                self._client.abort_multipart_upload(**self._part(key, handle))
         with suppress(ObjectNotFound), store_errors(self._uri(key)):
             self._client.delete_object(**self._place(key))
 

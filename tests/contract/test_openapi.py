@@ -38,7 +38,7 @@ PROBLEM = "application/problem+json"
 FEW, MANY = 2, 40  # requests to an operation, of the allowed kind and as many of the others
 # Rules that no schema says: a place must be open to clients, two values must go together, a cursor must be ours, this
 # installation's limits of size, what lies there already.
-RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "412", "413", "416", "422", "429"]
+RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "411", "412", "413", "416", "422", "429"]
 
 
 class Served:
@@ -172,6 +172,7 @@ def contract_of(served: Served) -> Any:
     schema.config.generation.update(with_security_parameters=False)
     checks = schema.config.checks
     checks.positive_data_acceptance.expected_statuses = RULES_BEYOND_SCHEMAS
+    checks.negative_data_rejection.expected_statuses += ["411", "413"]  # too long is told before it is read
     return schema
 
 

@@ -427,3 +427,9 @@ def test_a_request_that_failed_leaves_its_key_free(client: FlaskClient) -> None:
 def test_a_key_that_is_too_long_is_refused(client: FlaskClient, key: str) -> None:
     answer = client.post(JOBS, json={"input": INPUT}, headers={"Idempotency-Key": key})
     assert code_of(answer) == (422, "invalid_value")
+
+
+def test_a_reason_of_the_longest_allowed_text_is_taken_however_it_is_escaped(client: FlaskClient) -> None:
+    body = json.dumps({"reason": "\U0001f3ac" * 500})
+    assert client.post("/api/v1/fleet/pause", data=body, content_type=JSON).status_code == 200
+    assert client.post("/api/v1/fleet/resume").status_code == 200

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer, UnixWSGIServer
-from waitress.task import ThreadedTaskDispatcher
 
 from backend.api.server import limits
 from backend.api.server.channel import Channel
 from backend.api.server.room import Room
+from backend.api.server.threads import Threads, Turn
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
@@ -23,19 +23,7 @@ if TYPE_CHECKING:
 
 # Asked by whoever replaces a process that does not answer: it waits for a free thread, but not for its turn.
 FIRST_PATH = "/health"
-
-
-class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
-    def add_first(self, channel: Channel) -> None:
-        with self.lock:
-            self.queue.appendleft(channel)
-            self.queue_cv.notify()
-
-
-def _threads(count: int) -> Threads:
-    dispatcher = Threads()
-    dispatcher.set_thread_count(count)
-    return dispatcher
+READS = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass
@@ -52,7 +40,9 @@ class Shared:
 
     @classmethod
     def of(cls, config: Config, room: Room) -> Shared:
-        return cls(config, room, _threads(config.threads), _threads(limits.STREAMING_THREADS))
+        answers = Threads(config.threads, most_writing=config.threads // 2)
+        streams = Threads(limits.STREAMING_THREADS, most_writing=limits.STREAMING_THREADS)
+        return cls(config, room, answers, streams)
 
 
 class _Listener:
@@ -65,11 +55,11 @@ class _Listener:
     def add_task(self, channel: Channel) -> None:
         request = channel.requests[0]
         if request.pipe is not None:
-            self.shared.streams.add_task(channel)
+            self.shared.streams.add(channel, Turn.WRITE)
         elif request.path == FIRST_PATH:
-            self.shared.answers.add_first(channel)
+            self.shared.answers.add(channel, Turn.FIRST)
         else:
-            self.shared.answers.add_task(channel)
+            self.shared.answers.add(channel, Turn.READ if request.command in READS else Turn.WRITE)
 
 
 class _TcpListener(_Listener, TcpWSGIServer):  # type: ignore[misc]

@@ -89,13 +89,12 @@ class Worker(GunicornWorker):  # type: ignore[misc]
             self._loop.turn(0.1)
             if os.getppid() != self.ppid:
                 break
-        self._shared.answers.shutdown(timeout=1)
-        self._shared.streams.shutdown(timeout=1)
+        self._shared.answers.shutdown(timeout_sec=1)
+        self._shared.streams.shutdown(timeout_sec=1)
 
     def _log_as_gunicorn(self) -> None:
         logging.getLogger("waitress").handlers = self.log.error_log.handlers
         logging.getLogger("waitress").propagate = False
-        logging.getLogger("waitress.queue").disabled = True  # a line for each request that waits a moment
 
 
 def _plain(listened: Any) -> socket.socket:
