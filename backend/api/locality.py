@@ -19,6 +19,8 @@ def is_from_this_machine() -> bool:
         and is_loopback(request.environ.get("REMOTE_ADDR", ""))
         and is_loopback(_asked_host())  # a name that leads here today is no proof
         and not any(name in request.headers for name in PASSED_ON)
+        # nginx, unless it is told more, says nothing but this: it asks in HTTP/1.0, under our own address.
+        and request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
     )
 
 

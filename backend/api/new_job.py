@@ -23,12 +23,13 @@ from backend.jobs.idempotency import fingerprint
 from backend.jobs.layout import source_key
 from backend.jobs.outputs import check_free
 from backend.jobs.service import NewJob
-from backend.jobs.uploads import check_usable
+from backend.jobs.uploads import Uploads, check_usable
 from backend.kinds import kind_named
 from backend.storage.names import name_in
 from backend.storage.post import check_callback_url
 
 MAX_NAME_CHARACTERS = 255
+LOOK_EVERY_BYTES = 16 * 1024 * 1024  # of a form's file, at the room on the disk
 MAX_JSON_BYTES = 1024 * 1024
 MAX_PARAMS_BYTES = 64 * 1024  # they are read with every look at the job
 
@@ -79,6 +80,22 @@ class _Hashed:
     def fingerprint(self) -> str:
         form = self._form
         return fingerprint({"form": form.fields, "name": form.file_name, "sha256": self._digest.hexdigest()})
+
+
+class _WithinRoom:
+    """A file whose length nobody promised, or which is written beside others: the disk keeps its floor all the same."""
+
+    def __init__(self, stream: FormStream | _Hashed, uploads: Uploads) -> None:
+        self._stream, self._uploads, self._left_bytes = stream, uploads, LOOK_EVERY_BYTES
+
+    def read(self, size_bytes: int = -1) -> bytes:
+        """Raises StorageFull."""
+        part = self._stream.read(size_bytes)
+        self._left_bytes -= len(part)
+        if self._left_bytes < 0:
+            self._uploads.check_room(0)
+            self._left_bytes = LOOK_EVERY_BYTES
+        return part
 
 
 def _json_body() -> dict[str, Any]:
@@ -134,12 +151,13 @@ def _from_form(idempotency_key: str | None) -> NewJob:
     app.uploads.check_room(request.content_length or 0)
     form = form_of_request()
     stream = form if idempotency_key is None else _Hashed(form)
+    kept = _WithinRoom(stream, app.uploads)
     if not form.file_name:
         raise InvalidValue("The form has no file: send it in a field named `file`.")
     _check_early(form.fields)
     job_id = uuid4()
     key = source_key(job_id)
-    app.store.put_stream(key, cast(BinaryIO, stream), max_bytes=app.settings.max_upload_bytes)
+    app.store.put_stream(key, cast(BinaryIO, kept), max_bytes=app.settings.max_upload_bytes)
     try:
         asked, params = _checked_fields(form.fields)
     except FramefleetError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
@@ -20,21 +21,33 @@ from backend.api.access import Scope, caller, needs
 from backend.api.context import context
 from backend.api.new_job import MAX_JSON_BYTES, job_of
 from backend.db.models import Job
-from backend.errors import InvalidState, InvalidValue, SourceForbidden, SourceNotFound, StorageError
+from backend.errors import (
+    Busy,
+    InvalidState,
+    InvalidValue,
+    MediaTooLarge,
+    SourceForbidden,
+    SourceNotFound,
+    StorageError,
+)
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.settings import Settings
 from backend.states import JobStatus
 from backend.storage import open_folder, open_source
 from backend.storage.names import is_object_uri, name_in
+from backend.storage.pace import Cutoff
 
 STAGE, TRIM = "stage", "audio_trim"  # kinds
 MAX_SEGMENTS = 1000
 LOOKED_AT = 64  # where nobody says how many there are
 LOOKS_AT_ONCE = 8
 MAX_NAME_CHARACTERS = 100
+DOCUMENT_SEC = 10.0  # for segments_uri
+DOCUMENTS_AT_ONCE = 2  # of this process's threads
 PipelineId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
 Uri = Annotated[str, Field(min_length=1, max_length=schemas.MAX_URI_CHARACTERS)]
+_documents = threading.BoundedSemaphore(DOCUMENTS_AT_ONCE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SEGMENT = re.compile(r"segment_(\d{1,6})\.wav")
 
@@ -165,16 +178,30 @@ def _spans(asked: SegmentRequest) -> list[Span]:
     if asked.segments is not None:
         return asked.segments
     new = job_of({"kind": STAGE, "input": asked.segments_uri, "output_uri": _segment_uri(asked.job_id, 0)})  # its rules
-    source = open_source(new.input_uri, context().settings)
-    if source.info.size_bytes > MAX_JSON_BYTES:
-        raise InvalidValue(f"segments_uri: the document is larger than {MAX_JSON_BYTES} bytes.")
+    document = _document(new.input_uri)
     try:
-        found = json.loads(source.read_at(0, source.info.size_bytes))
+        found = json.loads(document)
         listed = found.get("segments") if isinstance(found, dict) else found
         return TypeAdapter(Spans).validate_python(listed)
     except (ValueError, RecursionError) as error:
         why = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else "no JSON"
         raise InvalidValue(f"segments_uri: no list of start_sec and duration_sec ({why}).") from None
+
+
+def _document(uri: str) -> bytes:
+    """A small one, at once: whoever serves it holds this request's thread. Raises InvalidValue, Busy, TooSlow."""
+    if not _documents.acquire(blocking=False):
+        raise Busy("Other documents of segments are being read: ask again in a few seconds.")
+    try:
+        cutoff = Cutoff()
+        cutoff.limit(DOCUMENT_SEC)
+        settings = context().settings.model_copy(update={"max_source_bytes": MAX_JSON_BYTES})
+        source = open_source(uri, settings, cutoff=cutoff)
+        return source.read_at(0, source.info.size_bytes)
+    except MediaTooLarge:
+        raise InvalidValue(f"segments_uri: the document is larger than {MAX_JSON_BYTES} bytes.") from None
+    finally:
+        _documents.release()
 
 
 def _copy(pipeline: str, name: str, source: str) -> tuple[str, NewJob]:

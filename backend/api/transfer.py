@@ -13,7 +13,7 @@ from werkzeug.wsgi import wrap_file
 from backend.api.context import context
 from backend.errors import StorageFull
 from backend.storage.base import Source
-from backend.storage.local import FileSource
+from backend.storage.local_file import FileSource
 
 BLOCK_BYTES = 512 * 1024
 # What the server keeps of an answer in memory and on disk without a thread is twice as much (server/limits.py).

@@ -8,7 +8,8 @@ from backend.errors import MediaTooLarge, NoPresignMethod, SourceChanged, Unsupp
 from backend.settings import Settings
 from backend.storage.base import Destination, ObjectStore, Source
 from backend.storage.guard import OwnHosts
-from backend.storage.local import FileSource, LocalStore
+from backend.storage.local import LocalStore
+from backend.storage.local_file import FileSource
 from backend.storage.names import path_from_uri, scheme_of, split_object_uri
 from backend.storage.pace import Cutoff
 

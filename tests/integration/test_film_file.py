@@ -15,7 +15,7 @@ import pytest
 from backend.errors import InvalidRequest, OutputUnwritable
 from backend.kinds.crop import CROP
 from backend.local.film_file import check_output, write_film
-from backend.storage.local import FileSource
+from backend.storage.local_file import FileSource
 from tests.integration.commands import environment, framefleet, framefleet_here
 from tests.integration.conftest import read_film
 from tests.samples import make_sample

@@ -218,6 +218,7 @@ def test_a_key_that_this_machine_shows_is_looked_at_all_the_same(api: Api, datab
         {"REMOTE_ADDR": "::ffff:127.0.0.1"},
         {"REMOTE_ADDR": ""},
         {"SERVER_NAME": "0.0.0.0"},
+        {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx's way to pass a request on, where nobody told it more
         {"SERVER_NAME": "/run/framefleet.sock"},
         {"HTTP_HOST": "192.0.2.1"},
         {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},

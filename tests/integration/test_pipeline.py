@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import threading
+import time
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +20,7 @@ import pytest
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
 
+from backend.api import pipeline
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import FramefleetError
@@ -269,6 +274,51 @@ BAD: list[tuple[Any, str]] = [
         "presenter_image_r2_uri or",
     ),
 ]
+
+
+def test_a_document_without_end_takes_neither_disk_nor_thread(
+    videos: Any, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "DOCUMENT_SEC", 0.3)
+    asked = {"job_id": "a", "master_audio_http_url": "https://h/a.mp3"}
+    with endless(fast=True) as address:  # that knows no ranges, so it would be fetched whole
+        answer = client.post("/api/pipeline/segment", json={**asked, "segments_uri": address})
+        assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_value"), answer.get_json()
+    with endless(fast=False) as address:
+        began = time.monotonic()
+        answer = client.post("/api/pipeline/segment", json={**asked, "segments_uri": address})
+        assert (answer.status_code, time.monotonic() - began < 2) == (503, True)
+        with pipeline._documents, pipeline._documents:  # as many as may be read at once
+            answer = client.post("/api/pipeline/segment", json={**asked, "segments_uri": address})
+        assert (answer.status_code, answer.get_json()["code"]) == (429, "busy")
+
+
+@contextmanager
+def endless(*, fast: bool) -> Iterator[str]:
+    """A server whose document never ends: as fast as it is read, or in drips that come fast enough to be waited for."""
+    over = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while not over.is_set():
+                peer, _ = server.accept()
+                with peer, suppress(OSError):
+                    peer.recv(4096)
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[")
+                    while not over.is_set():
+                        peer.sendall(b" " * 65536 if fast else b" ")
+                        over.wait(0 if fast else 0.05)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/spans.json"
+    finally:
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(2)
 
 
 def test_a_bad_pipeline_is_refused_by_name_and_makes_no_job(client: FlaskClient, database: Database) -> None:

@@ -172,6 +172,7 @@ def test_a_wrong_token_is_refused_and_said_nowhere(client_with: Make, said: list
 
 ELSEWHERE = [
     {"SERVER_NAME": "0.0.0.0"},
+    {"SERVER_PROTOCOL": "HTTP/1.0"},
     {"SERVER_NAME": "/run/gunicorn.sock"},
     {"REMOTE_ADDR": "192.0.2.7"},
     {"HTTP_X_FORWARDED_FOR": "192.0.2.7"},

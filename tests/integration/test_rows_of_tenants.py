@@ -169,6 +169,9 @@ def test_without_a_tenant_there_is_nothing(two_tenants: str, tenant: str | None)
         "COPY fleet FROM PROGRAM 'id'",
         "ALTER TABLE video_analysis_jobs DISABLE ROW LEVEL SECURITY",
         "DROP POLICY own_rows ON video_analysis_jobs",
+        # A function that runs as the owner, hung on a table of one's own making.
+        "CREATE TEMP TABLE mine (id uuid); CREATE TRIGGER tell AFTER UPDATE ON mine FOR EACH ROW"
+        " EXECUTE FUNCTION note_webhook()",
     ],
 )
 def test_the_tenants_role_reaches_nothing_else(two_tenants: str, attempt: str) -> None:

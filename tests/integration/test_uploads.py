@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import os
 import threading
 import uuid
@@ -18,6 +19,7 @@ import urllib3
 from flask.testing import FlaskClient
 from moto.server import ThreadedMotoServer
 
+from backend.api import new_job
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.errors import InvalidRequest, UploadBusy, UploadNotFound
@@ -566,6 +568,39 @@ def test_what_does_not_fit_is_refused_before_it_begins(postgres: str, tmp_path: 
 
 
 FORM = "multipart/form-data; boundary=x"
+
+
+class _Fills(io.RawIOBase):
+    """A form. While it comes in, others are promised what is left of the disk."""
+
+    def __init__(self, data: bytes, promise: Path) -> None:
+        self._data, self._promise = io.BytesIO(data), promise
+
+    def readinto(self, block: Any) -> int:
+        with self._promise.open("wb") as file:
+            file.truncate(3 * 2**30)
+        return self._data.readinto(block)
+
+
+def test_a_form_that_comes_in_leaves_the_disk_its_floor(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_job, "LOOK_EVERY_BYTES", 2**18)
+    disk = os.statvfs(tmp_path)
+    floor_bytes = disk.f_bavail * disk.f_frsize - 2 * 2**30
+    with place_at(postgres, tmp_path, upload_free_bytes_min=floor_bytes) as place:
+        promises = tmp_path / "objects" / FOLDER
+        promises.mkdir(exist_ok=True)
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        form = head + bytes(2**20) + b"\r\n--x--\r\n"
+        over = {
+            "CONTENT_TYPE": FORM,
+            "CONTENT_LENGTH": str(len(form)),
+            "wsgi.input": _Fills(form, promises / "of-others"),
+        }
+        answer = place.client.post(JOBS, environ_overrides=over)
+        assert (answer.status_code, answer.get_json()["code"]) == (507, "storage_full")
+        assert list(place.store.list("jobs/")) == []
 
 
 def test_what_a_tenant_may_have_open_is_bounded(postgres: str, tmp_path: Path) -> None:

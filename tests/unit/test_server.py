@@ -22,7 +22,7 @@ from backend.api.server.channel import Channel
 from backend.api.server.listener import Shared, listen
 from backend.api.server.loop import Loop
 from backend.api.server.room import Room
-from backend.storage.local import FileSource
+from backend.storage.local_file import FileSource
 
 KEEPALIVE_SEC = 75.0
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -54,6 +54,15 @@ class Site:
             sock.send(first)
         self.turn()
         return sock
+
+    def wait(self, condition: Callable[[], object], within_sec: float = 10) -> None:
+        until = time.monotonic() + within_sec
+        while not condition():
+            assert time.monotonic() < until
+            self.loop.turn(0.005)
+
+    def wait_until_idle(self) -> None:
+        self.wait(lambda: self.shared.answers.busy == 0)
 
     def turn(self, seconds: float = 0.02) -> None:
         until = time.monotonic() + seconds
@@ -195,6 +204,8 @@ def test_a_large_body_that_stops_frees_the_thread_that_reads_it(serve: Callable[
 
     site = serve(reads)
     client = site.client(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+    pipe = site.channels[0].requests[0].pipe
+    site.wait(lambda: pipe._waiting_since is not None)
     site.later(limits.BODY_SILENCE_SEC - 1)
     assert ends == []
     site.later(limits.BODY_SILENCE_SEC + 1)
@@ -215,9 +226,8 @@ def test_a_client_that_hangs_up_frees_the_thread_that_reads_its_body(serve: Call
 
     site = serve(reads)
     site.client(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab").close()
-    site.turn(0.2)
+    site.wait(lambda: not site.channels and ends)
     assert ends == [ClientDisconnected]
-    assert site.channels == []
 
 
 def file_of(path: Path, start_byte: int = 0) -> Any:
@@ -261,7 +271,7 @@ def test_a_file_is_sent_whole_without_a_thread_and_a_part_of_it_too(serve: Calla
             again.send(GET)
         slow = [site.client(GET, receive_bytes=2**18) for _ in range(4)]  # twice as many as there are threads
         site.turn(0.1)
-        assert site.shared.answers.busy == 0
+        site.wait_until_idle()
         for client in slow:
             assert read_whole(site, client) == film.read_bytes()[start:]
 
@@ -321,7 +331,7 @@ def test_bodies_of_every_size_arrive_whole(serve: Callable[..., Site], size_byte
                 site.loop.turn(0.001)
     assert b"200 OK" in site.answer(client, b"ok")
     assert lengths == [(size_bytes, b"z"[:size_bytes])]
-    assert site.shared.room.promised_bytes == 0
+    site.wait(lambda: site.shared.room.promised_bytes == 0)
 
 
 def test_chunks_become_one_body_and_the_connection_ends_after_it(serve: Callable[..., Site]) -> None:
@@ -383,8 +393,7 @@ def test_a_body_that_there_is_no_room_for_is_refused_before_it_is_sent(serve: Ca
     assert site.answer(first, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert problem(site.answer(site.client(head % 2_000_000))) == (507, "storage_full")
     first.close()
-    site.turn(0.1)
-    assert site.shared.room.promised_bytes == 0
+    site.wait(lambda: site.shared.room.promised_bytes == 0)
     assert site.answer(site.client(head % 2_000_000), b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

@@ -60,7 +60,7 @@ def started(server: ForkServer, tmp_path: Path) -> Iterator[Started]:
 
 def the_server() -> psutil.Process:
     """Of the server under test: this process's youngest child."""
-    return psutil.Process().children()[-1]
+    return max(psutil.Process().children(), key=psutil.Process.create_time)
 
 
 def test_a_child_that_ends_by_itself_tells_its_exit_status(started: Started) -> None:

@@ -14,7 +14,7 @@ from backend.api.server.body import BodyPipe
 from backend.api.server.refusal import BODY_TOO_SLOW, HEAD_TOO_SLOW, Refusal, RefusalTask
 from backend.api.server.request import Request
 from backend.api.server.task import Task
-from backend.storage.local import FileWindow
+from backend.storage.local_file import FileWindow
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 
 CAPABILITY_VERSION = 0x20080522
 # What there will be of capabilities for a while: dropping one that the kernel lacks is refused, and ends the loop.
 CAPABILITIES = 64
-OPEN_FILES = 256
+OPEN_FILES = 4096  # a long film is joined of more than a thousand pieces, all of them open
 XCPU_GRACE_SEC = 5
 NVIDIA = Path("/dev/nvidiactl")
 

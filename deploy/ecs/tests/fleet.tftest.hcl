@@ -68,6 +68,7 @@ variables {
   alarm_emails    = ["oncall@example.com"]
   runbook_url     = "https://example.com/docs/operations.md"
   input_buckets   = ["our-videos"]
+  page_origins    = ["https://framefleet.example"]
   output_buckets  = ["our-films"]
   environment     = { CONF = "0.3", SAMPLE_FPS = "5" }
   secrets         = { PROCESS_TOKEN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:process-token-AbCdEf:token::" }
@@ -244,6 +245,10 @@ run "the_fleet" {
   assert {
     condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : one(rule.abort_incomplete_multipart_upload).days_after_initiation if rule.id == "abandoned-parts"]) == 7
     error_message = "Abandoned parts go after a week."
+  }
+  assert {
+    condition     = one([for rule in one(aws_s3_bucket_cors_configuration.this).cors_rule : "${one(rule.allowed_origins)} ${one(rule.allowed_methods)}"]) == "https://framefleet.example PUT"
+    error_message = "The page may send parts to the bucket, and nobody else's page."
   }
   assert {
     condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : "${one(rule.filter).prefix} ${one(rule.expiration).days}" if rule.id == "ended-jobs"]) == "jobs/ 21"
