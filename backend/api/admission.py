@@ -10,11 +10,14 @@ from backend.api.context import context
 from backend.api.credentials import identified, limited
 from backend.api.locality import is_from_this_machine
 from backend.api.rates import Counted, network_of
+from backend.api.streams import OF_ONE_TENANT, STREAMED
+from backend.errors import Busy
 
 
 def register(app: Flask) -> None:
     app.before_request(_admit)
     app.after_request(_say_how)
+    app.teardown_request(_end_stream)
 
 
 def _admit() -> None:
@@ -29,6 +32,21 @@ def _admit() -> None:
     g.caller = identified()
     _count(g.caller, access.scope)
     require(access.scope)
+    _begin_stream(g.caller)
+
+
+def _begin_stream(caller: Caller) -> None:
+    """Raises Busy. Of this machine without a key nobody is counted."""
+    if caller.key_name is None or not request.environ.get(STREAMED):
+        return
+    if not context().streams.begin(caller.tenant):
+        raise Busy(f"Of one tenant {OF_ONE_TENANT} large bodies are read at once: wait a little, or send parts.")
+    g.streams_of = caller.tenant
+
+
+def _end_stream(failure: BaseException | None) -> None:
+    if "streams_of" in g:
+        context().streams.end(g.pop("streams_of"))
 
 
 def _count(caller: Caller, scope: Scope) -> None:

@@ -32,6 +32,7 @@ from backend.api.context import EXTENSION, Context
 from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.api.rates import Rates
+from backend.api.streams import Streams
 from backend.api.strict_json import StrictRequest
 from backend.db.engine import Database
 from backend.events import Event, emit, warn
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         OwnWorker(settings),
         KeyRing(database),
         Rates(settings),
+        Streams(),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)

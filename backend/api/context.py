@@ -13,6 +13,7 @@ from backend.api.access import caller
 from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.api.rates import Rates
+from backend.api.streams import Streams
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.planners import Planners
@@ -42,6 +43,7 @@ class Context:
     own_worker: OwnWorker
     keys: KeyRing
     rates: Rates
+    streams: Streams
 
     @property
     def database_of_caller(self) -> Database:

@@ -8,6 +8,7 @@ ends, and all children with it, when the process that started it does: the contr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -23,6 +24,7 @@ from backend.media.jail import namespaces, process
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_FDS = 8
 OWN_WORLD = "own-world"
+NOT_STARTED = b"0"
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -56,7 +58,13 @@ class Server:
             return False
         request = json.loads(data)
         status_fd, stderr_fd, *handed = fds
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # too many processes just now; those that there are go on
+            for fd in fds:
+                os.close(fd)
+            self._control.send(NOT_STARTED)
+            return True
         if pid == 0:
             self._be_child(request, stderr_fd, handed, [status_fd])
         pidfd = os.pidfd_open(pid)
@@ -72,7 +80,8 @@ class Server:
         assert ended is not None
         status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         status_fd = self._status_fds.pop(pidfd)
-        os.write(status_fd, str(status).encode())  # a pipe that holds nothing else: it has room
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for this one
+            os.write(status_fd, str(status).encode())  # a pipe that holds nothing else: it has room
         self._poll.unregister(pidfd)
         os.close(status_fd)
         os.close(pidfd)

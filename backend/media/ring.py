@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import sys
 import tempfile
-from pathlib import Path
 from typing import IO
 
 from backend.errors import SandboxCrashed, StorageError
-
-MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the file made there has no name
 
 
 class FrameRing:
@@ -37,21 +36,18 @@ class FrameRing:
 
 
 def _allocated(size_bytes: int) -> IO[bytes]:
-    """A file without a name that really has its bytes. A container's /dev/shm is often 64 MiB, and writing to a mapping
-    past that ends the process with SIGBUS."""
-    for folder in (MEMORY_FOLDER, None):
-        if folder is not None and not folder.is_dir():
-            continue
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        try:
-            if hasattr(os, "posix_fallocate"):  # macOS has neither that call nor that trap
-                os.posix_fallocate(file.fileno(), 0, size_bytes)
-            else:
-                file.truncate(size_bytes)
-        except OSError:
-            file.close()
-            continue
+    """A file without a name that really has its bytes, and keeps them: reading a mapping past a file's end ends the
+    process with SIGBUS, and the media process could shorten the file. What it gives back of it is given anew. No
+    folder's: a container's /dev/shm is often 64 MiB."""
+    if sys.platform != "linux":
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        file.truncate(size_bytes)
         return file
-    raise StorageError(
-        f"Neither {MEMORY_FOLDER} nor the temporary folder has room for {size_bytes >> 20} MiB of pictures."
-    )
+    file = os.fdopen(os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b")
+    try:
+        os.posix_fallocate(file.fileno(), 0, size_bytes)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except OSError as error:
+        file.close()
+        raise StorageError(f"There is no memory for {size_bytes >> 20} MiB of pictures.") from error
+    return file

@@ -23,11 +23,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from backend.errors import MediaTooCostly, SandboxCrashed, SandboxTimeout, SourceUnreachable, error_by_code
+from backend.errors import (
+    ArtifactCorrupt,
+    EncodeFailed,
+    EncoderUnavailable,
+    FramefleetError,
+    FrameMismatch,
+    HardwareDecoderUnfit,
+    InvalidParams,
+    JailUnavailable,
+    MediaError,
+    MediaTooCostly,
+    SandboxCrashed,
+    SandboxTimeout,
+    SourceUnreachable,
+    StorageError,
+    error_by_code,
+)
 from backend.media import wire
 from backend.media.jail import process as jail_process
 from backend.media.limits import Limits
 from backend.media.ring import FrameRing
+from backend.media.scratch import empty_folder
 from backend.media.starter import Starter, start_child
 
 SCRATCH_PREFIX = "framefleet-media-"
@@ -38,6 +55,11 @@ QUEUED_MESSAGES = 64
 STDERR_BYTES = 64 * 2**10  # as much as a pipe holds
 COSTLY = "The video takes more processor time than MEDIA_CPU_SECONDS allows: cut it into shorter ones, or raise that."
 MAX_WORDS = 500
+# What a child may say of its work; all others are of this process, its machine or its queue.
+OWN_ERRORS = (
+    MediaError, EncodeFailed, EncoderUnavailable, HardwareDecoderUnfit, FrameMismatch, ArtifactCorrupt, InvalidParams,
+    StorageError, JailUnavailable,
+)  # fmt: skip
 
 
 class ByteReader(Protocol):
@@ -139,8 +161,10 @@ class MediaProcess:
             if "error" in message:
                 if self._read_error is not None:
                     raise self._read_error
-                raise error_by_code(str(message["error"]), _plain(str(message.get("message", ""))))
+                raise _error_of(str(message["error"]), _plain(str(message.get("message", ""))))
             if "result" in message:
+                if not isinstance(message["result"], dict):
+                    raise SandboxCrashed("The media process answered something else than a result.")
                 self.result: dict[str, Any] = message["result"]
                 return
             yield message
@@ -265,6 +289,8 @@ class MediaProcess:
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
         os.close(self._stderr)
+        with contextlib.suppress(OSError):
+            empty_folder(Path(self._scratch.name))
         self._scratch.cleanup()
 
 
@@ -275,6 +301,15 @@ def end_all() -> None:
     """Ends every child of this process: it is about to end itself, and leaves no context manager."""
     for process in list(_living):
         process.kill()
+
+
+def _error_of(code: str, words: str) -> FramefleetError:
+    """One that is not the child's to say would have its job put back without end, its claim dropped or its worker
+    pause, as if this machine or its version were at fault."""
+    error = error_by_code(code, words)
+    if isinstance(error, OWN_ERRORS) or type(error) is FramefleetError:
+        return error
+    return SandboxCrashed("The media process named an error that is not its own.")
 
 
 def _plain(words: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import tempfile
 from pathlib import Path
 
 from backend.errors import StorageError, TemporaryFolderUnsafe
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def check_temporary_folder(folder: Path | None = None) -> None:
@@ -27,3 +30,36 @@ def check_temporary_folder(folder: Path | None = None) -> None:
             f"Other users could replace what is in the temporary folder {folder}: set TMPDIR to a folder of this user, "
             "or give it the sticky bit (chmod +t)."
         )
+
+
+def empty_folder(folder: Path) -> None:
+    """Also of thousands of folders in one another, where a walk runs out of depth, descriptors and length of names: a
+    folder in a folder is lifted to the top. No link is followed. Nobody else may write there by now. Raises OSError."""
+    top = os.open(folder, FOLDER)
+    try:
+        while names := os.listdir(top):  # noqa: PTH208 - by its descriptor
+            for name in names:
+                if not _is_deleted(name, top):
+                    _delete_folder(name, top)
+    finally:
+        os.close(top)
+
+
+def _is_deleted(name: str, parent: int) -> bool:
+    """False for a folder, which is open to us then."""
+    if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+        os.chmod(name, 0o700, dir_fd=parent)
+        return False
+    os.unlink(name, dir_fd=parent)
+    return True
+
+
+def _delete_folder(name: str, top: int) -> None:
+    folder = os.open(name, FOLDER, dir_fd=top)
+    try:
+        for each in os.listdir(folder):  # noqa: PTH208 - by its descriptor
+            if not _is_deleted(each, folder):
+                os.rename(each, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=top)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=top)

@@ -148,9 +148,11 @@ class ForkServer:
                     socket.send_fds(control, [request], fds)
                     said, pidfds, _, _ = socket.recv_fds(control, 64, 1)
                 except OSError:  # it died, or does not answer
-                    said = b""
-                if said:
+                    said, pidfds = b"", []
+                if pidfds:
                     return int(said), pidfds[0]
+                if said:  # it lives, and so do its children: it could not fork, or we have no descriptor left
+                    break
                 self._give_up()
         raise SandboxCrashed("No media process could be started; is the machine out of memory or processes?")
 

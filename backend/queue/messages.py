@@ -41,7 +41,11 @@ Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(writable)]
 Detector = Annotated[dict[str, Any] | None, AfterValidator(_small)]
 ChunkId = Annotated[int, Field(ge=1, lt=2**53)]  # as JSON of every language has them
 Attempts = Annotated[int, Field(ge=1, lt=2**31)]
-Bytes = Annotated[int, Field(ge=0, lt=2**53)]
+# In bodies true is no number, and "5" neither; a path is text.
+StrictChunkId = Annotated[ChunkId, Field(strict=True)]
+StrictAttempts = Annotated[Attempts, Field(strict=True)]
+Bytes = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class _Said(BaseModel):
@@ -58,7 +62,7 @@ class Known(_Said):
 
     worker: Name = Field(description="one process of the remote worker; whatever it claims is its own")
     kinds: Names
-    schema_version: int = Field(ge=1, lt=2**15)
+    schema_version: int = Field(ge=1, lt=2**15, strict=True)
     has: Names = Field(default=[], description="encoders and models that not every worker has")
 
 
@@ -73,7 +77,7 @@ class Asked(Known):
 
     deep_mode: DeepMode = DeepMode.GPU
     job_id: UUID | None = None
-    held: Annotated[list[tuple[ChunkId, Attempts]], Field(max_length=MAX_HELD)] | None = Field(
+    held: Annotated[list[tuple[StrictChunkId, StrictAttempts]], Field(max_length=MAX_HELD)] | None = Field(
         None, description="after an answer was lost: the claims it knows of. Others of this process go back"
     )
 
@@ -119,7 +123,7 @@ class Queued(_Said):
 
 
 class Beat(_Said):
-    progress: float = Field(ge=0, le=1)
+    progress: float = Field(ge=0, le=1, strict=True)
     last_event: Event | None = None
 
 
@@ -168,9 +172,9 @@ class InputPlace(_Said):
 
 
 class WantedUpload(_Said):
-    size_bytes: int = Field(ge=1, le=MAX_ARTIFACT_BYTES)
-    if_absent: bool = True
-    conditional: bool = Field(True, description="false: the store knows no conditional writes")
+    size_bytes: int = Field(ge=1, le=MAX_ARTIFACT_BYTES, strict=True)
+    if_absent: Flag = True
+    conditional: Flag = Field(True, description="false: the store knows no conditional writes")
 
 
 class UploadPlace(_Said):
@@ -191,7 +195,7 @@ class ProbePlaces(_Said):
 class Present(Known):
     kind: Literal["gpu_chunk_worker"]
     trouble: Text | None = None
-    begins: bool
+    begins: Flag
 
 
 class Leaving(_Said):

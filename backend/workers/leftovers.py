@@ -7,7 +7,6 @@ import fcntl
 import os
 import pwd
 import re
-import shutil
 import socket
 import stat
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from backend.db.embedded import UNPRIVILEGED_USER
 from backend.events import Event, emit
 from backend.media.sandbox import SCRATCH_PREFIX
+from backend.media.scratch import empty_folder
 
 LOCK_NAME, INNER_NAME = ".lock", "files"
 WORK_PREFIX = "framefleet-work-"
@@ -41,7 +41,10 @@ def work_folder() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             inner = folder / INNER_NAME  # media processes may write in it, and not take the lock away
             inner.mkdir(mode=0o700)
-            yield inner
+            try:
+                yield inner
+            finally:
+                empty_folder(inner)
 
 
 def remove_leftovers(*, dry_run: bool = False, parent: Path | None = None) -> list[Path]:
@@ -49,7 +52,7 @@ def remove_leftovers(*, dry_run: bool = False, parent: Path | None = None) -> li
     parent = parent or Path(tempfile.gettempdir())
     removed = []
     for path in sorted(parent.glob("framefleet-*")):
-        with suppress(FileNotFoundError, PermissionError):  # somebody else's, or removed just now
+        with suppress(OSError):  # somebody else's, or removed just now; the others' turn comes all the same
             if _is_stale(path) and (dry_run or _remove(path)):
                 removed.append(path)
                 if not dry_run:
@@ -73,7 +76,8 @@ def _is_stale(path: Path) -> bool:
 
 def _remove(path: Path) -> bool:
     if not _SOCKETS.fullmatch(path.name):
-        shutil.rmtree(path)
+        empty_folder(path)
+        path.rmdir()
         return True
     for name in _SOCKET_NAMES:
         (path / name).unlink(missing_ok=True)

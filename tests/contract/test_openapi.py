@@ -143,6 +143,8 @@ def test_every_operation_says_what_it_answers_and_what_can_go_wrong(spec: dict[s
         assert {"400", "500"} <= set(answers)
         if operation.get("security"):
             assert {"401", "403", "429"} <= set(answers), (path, method)
+        if "206" in answers:
+            assert {"304", "404", "412", "416"} <= set(answers), (path, method)
         if method in ("post", "put") and "requestBody" in operation:
             assert {"413", "415", "422"} <= set(answers), (path, method)
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from backend.access.keys import create_key, has_keys, list_keys, revoke_key
 from backend.access.scopes import Scope
 from backend.api.keys import FRESH_SEC, KeyRing
+from backend.api.streams import OF_ONE_TENANT, STREAMED
 from backend.db.engine import Database
 from backend.errors import InvalidRequest, KeyExpired, KeyInvalid, KeyRevoked
 from tests.conftest import Said, empty_database
@@ -265,3 +266,17 @@ def test_there_are_keys_or_there_are_none(postgres: str) -> None:
         revoke_key(database, "first")
         assert not has_keys(database)
         database.close()
+
+
+def test_one_tenant_holds_half_of_the_threads_for_large_bodies(api: Api) -> None:
+    streams = api.app.extensions["framefleet"].streams
+    greedy, other = api.holder("greedy", tenant="greedy"), api.holder("patient", tenant="patient")
+    streamed = {"environ_base": {STREAMED: True}, "json": {"kind": "crop"}}
+    for _ in range(OF_ONE_TENANT):
+        assert streams.begin("greedy")
+    assert greedy.code(JOBS, "POST", **streamed) == (429, "busy")
+    assert greedy.code(JOBS) == (200, None)
+    assert other.code(JOBS, "POST", **streamed)[0] == 422
+    streams.end("greedy")
+    assert greedy.code(JOBS, "POST", **streamed)[0] == 422
+    assert streams.begin("greedy")  # what is over was given back

@@ -420,6 +420,16 @@ BROKEN = {
     "two lengths": (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
     "a length and chunks": (CHUNKED[:-2] + b"Content-Length: 4\r\n\r\n", 400),
     "another encoding": (CHUNKED.replace(b"chunked", b"gzip, chunked"), 501),
+    "chunks of an older version": (CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n", 400),
+    "chunks and a length of an older version": (
+        CHUNKED.replace(b"1.1", b"1.0")[:-2] + b"Connection: keep-alive\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + GET,
+        400,
+    ),
+    "an encoding that says nothing, and a length": (
+        CHUNKED.replace(b"chunked", b",")[:-2] + b"Content-Length: 5\r\n\r\n12345",
+        400,
+    ),
+    "two hosts of another version": (b"GET / HTTP/1.2\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     "a header without a colon": (b"GET / HTTP/1.1\r\nHost: h\r\nnothing\r\n\r\n", 400),
     "a folded header": (b"GET / HTTP/1.1\r\nHost: h\r\nA: b\n c\r\n\r\n", 400),
     "a head without end": (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"a" * limits.MAX_HEAD_BYTES, 431),

@@ -49,6 +49,7 @@ class Task(WSGITask):  # type: ignore[misc]
             environ |= {"SERVER_NAME": server.effective_port, "SERVER_PORT": "", "REMOTE_ADDR": "", "REMOTE_HOST": ""}
         else:
             environ["SERVER_NAME"] = server.effective_host
+        environ["framefleet.streamed"] = self.request.pipe is not None  # backend/api/streams.py
         environ["RAW_URI"] = self.request.request_uri
         environ["wsgi.multiprocess"] = shared.config.workers > 1
         if _says_secure(environ, shared.config.secure_scheme_headers) and is_trusted(

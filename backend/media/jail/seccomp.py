@@ -33,8 +33,12 @@ CLONE_THREAD = 0x10000
 CLONE_NEW = 0x7E020080
 PRCTLS = (15, 16, 3, 23, 39, 0x53564D41)  # names of threads, PR_GET_DUMPABLE, CAPBSET_READ, GET_NO_NEW_PRIVS, SET_VMA
 IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX
+# Of fcntl: copies, flags, locks, a pipe's size, seals. F_SETOWN and F_SETSIG would send any signal to any process.
+FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1033, 1034)
+# FIOASYNC, FIOSETOWN, SIOCSPGRP: the same as an ioctl, which drivers have too many of to name them.
+SIGNALLING_IOCTLS = (0x5452, 0x8901, 0x8902)
 # Looked at more closely, or not for everybody.
-CHOOSY = {"clone", "clone3", "prctl", "ioctl", "tgkill", "prlimit64", "sendto", "mmap", "execve"}
+CHOOSY = {"clone", "clone3", "prctl", "ioctl", "fcntl", "tgkill", "prlimit64", "sendto", "mmap", "execve"}
 HARDWARE = {"memfd_create", "mlock", "munlock", "set_mempolicy", "mbind", "sched_setaffinity", "timerfd_create",
             "timerfd_settime"}  # fmt: skip
 NEVER = {"seccomp", "capset", "pivot_root", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
@@ -77,9 +81,8 @@ def program(*, hardware: bool = False, starts_program: bool = False) -> list[Ins
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), "seccomp")
     numbers = {name: found[column] for name, found in NUMBERS.items() if found[column] is not None}
     plain = set(numbers) - CHOOSY - NEVER - (set() if hardware else HARDWARE)
-    plain |= {"ioctl"} if hardware else set()
     plain |= {"execve"} if starts_program else set()
-    looked_at = _closer_looks(os.getpid())
+    looked_at = _closer_looks(os.getpid(), hardware=hardware)
     return [
         (LOAD, 0, 0, ARCH),
         (JUMP_EQUAL, 1, 0, AUDIT_ARCHITECTURES[column]),
@@ -114,7 +117,7 @@ def _chosen(numbers: Mapping[str, int | None], looks: Mapping[str, list[Instruct
             yield from steps
 
 
-def _closer_looks(pid: int) -> dict[str, list[Instruction]]:
+def _closer_looks(pid: int, *, hardware: bool) -> dict[str, list[Instruction]]:
     """Of calls that depend on what they ask for: each ends with an answer."""
     refused = (RETURN, 0, 0, RET_ERRNO | errno.EPERM)
     allowed = (RETURN, 0, 0, RET_ALLOW)
@@ -129,8 +132,12 @@ def _closer_looks(pid: int) -> dict[str, list[Instruction]]:
         ],
         "clone3": [(RETURN, 0, 0, RET_ERRNO | errno.ENOSYS)],
         "prctl": [*_any_of(0, PRCTLS), refused],
+        "fcntl": [*_any_of(1, FCNTLS), refused],
         # As of a file that is no terminal.
-        "ioctl": [*_any_of(1, IOCTLS), (RETURN, 0, 0, RET_ERRNO | errno.ENOTTY)],
+        "ioctl": [
+            *_any_of(1, SIGNALLING_IOCTLS if hardware else IOCTLS, refused if hardware else allowed),
+            allowed if hardware else (RETURN, 0, 0, RET_ERRNO | errno.ENOTTY),
+        ],
         # abort() ends itself so.
         "tgkill": [*_any_of(0, (pid,)), refused],
         # Its own limits, which it can only lower.
@@ -148,9 +155,9 @@ def _closer_looks(pid: int) -> dict[str, list[Instruction]]:
     }
 
 
-def _any_of(argument: int, values: Iterable[int]) -> list[Instruction]:
-    """Allows those; the lower half of an argument is what the kernel looks at in these calls."""
+def _any_of(argument: int, values: Iterable[int], answer: Instruction = (RETURN, 0, 0, RET_ALLOW)) -> list[Instruction]:
+    """The answer to those; the lower half of an argument is what the kernel looks at in these calls."""
     steps: list[Instruction] = [(LOAD, 0, 0, ARGUMENT + argument * 8)]
     for value in values:
-        steps += [(JUMP_EQUAL, 0, 1, value), (RETURN, 0, 0, RET_ALLOW)]
+        steps += [(JUMP_EQUAL, 0, 1, value), answer]
     return steps

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import resource
@@ -166,6 +167,8 @@ ATTEMPTS: dict[str, Callable[..., Any]] = {
     "kill": lambda pid, number: os.kill(pid, number) or "signalled",
     "kill_group": lambda: os.kill(-1, signal.SIGCONT) or "signalled",
     "queue_signal": lambda pid: call(129, pid, signal.SIGCONT, ctypes.create_string_buffer(128)),
+    "signal_of_a_pipe": lambda pid: fcntl.fcntl(0, fcntl.F_SETOWN, pid),
+    "number_of_a_signal": lambda number: fcntl.fcntl(0, fcntl.F_SETSIG, number),
     "trace": lambda pid: call(PTRACE, PTRACE_ATTACH, pid, 0, 0),
     "read_memory": lambda pid: call(PROCESS_VM_READV, pid, None, 0, None, 0, 0),
     "take_descriptor": lambda pid: call(PIDFD_GETFD, call(PIDFD_OPEN, pid, 0), 0, 0),

@@ -144,6 +144,8 @@ CALLS: dict[str, Case] = {
     "a pair of sockets": lambda _: ("socketpair",),
     "a signal to everybody": lambda _: ("kill_group",),
     "a queued signal": lambda _: ("queue_signal", PARENT),
+    "a signal that a channel sends": lambda _: ("signal_of_a_pipe", PARENT),
+    "a channel's signal of its choice": lambda _: ("number_of_a_signal", 9),
     "the worker's memory by a call": lambda _: ("read_memory", PARENT),
     "the worker's handle": lambda _: ("find_process", PARENT),
     "a fork": lambda _: ("fork",),

@@ -292,6 +292,10 @@ STRANGE: list[tuple[str, dict[str, Any]]] = [
     ("/chunks/1/1/complete", {"sha256": "a" * 64, "detector": {"name": "\0"}}),
     ("/chunks/1/1/complete", {"sha256": "a" * 64, "detector": {"name": "x" * 20_000}}),
     ("/chunks/1/1/upload", {"size_bytes": 0}),
+    ("/chunks/1/1/upload", {"size_bytes": True}),
+    ("/chunks/1/1/upload", {"size_bytes": "9"}),
+    ("/chunks/1/1/upload", {"size_bytes": 9, "if_absent": "yes"}),
+    ("/chunks/1/1/beat", {"progress": True}),
     ("/chunks/99999999999999999999/1/release", {}),
 ]
 
