@@ -20,7 +20,7 @@ def check_temporary_folder(folder: Path | None = None) -> None:
     try:
         folder = folder or Path(tempfile.gettempdir())
     except FileNotFoundError:  # it has tried to write into each
-        raise StorageError("No temporary folder takes a file: make room, or set TMPDIR to a folder that does.") from None
+        raise StorageError("No temporary folder takes a file: make room, or set TMPDIR to one that does.") from None
     if folder.is_mount():
         return
     status = folder.stat()

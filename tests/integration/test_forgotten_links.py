@@ -154,12 +154,12 @@ def test_a_cancelled_job_forgets_at_once_and_a_failed_one_when_it_cannot_be_retr
 
 @pytest.mark.parametrize("secret", ["a", 'b"c', "d\\e", "f\ng", "h?i#j", "üñ"])
 def test_whatever_a_query_is_made_of_the_parameters_stay_what_they_were(database: Database, secret: str) -> None:
-    params = {"audio_uri": f"https://h/a?{secret}", "subtitles_uri": f"HTTP://h/b#{secret}", "language": "deu"}
+    params = {"audio_uri": f'https://h/a"b\\c?{secret}', "subtitles_uri": f"HTTP://h/b#{secret}", "language": "deu"}
     service = JobService(database)
     job = service.create(NewJob("encode", f"https://h/v.mp4?{secret}", "v.mp4", params))
     scrubbed = service.cancel(job.id)
     assert scrubbed.input_uri == "https://h/v.mp4"
-    wanted = job.params | {"audio_uri": "https://h/a", "subtitles_uri": "HTTP://h/b"}
+    wanted = job.params | {"audio_uri": 'https://h/a"b\\c', "subtitles_uri": "HTTP://h/b"}
     assert scrubbed.params == wanted
 
 

@@ -28,7 +28,10 @@ from backend.jobs.layout import plan_key, source_key
 from backend.kinds import kind_named
 from backend.queue import messages as m
 from backend.queue.claims import ChunkClaim
+from backend.queue.executor import Hold, Nobody
+from backend.queue.lease import LeaseKeeper
 from backend.queue.remote_workers import add_remote_worker, revoke_remote_worker
+from backend.queue.stall import StallWatch
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.storage import open_store
@@ -43,6 +46,18 @@ from tests.integration.queue.helpers import claim_of, complete, planned_job, sql
 
 FILM = bytes(range(256)) * 1000
 SUBTITLES = b"1\n00:00:00,000 --> 00:00:01,000\nHello\n"
+
+
+class Heard(StallWatch):
+    """Writes down each sign of progress."""
+
+    def __init__(self, moved: list[None]) -> None:
+        super().__init__()
+        self._signs_heard = moved
+
+    def moved(self) -> None:
+        super().moved()
+        self._signs_heard.append(None)
 
 
 @dataclass
@@ -60,7 +75,8 @@ class Desk:
 
     @property
     def files(self) -> RemoteFiles:
-        return RemoteFiles(self.claim, lambda: self.moved.append(None), self.server, self.settings)
+        lease = LeaseKeeper(lambda progress: None, self.settings.lease_seconds, Heard(self.moved))
+        return RemoteFiles(self.claim, Hold(lease, Nobody()), self.server, self.settings)
 
 
 @pytest.fixture(params=["s3", "folder"])
