@@ -197,6 +197,8 @@ class Settings(BaseSettings):
     # What closes them in: without Landlock and seccomp nothing is parsed, unless somebody says so here.
     media_jail: Literal["required", "best-effort", "off"] = Field("required", validation_alias="MEDIA_JAIL")
     media_cpu_seconds: int = Field(24 * 3600, ge=1, validation_alias="MEDIA_CPU_SECONDS")  # of one such process
+    # One that drips along costs no processor time, and holds a worker.
+    media_wall_seconds: Positive = Field(12 * 3600.0, validation_alias="MEDIA_WALL_SECONDS")
     max_result_bytes: int = Field(200 * 2**30, gt=0, validation_alias="MAX_RESULT_BYTES")  # of each file it writes
     max_frames: int = Field(3_000_000, ge=1, validation_alias="MAX_FRAMES")
     probe_seconds: Positive = Field(600.0, validation_alias="PROBE_SECONDS")  # a file without an index is read whole

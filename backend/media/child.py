@@ -50,6 +50,7 @@ def _run(order: dict[str, Any], jail: Jail, task: Task) -> Result:
         raise FramefleetError(f"The media process knows no operation {order['operation']!r}.")
     programs = prepare(order["operation"], order["params"], jail)
     layers = lock(jail, Path(os.environ["TMPDIR"]), hardware=order["operation"] in USE_HARDWARE)
+    task.tell(**{wire.CLOSED_IN: True})
     return operation(replace(task, programs=programs, layers=layers))
 
 

@@ -20,12 +20,13 @@ CONTAINER_MEMORY = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memo
 
 @dataclass(frozen=True)
 class Limits:
-    """`silence_sec`: how long the process may say nothing and ask for nothing."""
+    """`silence_sec`: how long the process may say nothing and ask for nothing; `wall_sec`: how long it may go on."""
 
     silence_sec: float
     memory_bytes: int
     cpu_sec: int = 24 * 3600
     file_bytes: int = 200 * 2**30
+    wall_sec: float = 24 * 3600.0
     mode: Mode = Mode.REQUIRED
     layers: frozenset[Layer] = field(default=frozenset(Layer))
 
@@ -36,6 +37,7 @@ class Limits:
             memory_bytes=settings.sandbox_memory_bytes or fair_memory_bytes(),
             cpu_sec=settings.media_cpu_seconds,
             file_bytes=settings.max_result_bytes,
+            wall_sec=settings.media_wall_seconds,
             mode=Mode(settings.media_jail),
         )
 

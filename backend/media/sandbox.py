@@ -23,24 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from backend.errors import (
-    ArtifactCorrupt,
-    EncodeFailed,
-    EncoderUnavailable,
-    FramefleetError,
-    FrameMismatch,
-    HardwareDecoderUnfit,
-    InvalidParams,
-    JailUnavailable,
-    MediaError,
-    MediaTooCostly,
-    SandboxCrashed,
-    SandboxTimeout,
-    SourceUnreachable,
-    StorageError,
-    error_by_code,
-)
+from backend.errors import MediaTooCostly, SandboxCrashed, SandboxTimeout, SourceUnreachable
 from backend.media import wire
+from backend.media.answers import error_of, plain
 from backend.media.jail import process as jail_process
 from backend.media.limits import Limits
 from backend.media.ring import FrameRing
@@ -54,12 +39,6 @@ CHECK_EVERY_SEC = 1.0
 QUEUED_MESSAGES = 64
 STDERR_BYTES = 64 * 2**10  # as much as a pipe holds
 COSTLY = "The video takes more processor time than MEDIA_CPU_SECONDS allows: cut it into shorter ones, or raise that."
-MAX_WORDS = 500
-# What a child may say of its work; all others are of this process, its machine or its queue.
-OWN_ERRORS = (
-    MediaError, EncodeFailed, EncoderUnavailable, HardwareDecoderUnfit, FrameMismatch, ArtifactCorrupt, InvalidParams,
-    StorageError, JailUnavailable,
-)  # fmt: skip
 
 
 class ByteReader(Protocol):
@@ -106,38 +85,18 @@ class MediaProcess:
         self._silence_sec = limits.silence_sec
         self._check = check
         self._total_sec = total_sec
+        self._wall_sec = limits.wall_sec
+        self._is_closed_in = False
+        self._folder = folder
         self._began_at = time.monotonic()
         self._read_error: Exception | None = None
         self._is_reading = False
         self._inbox: queue.Queue[dict[str, Any] | Exception] = queue.Queue(QUEUED_MESSAGES)
         self._left = threading.Event()
         self._heard_at = time.monotonic()
-        bytes_sock, child_bytes = socket.socketpair()
-        messages_sock, child_messages = socket.socketpair()
-        self._bytes_sock, self._messages_sock = bytes_sock, messages_sock
-        handed = [child_bytes.fileno(), child_messages.fileno(), *([ring.fileno()] if ring else [])]
-        # A full pipe keeps the child from filling a disk with what it says, and does not stop it.
-        self._stderr, child_stderr = os.pipe()
-        for end in (self._stderr, child_stderr):
-            os.set_blocking(end, False)
-        # The child is killed as soon as it has said its result: what it leaves there is ours to remove.
-        self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, ignore_cleanup_errors=True)
-        try:
-            self._process = start(handed, child_stderr, self._scratch.name, own_world=limits.wants_own_world)
-        finally:
-            child_bytes.close()
-            child_messages.close()
-            os.close(child_stderr)
-        wire.send_message(
-            messages_sock,
-            {
-                "operation": operation,
-                "params": dict(params),
-                "size_bytes": reader.size_bytes,
-                "jail": limits.jail(folder).as_json(),
-                "ring": {"slots": ring.slots, "slot_bytes": ring.slot_bytes} if ring else None,
-            },
-        )
+        with contextlib.ExitStack() as undo:
+            self._start(operation, params, limits, ring, start, undo)
+            undo.pop_all()
         self._threads = [
             threading.Thread(target=self._serve_bytes, name="media-bytes", daemon=True),
             threading.Thread(target=self._receive, name="media-messages", daemon=True),
@@ -145,6 +104,51 @@ class MediaProcess:
         for thread in self._threads:
             thread.start()
         _living.add(self)
+
+    def _start(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        limits: Limits,
+        ring: FrameRing | None,
+        start: Starter,
+        undo: contextlib.ExitStack,
+    ) -> None:
+        """Raises SandboxCrashed for a child that is gone before it has its order."""
+        self._bytes_sock, child_bytes = socket.socketpair()
+        self._messages_sock, child_messages = socket.socketpair()
+        # A full pipe keeps the child from filling a disk with what it says, and does not stop it.
+        self._stderr, child_stderr = os.pipe()
+        # The child is killed as soon as it has said its result: what it leaves there is ours to remove.
+        self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, ignore_cleanup_errors=True)
+        undo.callback(self._put_away)
+        for end in (self._stderr, child_stderr):
+            os.set_blocking(end, False)
+        handed = [child_bytes.fileno(), child_messages.fileno(), *([ring.fileno()] if ring else [])]
+        try:
+            self._process = start(handed, child_stderr, self._scratch.name, own_world=limits.wants_own_world)
+        finally:
+            child_bytes.close()
+            child_messages.close()
+            os.close(child_stderr)
+        undo.callback(self._process.wait)
+        undo.callback(self.kill)
+        order = {
+            "operation": operation,
+            "params": dict(params),
+            "size_bytes": self._reader.size_bytes,
+            "jail": limits.jail(self._folder).as_json(),
+            "ring": {"slots": ring.slots, "slot_bytes": ring.slot_bytes} if ring else None,
+        }
+        try:
+            wire.send_message(self._messages_sock, order)
+        except OSError as error:
+            raise SandboxCrashed(f"The media process died at its start ({self._exit_reason()}).") from error
+
+    @property
+    def _folders(self) -> list[Path]:
+        """Where it may write."""
+        return [Path(self._scratch.name), *([self._folder] if self._folder else [])]
 
     @property
     def pid(self) -> int:
@@ -161,12 +165,15 @@ class MediaProcess:
             if "error" in message:
                 if self._read_error is not None:
                     raise self._read_error
-                raise _error_of(str(message["error"]), _plain(str(message.get("message", ""))))
+                raise error_of(message, self._folders, is_closed_in=self._is_closed_in)
             if "result" in message:
                 if not isinstance(message["result"], dict):
                     raise SandboxCrashed("The media process answered something else than a result.")
                 self.result: dict[str, Any] = message["result"]
                 return
+            if wire.CLOSED_IN in message:
+                self._is_closed_in = True
+                continue
             yield message
 
     def free_slots(self, count: int) -> None:
@@ -215,6 +222,10 @@ class MediaProcess:
                 f"Looking at the video took more than {self._total_sec:.0f} s: its source is too slow, or too large to "
                 "be read without an index."
             )
+        if time.monotonic() - self._began_at > self._wall_sec:
+            raise SandboxTimeout(
+                f"The media process worked for more than {self._wall_sec:.0f} s (MEDIA_WALL_SECONDS) and was stopped."
+            )
 
     def kill(self) -> None:
         """Ends the child at once; whoever waits for it hears that it died."""
@@ -229,7 +240,7 @@ class MediaProcess:
         if code < 0:
             return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         last_line = (self._said().decode(errors="replace").strip().splitlines() or [""])[-1]
-        return f"exit code {code}: {_plain(last_line)[:200]}"
+        return f"exit code {code}: {plain(last_line)[:200]}"
 
     def _said(self) -> bytes:
         """What waits in the pipe."""
@@ -285,9 +296,13 @@ class MediaProcess:
         for sock in (self._bytes_sock, self._messages_sock):
             with contextlib.suppress(OSError):  # the child hung up first
                 sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that is blocked in recv
-            sock.close()
         for thread in self._threads:
             thread.join(timeout=EXIT_GRACE_SEC)
+        self._put_away()
+
+    def _put_away(self) -> None:
+        self._bytes_sock.close()
+        self._messages_sock.close()
         os.close(self._stderr)
         with contextlib.suppress(OSError):
             empty_folder(Path(self._scratch.name))
@@ -301,17 +316,3 @@ def end_all() -> None:
     """Ends every child of this process: it is about to end itself, and leaves no context manager."""
     for process in list(_living):
         process.kill()
-
-
-def _error_of(code: str, words: str) -> FramefleetError:
-    """One that is not the child's to say would have its job put back without end, its claim dropped or its worker
-    pause, as if this machine or its version were at fault."""
-    error = error_by_code(code, words)
-    if isinstance(error, OWN_ERRORS) or type(error) is FramefleetError:
-        return error
-    return SandboxCrashed("The media process named an error that is not its own.")
-
-
-def _plain(words: str) -> str:
-    """The child chooses them: no control character (PostgreSQL refuses NUL), no surrogate, not many."""
-    return "".join(char if char.isprintable() else "?" for char in words[:MAX_WORDS])

@@ -20,6 +20,7 @@ MAX_READ_BYTES = 16 * 2**20
 REQUEST = struct.Struct(">QI")
 LENGTH = struct.Struct(">I")
 READ_FAILED = 0xFFFFFFFF
+CLOSED_IN = "closed_in"  # the child's first message: from here on its jail holds
 
 
 class WireClosed(Exception):

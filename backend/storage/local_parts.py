@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,8 @@ from backend.storage.parts import BLOCK_BYTES, Begun, Cut, Part
 
 FOLDER = ".uploads"  # no key can begin with a dot
 _BLOCK_UNIT_BYTES = 512  # of st_blocks
+# Whole files whose SHA-256 is looked at at once: each takes minutes of a thread that others need.
+_CHECKS = threading.BoundedSemaphore(2)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BUSY = (errno.EAGAIN, errno.EACCES)
 
@@ -103,7 +106,8 @@ class LocalParts:
         with self._errors(handle):
             if not source.exists():  # an earlier try got so far, and no further
                 source = target
-            _check_whole(source, cut, sha256)
+            with _one_of_few_checks(sha256):
+                _check_whole(source, cut, sha256)
             if source is not target:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(target)
@@ -194,6 +198,20 @@ def _write_at(fd: int, offset: int, length: int, stream: BinaryIO) -> str:
             written = os.pwrite(fd, view, offset + length - left)
             left, view = left - written, view[written:]
     return digest.hexdigest()
+
+
+@contextmanager
+def _one_of_few_checks(sha256: str | None) -> Iterator[None]:
+    """Raises UploadBusy."""
+    if sha256 is None:
+        yield
+        return
+    if not _CHECKS.acquire(blocking=False):
+        raise UploadBusy("Other uploads are being checked: complete this one in a moment.")
+    try:
+        yield
+    finally:
+        _CHECKS.release()
 
 
 def _check_whole(path: Path, cut: Cut, sha256: str | None) -> None:
