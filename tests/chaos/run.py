@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from backend.db.models import Job
@@ -177,7 +178,8 @@ class ChaosRun:
             self._proxies.close()
 
     def _slot(self, name: str, module: str, logs: Path) -> Slot:
-        database = f"postgresql://framefleet@127.0.0.1:{self._proxies.postgres_port(name)}/postgres"
+        user, _, _ = urlsplit(self._world.postgres.url).netloc.rpartition("@")
+        database = f"postgresql://{user}@127.0.0.1:{self._proxies.postgres_port(name)}/postgres"
         environment = WORKER_SETTINGS | {
             "DATABASE_URL": f"{database}?sslmode=disable&gssencmode=disable",
             "STORAGE_URL": f"s3://{self._world.bucket}/store",

@@ -225,7 +225,7 @@ def test_a_database_that_is_away_for_longer_than_a_lease_counts_no_failure(
     url = urlsplit(database_url)
     door = Door(parse_qs(url.query)["host"][0] + "/.s.PGSQL.5432")
     port = door.address.rsplit(":", 1)[1]
-    remote = f"postgresql://{url.username}@127.0.0.1:{port}{url.path}?sslmode=disable&gssencmode=disable"
+    remote = f"postgresql://{url.username}:{url.password}@127.0.0.1:{port}{url.path}?sslmode=disable&gssencmode=disable"
     workers.fleet.settings = workers.settings.model_copy(update={"database_url": SecretStr(remote)})
     job = submit(database, settings, make_sample(tmp_path / "clip.mp4", seconds=16).as_uri())
     workers.start_chunk_worker()

@@ -324,7 +324,7 @@ def pooled(database_url: str, tmp_path: Path) -> Iterator[Database]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     place = f"host={url.query.get('host') or url.host} user={url.username}"
-    place += f" port={url.port}" if url.port else ""
+    place += (f" port={url.port}" if url.port else "") + (f" password={url.password}" if url.password else "")
     text = f"""[databases]
 {url.database} = {place}
 [pgbouncer]
