@@ -77,7 +77,8 @@ def unprotect(table: str) -> Iterator[str]:
 
 
 # Roles are the server's, not a database's. Race: another database of this server makes them at the same moment.
-# Who may write jobs already is the services' role of an earlier release: it must go on seeing them.
+# Who may write jobs already is the services' role of an earlier release: it must go on seeing them. So must who may
+# read them, or chunks: KEDA, or a dashboard.
 MAKE_ROLES = """
 DO $$
 DECLARE
@@ -96,7 +97,9 @@ BEGIN
             WHERE NOT r.rolsuper AND NOT pg_has_role(r.oid, shared, 'USAGE')
               AND (r.rolname = current_user OR r.oid IN (
                    SELECT acl.grantee FROM pg_class c, aclexplode(c.relacl) acl
-                   WHERE c.oid = 'video_analysis_jobs'::regclass AND acl.privilege_type = 'UPDATE'))
+                   WHERE (c.oid = 'video_analysis_jobs'::regclass AND acl.privilege_type = 'UPDATE')
+                      OR (shared = 'framefleet_fleet' AND acl.privilege_type = 'SELECT'
+                          AND c.oid IN ('video_analysis_jobs'::regclass, 'video_analysis_chunks'::regclass))))
         LOOP
             BEGIN
                 EXECUTE 'GRANT ' || shared || ' TO ' || quote_ident(member);

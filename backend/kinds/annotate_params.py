@@ -64,7 +64,9 @@ class AnnotateParams(WithPosesParams):
     @classmethod
     def _listed(cls, given: Any) -> Any:
         """Lists, or text with commas, which is all that a command line has."""
-        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        if isinstance(given, str):
+            return tuple(part.strip() for part in given.split(",") if part.strip())
+        return tuple(given) if isinstance(given, list) else given  # else strict JSON would take no list
 
     @field_validator("classes")
     @classmethod

@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from backend.kinds.people import WithPosesParams
 from backend.vision.keyframes import Keyframe
@@ -16,6 +16,14 @@ ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
 SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
 MAX_SHOTS, MAX_SHOTS_NAMED = 1_000_000, 10_000
 MAX_KEYFRAMES = 10_000
+
+
+def _index(name: Any) -> Any:
+    """Names in JSON are texts, also where all types are strict."""
+    return int(name) if isinstance(name, str) and re.fullmatch("[0-9]{1,9}", name) else name
+
+
+ShotIndex = Annotated[int, BeforeValidator(_index), Field(ge=0, le=MAX_SHOTS)]
 
 
 class KeyframeParams(BaseModel):
@@ -30,7 +38,7 @@ class KeyframeParams(BaseModel):
 class CropParams(WithPosesParams):
     aspect: str = Field("source", description="`source`, or width:height as in 9:16, 1:1, 4:5")
     subject: SubjectMode = Field("main", description="main, all, track:<id>, or several as in track:1,track:4")
-    shots: dict[Annotated[int, Field(ge=0, le=MAX_SHOTS)], SubjectMode] = Field(
+    shots: dict[ShotIndex, SubjectMode] = Field(
         default_factory=dict, description="another subject for single shots, by their index from 0"
     )
     keyframes: Annotated[list[KeyframeParams], Field(max_length=MAX_KEYFRAMES, fail_fast=True)] = Field(

@@ -97,8 +97,10 @@ def share_in_colour(path: Path, rows: list[tuple[Any, ...]]) -> float:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
+        ({"classes": ["person", "unicorn"]}, "classes: the detector knows no 'unicorn'; it knows: person, bicycle"),
         ({"classes": "person,unicorn"}, "classes: the detector knows no 'unicorn'; it knows: person, bicycle"),
         ({"zones": [{"name": "a", "polygon": [[0, 0], [1, 1]]}]}, "zones.0.polygon"),
+        ({"draw": ["hearts"]}, "draw.0"),
         ({"draw": "hearts"}, "draw.0"),
     ],
 )

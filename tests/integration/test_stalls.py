@@ -161,9 +161,14 @@ def test_a_render_that_stands_still_is_given_up_and_done_again(
     def current() -> Job:
         return JobService(database).get(job.id)
 
-    wait_until(lambda: current().stage == "RENDERING", 60, "the film is rendered")
-    for child in media_children(worker.process.pid):
-        psutil.Process(child).suspend()
+    def is_frozen() -> bool:
+        """Whether a media process is at work on the film, and now no more."""
+        children = media_children(worker.process.pid) if current().stage == "RENDERING" else []
+        for child in children:
+            psutil.Process(child).suspend()
+        return bool(children)
+
+    wait_until(is_frozen, 60, "the film is rendered")
     told = wait_until(lambda: current().error_code, 60, "the render is given up")
     assert (told, current().status) == ("work_stalled", "aggregating")
     done = workers.wait_for_end(job, 200)

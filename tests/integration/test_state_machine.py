@@ -71,7 +71,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.chunks: dict[int, ChunkModel] = {}
         self.handed_out: set[tuple[Any, int]] = set()
         self.attempts_seen: dict[Any, int] = {}
-        self._sql("TRUNCATE video_analysis_jobs, video_analysis_chunks, queue_lanes")
+        self._sql("TRUNCATE video_analysis_jobs, video_analysis_chunks, queue_lanes CASCADE")
 
     # What clients do
 

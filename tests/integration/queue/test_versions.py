@@ -59,6 +59,8 @@ SHAPE = {
     ),
 }
 
+NOT_WRITTEN = "most_frames"  # a fact for the planner alone (backend/jobs/plan.py)
+
 
 def fields_of(schema: dict[str, Any]) -> str:
     """Names of fields, of those of parts too."""
@@ -69,6 +71,7 @@ def fields_of(schema: dict[str, Any]) -> str:
 def test_whoever_changes_what_is_written_raises_the_version() -> None:
     shapes = {"params": CropParams, "facts": VideoFacts, "artifact": ChunkArtifact}
     now = {name: fields_of(model.model_json_schema()) for name, model in shapes.items()}  # type: ignore[attr-defined]
+    now["facts"] = now["facts"].replace(f"{NOT_WRITTEN} ", "")
     assert now | {"version": SCHEMA_VERSION} == SHAPE
 
 
