@@ -67,12 +67,14 @@ def list_(job: UUID | None, dead: bool, data_dir: Path | None, as_json: bool) ->
     if as_json:
         click.echo(json.dumps({"deliveries": rows}))
         return
-    lines = table(Column("job, and where to", overflow="fold"), "what", "status", "tries", Column("last answer"))
+    place = Column("job, and where to", overflow="fold", min_width=len(str(UUID(int=0))))
+    lines = table(place, "what", Column("last answer", overflow="fold"))
     for row in rows:
         last = row["attempts"][-1] if row["attempts"] else {"sent_at": "", "error": ""}
         answer = f"{clock(last['sent_at'])} {last['error'] or 'taken'}".strip() if row["attempts"] else ""
         where = f"{plain(row['job_id'])}\n {plain(row['webhook'])}"
-        lines.add_row(where, plain(row["type"]), row["status"], str(row["tries"]), plain(answer))
+        what = f"{plain(row['type'])}\n {row['status']}, tries: {row['tries']}"
+        lines.add_row(where, what, plain(answer))
     out.print(lines)
 
 
