@@ -82,8 +82,11 @@ class Run:
             store = open_store(settings)
             job_id = JobService(database).create(place_input(given, request, settings, store)).id
             with _cancelled_unless_over(job_id, database):
-                plan_now(job_id, database, store, settings)
-                report = self._follow(job_id, database, fleet)
+                try:
+                    plan_now(job_id, database, store, settings)
+                    report = self._follow(job_id, database, fleet)
+                except KeyboardInterrupt:
+                    report = _cancelled(job_id, database)
             fleet.ask_to_stop()
             if report["status"] == JobStatus.DONE:
                 report["files"] = _fetch(job_id, database, store, settings, output)
@@ -175,8 +178,15 @@ def follow(job_id: UUID, database: Database, console: Console, check: Callable[[
                 check()
                 time.sleep(POLL_SEC)
         except KeyboardInterrupt:
-            service.cancel(job_id)
-            return job_resources(database, [service.get(job_id)])[0]
+            return _cancelled(job_id, database)
+
+
+def _cancelled(job_id: UUID, database: Database) -> dict[str, Any]:
+    """The job's resource; one that was faster than the interruption is what it is."""
+    service = JobService(database)
+    with suppress(InvalidState):
+        service.cancel(job_id)
+    return job_resources(database, [service.get(job_id)])[0]
 
 
 def plan_now(job_id: UUID, database: Database, store: ObjectStore, settings: Settings) -> None:

@@ -63,7 +63,8 @@ class Server:
         except OSError:  # too many processes just now; those that there are go on
             for fd in fds:
                 os.close(fd)
-            self._control.send(NOT_STARTED)
+            with contextlib.suppress(ConnectionError):  # who asked may have ended: the next look says so
+                self._control.send(NOT_STARTED)
             return True
         if pid == 0:
             self._be_child(request, stderr_fd, handed, [status_fd])
@@ -72,7 +73,10 @@ class Server:
         self._poll.register(pidfd, select.POLLIN)
         for fd in (stderr_fd, *handed):
             os.close(fd)
-        socket.send_fds(self._control, [str(pid).encode()], [pidfd])
+        try:
+            socket.send_fds(self._control, [str(pid).encode()], [pidfd])
+        except ConnectionError:  # whoever asked has ended meanwhile
+            return False
         return True
 
     def _tell_end(self, pidfd: int) -> None:

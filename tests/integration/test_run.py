@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -194,25 +195,43 @@ def test_a_process_with_bad_arguments_exits_2(tmp_path: Path) -> None:
 
 def test_interrupting_a_run_cancels_the_job_and_leaves_no_process(tmp_path: Path) -> None:
     clip = make_sample(tmp_path / "clip.mp4", seconds=8)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "backend", "run", "crop", str(clip), "--json", "--workers", "1"],
-        cwd=tmp_path,
-        env=environment({"DETECTOR": "hog"}),
+    process = _running(str(clip), tmp_path)
+    log = tmp_path / ".framefleet" / "logs" / "gpu_chunk_worker-0.log"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.exists() and "chunk_claimed" in log.read_text()):
+        time.sleep(0.1)
+    assert _interrupted(process)["status"] == "cancelled"
+    assert not _processes_in(tmp_path)
+
+
+def test_interrupting_a_run_that_still_looks_at_its_source_shows_the_cancelled_job(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/clip.mp4"
+        process = _running(address, tmp_path, HTTP_ALLOW_PRIVATE="true")
+        with silent.accept()[0]:
+            assert _interrupted(process)["status"] == "cancelled"
+
+
+def _running(source: str, folder: Path, **settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "backend", "run", "crop", source, "--json", "--workers", "1"],
+        cwd=folder,
+        env=environment({"DETECTOR": "hog"} | settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         # A shell that starts the tests in the background has them ignore it, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    log = tmp_path / ".framefleet" / "logs" / "gpu_chunk_worker-0.log"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (log.exists() and "chunk_claimed" in log.read_text()):
-        time.sleep(0.1)
+
+
+def _interrupted(process: subprocess.Popen[str]) -> dict[str, Any]:
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert json.loads(output)["status"] == "cancelled"
-    assert not _processes_in(tmp_path)
+    shown: dict[str, Any] = json.loads(output)
+    return shown
 
 
 def _processes_in(folder: Path) -> list[str]:
