@@ -304,7 +304,7 @@ class MediaProcess:
         self._bytes_sock.close()
         self._messages_sock.close()
         os.close(self._stderr)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what cannot be removed now is a leftover, for the janitor
             empty_folder(Path(self._scratch.name))
         self._scratch.cleanup()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
+from backend.access.loopback import is_loopback
 from backend.errors import InvalidRequest, ServerUnavailable, StorageError
 from backend.queue.messages import MAX_ARTIFACT_BYTES
 from backend.storage.guard import safe_url
@@ -99,21 +99,12 @@ def _checked(url: str, *, allow_http: bool) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise InvalidRequest("--server: give the address of a framefleet API, as in https://fleet.example.com.")
-    if parts.scheme == "http" and not (allow_http or _is_loopback(parts.hostname)):
+    if parts.scheme == "http" and not (allow_http or is_loopback(parts.hostname)):
         raise InvalidRequest(
             "--server: over http:// anybody on the way reads the token. Use https://, or --allow-http on a network "
             "of your own."
         )
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _reply(response: urllib3.BaseHTTPResponse, max_bytes: int) -> Reply:
