@@ -140,6 +140,9 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    # The first of a family of jobs on one source, of whose chunks this one is made; null: it is the first itself.
+    version_of: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))
+    version: Mapped[int] = mapped_column(Integer, server_default="1")
 
     __table_args__ = (
         one_of("status", JobStatus),
@@ -152,6 +155,9 @@ class Job(Base):
             desc("priority"),
             "created_at",
             postgresql_where=text("status IN ('queued', 'aggregating')"),
+        ),
+        Index(
+            "uq_jobs_version", "version_of", "version", unique=True, postgresql_where=text("version_of IS NOT NULL")
         ),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
         Index("ix_jobs_tenant_newest", "tenant", desc("created_at"), desc("id")),
@@ -264,8 +270,21 @@ class Fleet(Base):
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
     paused_at: Mapped[datetime | None]
     reason: Mapped[str | None]
+    paused_by: Mapped[str | None]  # a key's name, or who ran the command
 
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class FleetSample(Base):
+    """The queue's figures at one time, for the chart of the last day."""
+
+    __tablename__ = "fleet_samples"
+
+    at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())
+    queued_chunks: Mapped[int] = mapped_column(Integer)
+    processing_chunks: Mapped[int] = mapped_column(Integer)
+    running_workers: Mapped[int] = mapped_column(Integer)
+    completed_chunks: Mapped[int] = mapped_column(BigInteger)
 
 
 class Worker(Base):
@@ -284,6 +303,8 @@ class Worker(Base):
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     trouble: Mapped[str | None]  # why it claims nothing
     trouble_since: Mapped[datetime | None]
+    machine: Mapped[str | None]  # its host's name
+    device: Mapped[str | None]  # what it detects on, in words
 
     __table_args__ = (_QUEUE_STORAGE,)
 
