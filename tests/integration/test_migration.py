@@ -28,7 +28,7 @@ from tests.integration.queue.helpers import FACTS, planned_job
 
 JOBS, CHUNKS = "video_analysis_jobs", "video_analysis_chunks"
 LANES, FLEET = "queue_lanes", "fleet"
-OTHERS = {"workers", "remote_workers", "metrics_turns", "sweeps"}
+OTHERS = {"fleet_samples", "workers", "remote_workers", "metrics_turns", "sweeps"}
 TABLES = (RequestInFlight, Tenant, ApiKey, ApiSession, Upload, UploadPart, WebhookMessage, WebhookSecret)
 OTHERS |= {each.__tablename__ for each in TABLES}
 

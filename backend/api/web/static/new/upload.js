@@ -1,8 +1,8 @@
 // Sends a file in parts, several at once and each as often as it takes. What arrived before a reload is not sent again.
 
-import { Problem, beginUpload, completeUpload, dropUpload, getUpload, linkPart, partUrl, problemOf } from "./api.js";
+import { Problem, beginUpload, completeUpload, dropUpload, getUpload, linkPart, partUrl, problemOf } from "../core/api.js";
 import { put } from "./put.js";
-import { signedIn } from "./sign_in.js";
+import { signedIn } from "../core/sign_in.js";
 import { forget, remember, remembered } from "./unfinished.js";
 
 const AT_ONCE = 3;

@@ -1,7 +1,7 @@
 // The form: a file or a link, and how to crop it.
 
-import { byId, fillAlert } from "./dom.js";
-import { bytes } from "./words.js";
+import { byId, fillAlert } from "../core/dom.js";
+import { bytes } from "../core/words.js";
 
 const LINK = /^(https?|s3|gs):\/\/\S+$/i;
 const [form, drop, input, uri, error] = ["form", "drop", "file", "uri", "form-error"].map(byId);

@@ -21,10 +21,12 @@ export class Problem extends Error {
 }
 
 export const jobUrl = (id) => `${JOBS}/${id}`;
-export const getJob = (id) => ask(jobUrl(id));
+export const getJob = (id) => reread(jobUrl(id));
 export const cancelJob = (id) => ask(`${jobUrl(id)}/cancel`, { method: "POST" });
 export const retryJob = (id) => ask(`${jobUrl(id)}/retry`, { method: "POST" });
-export const recentJobs = async () => (await ask(`${JOBS}?limit=10`)).jobs;
+
+/** What concerns every view: whether the fleet is paused, and who works. */
+export const getStatus = () => reread("/api/v1/status");
 
 export const createFromLink = (input, params, key) => createJob({ input, params }, key);
 export const createFromUpload = (upload, params, key) => createJob({ upload, params }, key);
@@ -47,7 +49,7 @@ function createJob(job, key) {
   return ask(JOBS, { ...request, headers: { ...headers, "Idempotency-Key": key } });
 }
 
-function posted(body) {
+export function posted(body) {
   return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
@@ -67,22 +69,42 @@ export function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function ask(path, options = {}) {
-  let status, text;
+const answers = new Map(); // path → {etag, value} of what is asked again and again
+const MAX_ANSWERS = 50;
+
+/** As `ask`, for what is read again and again: the very same object as before where nothing changed (304). */
+export async function reread(path) {
+  const known = answers.get(path);
+  const { value, etag, status } = await asked(path, known ? { headers: { "If-None-Match": known.etag } } : {});
+  if (status === 304) return known.value;
+  answers.delete(path);
+  if (etag) answers.set(path, { etag, value });
+  if (answers.size > MAX_ANSWERS) answers.delete(answers.keys().next().value);
+  return value;
+}
+
+export async function ask(path, options = {}) {
+  return (await asked(path, options)).value;
+}
+
+async function asked(path, options = {}) {
+  let status, text, etag;
   try {
     const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
     status = response.status;
+    etag = response.headers.get("ETag");
     text = await response.text();
   } catch {
     throw noAnswer();
   }
-  const answer = parsed(text);
+  if (status === 304) return { status };
+  const value = parsed(text);
   if (status === 401) {
     await signedIn();
-    return ask(path, options);
+    return asked(path, options);
   }
-  if (status >= 300 || !answer) throw problemOf(status, answer);
-  return answer;
+  if (status >= 300 || !value) throw problemOf(status, value);
+  return { value, etag, status };
 }
 
 function noAnswer() {

@@ -1,8 +1,8 @@
 // Paints one job, or the upload before it. Everything from the server goes in as text.
 
-import { filmProblem, jobUrl } from "./api.js";
-import { byId, fillAlert, textElement } from "./dom.js";
-import { FINAL, STEPS, bytes, facts, parts, resultType, stageWords, timeLeft } from "./words.js";
+import { filmProblem, jobUrl } from "../core/api.js";
+import { byId, fillAlert, textElement } from "../core/dom.js";
+import { FINAL, STEPS, bytes, facts, parts, resultType, stageWords, timeLeft } from "../core/words.js";
 
 const QUEUE_PATIENCE_MS = 30_000;
 const bar = byId("bar");

@@ -7,10 +7,10 @@ const LONGEST_PAUSE_MS = 30_000;
 
 /**
  * Calls `read` until `onValue` returns false, or `onTrouble` does for an error.
- * `onTrouble(null)` says that the trouble is over. Returns {stop}.
+ * `onTrouble(null)` says that the trouble is over. Returns {stop, now}: `now()` asks at once.
  */
-export function poll(read, onValue, onTrouble) {
-  let delay = FIRST_MS;
+export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LAST_MS } = {}) {
+  let delay = firstMs;
   let failures = 0;
   let timer = 0;
   let busy = false;
@@ -32,7 +32,7 @@ export function poll(read, onValue, onTrouble) {
       if (failures) onTrouble(null);
       failures = 0;
       if (onValue(value) === false) stop();
-      delay = Math.min(delay * GROWTH, LAST_MS);
+      delay = Math.min(delay * GROWTH, lastMs);
       return delay;
     } catch (error) {
       if (stopped) return 0;
@@ -46,7 +46,7 @@ export function poll(read, onValue, onTrouble) {
   function wake() {
     clearTimeout(timer);
     if (document.hidden) return;
-    delay = FIRST_MS;
+    delay = firstMs;
     tick();
   }
 
@@ -60,5 +60,5 @@ export function poll(read, onValue, onTrouble) {
   document.addEventListener("visibilitychange", wake);
   window.addEventListener("online", wake);
   tick(); // a tab opened in the background reads once, for its title
-  return { stop };
+  return { stop, now: wake };
 }
