@@ -26,21 +26,25 @@ export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LA
   }
 
   async function step() {
+    let value;
     try {
-      const value = await read();
-      if (stopped) return 0;
-      if (failures) onTrouble(null);
-      failures = 0;
-      if (onValue(value) === false) stop();
-      delay = Math.min(delay * GROWTH, lastMs);
-      return delay;
+      value = await read();
     } catch (error) {
-      if (stopped) return 0;
-      failures += 1;
-      const pause = Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-      if (onTrouble(error, pause) === false) stop();
-      return pause;
+      return stopped ? 0 : troubled(error);
     }
+    if (stopped) return 0;
+    if (failures) onTrouble(null);
+    failures = 0;
+    if (onValue(value) === false) stop();
+    delay = Math.min(delay * GROWTH, lastMs);
+    return delay;
+  }
+
+  function troubled(error) {
+    failures += 1;
+    const pause = Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
+    if (onTrouble(error, pause) === false) stop();
+    return pause;
   }
 
   function wake() {
