@@ -1,4 +1,4 @@
-"""A version goes on from another job's chunks: nothing is detected again, and what both need lives as long as either."""
+"""A version goes on from another job's chunks: nothing is detected again, and what both need stays for both of them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.db.sql import statement
-from backend.errors import InvalidState
 from backend.jobs.retention import Retention
-from backend.jobs.service import NewJob
 from backend.kinds import KINDS, kind_named
 from backend.queue.figures import read_figures
 from backend.settings import Settings

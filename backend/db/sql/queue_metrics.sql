@@ -19,7 +19,7 @@ WITH queued AS (
     -- A job that is done has no chunk that failed, so only the others' chunks are looked at.
     -- Chunks that were only stopped because their job was over did not fail.
     -- What a version took over was never claimed, and is no work done.
-    SELECT count(*) FILTER (WHERE c.status = 'completed' AND c.attempts > 0) AS completed,
+    SELECT count(*) FILTER (WHERE c.status = 'completed' AND (c.attempts > 0 OR ended.version_of IS NULL)) AS completed,
            count(*) FILTER (WHERE ended.status = 'failed' AND c.status = 'failed'
                             AND c.error_code NOT IN ('job_failed', 'job_cancelled')) AS failed
     FROM ended
