@@ -156,9 +156,7 @@ class Job(Base):
             "created_at",
             postgresql_where=text("status IN ('queued', 'aggregating')"),
         ),
-        Index(
-            "uq_jobs_version", "version_of", "version", unique=True, postgresql_where=text("version_of IS NOT NULL")
-        ),
+        Index("uq_jobs_version", "version_of", "version", unique=True, postgresql_where=text("version_of IS NOT NULL")),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
         Index("ix_jobs_tenant_newest", "tenant", desc("created_at"), desc("id")),
         Index("ix_jobs_status_newest", "tenant", "status", desc("created_at"), desc("id")),

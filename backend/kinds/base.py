@@ -26,6 +26,7 @@ from backend.kinds.tools import Need
 from backend.media.segments import Segment
 from backend.settings import Settings
 from backend.states import Stage
+from backend.vision.artifacts import ChunkArtifact
 
 JSON_TYPE = "application/json"
 MAX_COMPLAINTS = 20
@@ -90,6 +91,7 @@ class Chunks(ABC, Generic[P_contra]):
     pattern: ClassVar[str]  # the artifact's name in the job's folder, with the chunk's index to be filled in
     content_type: ClassVar[str]
     is_shared: ClassVar[bool] = False  # whether what an earlier job left can be adopted
+    is_sampled: ClassVar[bool] = False  # whether it looks at pictures, and `tracked` says what it followed in them
     is_kept: ClassVar[bool] = True  # False: of no use once the job is done, and deleted then
 
     @property
@@ -106,6 +108,10 @@ class Chunks(ABC, Generic[P_contra]):
         Raises ArtifactCorrupt, NewerVersion.
         """
         return data
+
+    def tracked(self, data: bytes, sha256: str | None) -> ChunkArtifact:
+        """What a sampled step's artifact says of tracks. Raises ArtifactCorrupt, NewerVersion."""
+        raise NotImplementedError
 
 
 class Whole(ABC, Generic[P_contra]):
