@@ -7,9 +7,10 @@ const LONGEST_PAUSE_MS = 30_000;
 
 /**
  * Calls `read` until `onValue` returns false, or `onTrouble` does for an error.
- * `onTrouble(null)` says that the trouble is over. Returns {stop, now}: `now()` asks at once.
+ * `onTrouble(null)` says that the trouble is over. `pauseMs()`: how long to wait, where it depends on what was heard.
+ * Returns {stop, now}: `now()` asks at once.
  */
-export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LAST_MS } = {}) {
+export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LAST_MS, pauseMs = null } = {}) {
   let delay = firstMs;
   let failures = 0;
   let timer = 0;
@@ -37,7 +38,7 @@ export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LA
     failures = 0;
     if (onValue(value) === false) stop();
     delay = Math.min(delay * GROWTH, lastMs);
-    return delay;
+    return pauseMs ? pauseMs() : delay;
   }
 
   function troubled(error) {
