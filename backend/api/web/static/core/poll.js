@@ -15,15 +15,18 @@ export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LA
   let failures = 0;
   let timer = 0;
   let busy = false;
+  let again = false; // asked for while an answer was on its way
   let stopped = false;
 
   async function tick() {
-    if (busy || stopped) return;
+    if (stopped) return;
+    if (busy) return void (again = true);
     busy = true;
     clearTimeout(timer);
     const pause = await step();
     busy = false;
-    if (!stopped && !document.hidden) timer = setTimeout(tick, pause);
+    if (!stopped && !document.hidden) timer = setTimeout(tick, again ? 0 : pause);
+    again = false;
   }
 
   async function step() {

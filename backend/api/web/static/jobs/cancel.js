@@ -16,7 +16,7 @@ let timer = 0;
 /** Whether the job is to be cancelled in a moment. */
 export const isCancelling = (id) => Boolean(pending()[id]);
 
-/** Calls `tell` after each change. Returns how to stop that. */
+/** Calls `tell(job)` after each change, with the job as the server now has it, or null. Returns how to stop that. */
 export function onCancelling(tell) {
   listeners.add(tell);
   return () => listeners.delete(tell);
@@ -32,8 +32,8 @@ export async function cancelWithUndo(jobs, notice) {
   for (const job of jobs) {
     if (job.paused || !isCancelling(job.id)) continue;
     try {
-      await pauseJob(job.id);
-      if (!isCancelling(job.id)) await resumeJob(job.id); // taken back meanwhile
+      changed(await pauseJob(job.id));
+      if (!isCancelling(job.id)) changed(await resumeJob(job.id)); // taken back meanwhile
     } catch (problem) {
       if (problem.passes) continue; // it is cancelled all the same, if not held until then
       forget(job.id);
@@ -67,7 +67,7 @@ async function takeBack(ids, notice) {
   for (const id of back) {
     if (were[id].paused) continue; // as it was
     try {
-      await resumeJob(id);
+      changed(await resumeJob(id));
     } catch (problem) {
       notice(`It is not cancelled, and still paused: ${problem.message}`);
     }
@@ -87,8 +87,9 @@ async function cancelNow(id, due, sent) {
   if (!isCancelling(id)) return;
   try {
     const late = sent || Date.now() > due + 2 * OTHERS_FIRST_MS;
-    if (!late || (await isStillHeld(id))) await cancelJob(id);
+    const job = !late || (await isStillHeld(id)) ? await cancelJob(id) : null;
     forget(id);
+    if (job) changed(job);
   } catch (problem) {
     if (problem.passes) change((all) => (all[id] = { ...all[id], due: Date.now() + AGAIN_MS, sent: true }));
     else forget(id); // it is over, or gone
@@ -125,9 +126,9 @@ function change(write) {
   changed();
 }
 
-function changed() {
+function changed(job = null) {
   schedule();
-  for (const tell of listeners) tell();
+  for (const tell of listeners) tell(job);
 }
 
 function pending() {

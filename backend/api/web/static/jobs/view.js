@@ -43,7 +43,7 @@ export function mount(root, { query }, app) {
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) isIntersecting ? seen.add(target.dataset.key) : seen.delete(target.dataset.key);
   });
-  const stopCancelling = onCancelling(() => paint());
+  const stopCancelling = onCancelling((job) => (job ? listing.put(job) : paint()));
   const times = setInterval(() => document.hidden || paint(), TIMES_MS);
 
   function begin() {
