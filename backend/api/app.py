@@ -24,12 +24,15 @@ from backend.api import (
     remote_files,
     request_guard,
     sessions,
+    solve,
     system,
     uploads,
+    versions,
     webhook_spec,
 )
 from backend.api.browser_headers import guard_browser
 from backend.api.context import EXTENSION, Context
+from backend.api.editing import Editing
 from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.api.rates import Rates
@@ -82,10 +85,13 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         KeyRing(database),
         Rates(settings),
         Streams(),
+        Editing(settings),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
     app.register_api(looking.blueprint)
+    app.register_api(versions.blueprint)
+    app.register_api(solve.blueprint)
     app.register_api(uploads.blueprint)
     app.register_api(deliveries.blueprint)
     app.register_api(fleet.blueprint)

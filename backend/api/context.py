@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import current_app
 
 from backend.api.access import caller
+from backend.api.editing import Editing
 from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.api.rates import Rates
@@ -20,6 +21,7 @@ from backend.jobs.planners import Planners
 from backend.jobs.quotas import Quotas
 from backend.jobs.service import JobService
 from backend.jobs.uploads import Uploads
+from backend.jobs.versions import Versions
 from backend.media.hardware import hardware_here
 from backend.queue.queue import Queue
 from backend.settings import Settings
@@ -44,6 +46,7 @@ class Context:
     keys: KeyRing
     rates: Rates
     streams: Streams
+    editing: Editing
 
     @property
     def database_of_caller(self) -> Database:
@@ -59,6 +62,10 @@ class Context:
     def all_jobs(self) -> JobService:
         """Of every tenant, for callers that work for the fleet."""
         return JobService(self.database)
+
+    @property
+    def versions(self) -> Versions:
+        return Versions(self.database_of_caller, self.store, Quotas.of(self.settings))
 
     @property
     def uploads(self) -> Uploads:

@@ -74,7 +74,7 @@ def _made_once(key: str) -> Response:
     if job is None:
         return _made(asked_job(key))
     check_same(job, asked_fingerprint())
-    return _accepted(job)
+    return accepted(job)
 
 
 def _made(new: NewJob) -> Response:
@@ -82,10 +82,10 @@ def _made(new: NewJob) -> Response:
     tracing.note(job_id=str(job.id))
     if job.id == new.job_id:
         context().plan_soon(job.id)
-    return _accepted(job)
+    return accepted(job)
 
 
-def _accepted(job: Job) -> Response:
+def accepted(job: Job) -> Response:
     response = _shown(job, 202)
     response.headers["Location"] = f"{API}/jobs/{job.id}"
     return response

@@ -157,7 +157,8 @@ def _object_elsewhere(job: Job, content_type: str) -> Any:
     except (NoPresignMethod, StorageError):  # without credentials: read as its workers read it
         try:
             return send_source(
-                open_job_source(job.id, job.input_uri, job.source_etag, context().store, settings), content_type
+                open_job_source(job.source_job or job.id, job.input_uri, job.source_etag, context().store, settings),
+                content_type,
             )
         except SourceNotFound:
             raise ObjectNotFound("The source is no longer where it was.") from None
@@ -166,7 +167,7 @@ def _object_elsewhere(job: Job, content_type: str) -> Any:
 def _stored_source(job: Job, store: ObjectStore) -> str | None:
     """Where it lies in our own store, if it does: an upload, or the copy of what was behind a server without ranges."""
     if job.source_etag is not None and is_copied(job.input_uri, job.source_etag):
-        return source_key(job.id, job.source_etag)
+        return source_key(job.source_job or job.id, job.source_etag)
     key = stored_key(job.input_uri)
     return key if key is not None and store.uri(key) == job.input_uri else None
 

@@ -222,12 +222,17 @@ def _check_priority(priority: int) -> None:
 def _checked_params(kind_name: str, given: dict[str, Any]) -> dict[str, Any]:
     """With this installation's defaults. Raises InvalidParams, UnsupportedInput."""
     kind = kind_named(kind_name)
-    if len(json.dumps(given)) > MAX_PARAMS_BYTES:
-        raise InvalidParams(f"params: at most {MAX_PARAMS_BYTES} bytes of JSON.")
+    check_size(given)
     kind.check_types(given)
     params = kind.with_defaults(given, context().settings)
     check_inputs(kind.parse_params(params))
     return params
+
+
+def check_size(params: dict[str, Any]) -> None:
+    """Raises InvalidParams."""
+    if len(json.dumps(params)) > MAX_PARAMS_BYTES:
+        raise InvalidParams(f"params: at most {MAX_PARAMS_BYTES} bytes of JSON.")
 
 
 def parsed(model: type[Model], values: dict[str, Any]) -> Model:

@@ -87,7 +87,7 @@ def place_of_input(path: m.ClaimPath, body: m.WantedInput) -> Response:
     number = 0 if body.uri is None else 1 + _named(claim).index(_checked(claim, body.uri))
     is_copy = number == 0 and is_copied(claim.input_uri, claim.source_etag)
     if is_copy:
-        etag = context().store.source(source_key(claim.job_id, claim.source_etag)).info.etag
+        etag = context().store.source(source_key(claim.source_owner, claim.source_etag)).info.etag
     elif number == 0:
         etag = open_source(_own(claim.input_uri), context().settings, etag=claim.source_etag).info.etag
     else:
@@ -240,7 +240,7 @@ def read_probe() -> Any:
 def _place(claim: ChunkClaim, number: int) -> str:
     """Where the input of that number lies. Raises InvalidValue."""
     if number == 0 and is_copied(claim.input_uri, claim.source_etag):
-        return context().store.uri(source_key(claim.job_id, claim.source_etag))
+        return context().store.uri(source_key(claim.source_owner, claim.source_etag))
     places: list[str] = [claim.input_uri, *(_named(claim) if number else ())]
     if number >= len(places):
         raise InvalidValue("There is no such input.")

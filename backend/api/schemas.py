@@ -213,6 +213,8 @@ class JobBase(BaseModel):
     created_at: str
     started_at: str | None
     completed_at: str | None
+    version: int = Field(description="1, or as which version it was made of another job's chunks")
+    version_of: UUID | None = Field(description="the family's first job, of a version")
     links: dict[str, str]
 
 

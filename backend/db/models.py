@@ -143,6 +143,8 @@ class Job(Base):
     # The first of a family of jobs on one source, of whose chunks this one is made; null: it is the first itself.
     version_of: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))
     version: Mapped[int] = mapped_column(Integer, server_default="1")
+    # In whose folder the source lies, an upload or a copy; null: in its own, if anywhere in our store.
+    source_job: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))
 
     __table_args__ = (
         one_of("status", JobStatus),
@@ -157,6 +159,7 @@ class Job(Base):
             postgresql_where=text("status IN ('queued', 'aggregating')"),
         ),
         Index("uq_jobs_version", "version_of", "version", unique=True, postgresql_where=text("version_of IS NOT NULL")),
+        Index("ix_jobs_source_job", "source_job", postgresql_where=text("source_job IS NOT NULL")),
         Index("ix_jobs_newest", desc("created_at"), desc("id")),
         Index("ix_jobs_tenant_newest", "tenant", desc("created_at"), desc("id")),
         Index("ix_jobs_status_newest", "tenant", "status", desc("created_at"), desc("id")),

@@ -76,7 +76,7 @@ class OwnObject:
 
 def output_places(claim: JobClaim, output: OutputType, own: ObjectStore, settings: Settings) -> Iterator[OutputPlace]:
     """`output_put_url` or `output_uri` of the request; else beside an s3:// or gs:// input; else OUTPUT_BUCKET for
-    http(s) inputs; else, and for an upload, in the job's own folder.
+    http(s) inputs; else, and for an upload or a version, in the job's own folder.
 
     The best first: outside of the job's own folder another job's film may have a name already. Nobody else can have
     the last. Raises UnsupportedInput, StorageError.
@@ -88,6 +88,8 @@ def output_places(claim: JobClaim, output: OutputType, own: ObjectStore, setting
         return
     tail = output.tail(claim.output_ending)
     folder, name = _folder_outside(claim, own, settings)
+    if claim.version_of is not None:  # whoever tries one after another fills nobody's folder
+        folder = None
     if folder is not None:
         for candidate in _names(name, output.suffix, tail, claim.job_id, _room_bytes(folder)):
             yield OutputPlace(open_destination(folder + candidate, settings, **marks))
@@ -134,7 +136,7 @@ def _folder_outside(claim: JobClaim, own: ObjectStore, settings: Settings) -> tu
     uri, bucket = claim.input_uri, settings.output_bucket
     folder: str | None = None
     name = ""
-    if is_object_uri(uri) and uri != own.uri(source_key(claim.job_id)):
+    if is_object_uri(uri) and uri != own.uri(source_key(claim.source_owner)):
         folder, slash, name = uri.rpartition("/")
         folder += slash
     elif scheme_of(uri) in ("http", "https") and bucket:

@@ -15,6 +15,7 @@ from backend.jobs.chunk_views import SAMPLED_PHASES
 from backend.jobs.progress import Progress, progress_of
 from backend.jobs.sources import is_copied, stored_key
 from backend.kinds import KINDS
+from backend.kinds.base import Kind
 from backend.kinds.output_type import BYTES_TYPE
 from backend.media.sound_facts import SoundFacts, as_probed
 from backend.states import ChunkStatus, JobStatus
@@ -58,6 +59,8 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "completed_chunks": progress.completed_chunks,
         "failed_chunks": progress.failed_chunks,
         "eta_seconds": progress.eta_seconds,
+        "version": job.version,
+        "version_of": str(job.version_of) if job.version_of else None,
         "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
         "video": _video(job),
         "sound": _sound(job),
@@ -71,7 +74,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "completed_at": _iso(job.completed_at),
         "links": {
             "self": base,
-            **{name: f"{base}/{name}" for name in LINKS},
+            **{name: f"{base}/{name}" for name in [*LINKS, *_ways_on(job)]},
             **{name: f"{base}/{name}" for name, file in VIEWS.items() if file in files},
             **{name: f"{base}/files/{name}" for name in files},
             **({"poster": f"{base}/poster"} if job.width is not None else {}),
@@ -129,6 +132,23 @@ def check_leaves(job: Job, name: str) -> None:
     """Raises ObjectNotFound where jobs of this kind and these parameters never leave such a file."""
     if name not in _file_names(job):
         raise ObjectNotFound(f"This job leaves no {name}: its kind is {job.kind}. Its links say what there is.")
+
+
+def _ways_on(job: Job) -> list[str]:
+    """Routes that make another job of this one, or show what one would be; none for a kind of another version."""
+    with suppress(KeyError, InvalidParams):
+        kind = KINDS[job.kind]
+        if not kind.may_have_versions(job.params) or not _is_analysed(job, kind):
+            return ["again"]
+        return ["again", "versions"] + (["solve"] if kind.preview is not None else [])
+    return []
+
+
+def _is_analysed(job: Job, kind: Kind[Any]) -> bool:
+    """Whether all chunks of its first phase are completed."""
+    if job.phase not in kind.first_phases:
+        return True
+    return bool(job.total_chunks) and job.completed_chunks == job.total_chunks
 
 
 def _file_names(job: Job) -> list[str]:

@@ -54,6 +54,7 @@ class NewJob:
     webhook_events: Sequence[WebhookEvent] = LAST_WORDS
     job_id: UUID = field(default_factory=uuid4)
     upload_id: UUID | None = None  # that its input came by: the job's own id
+    source_job: UUID | None = None  # in whose folder the input lies, where it was another job's upload
 
 
 def check_output(request: NewJob, output: OutputType) -> None:
@@ -84,7 +85,8 @@ class JobService:
     def create(self, request: NewJob) -> Job:
         """The job's row; the earlier one when the idempotency key was seen before.
 
-        Raises InvalidParams, InvalidValue for a place that the film cannot go to, QuotaExceeded.
+        Raises InvalidParams, InvalidValue for a place that the film cannot go to, QuotaExceeded, InvalidState for an
+        upload that is another job's or is being deleted.
         """
         request = replace(request, tenant=self.database.tenant or request.tenant)
         kind = kind_named(request.kind)
@@ -118,9 +120,11 @@ class JobService:
             "webhook_url": request.webhook_url,
             "webhook_events": None if request.webhook_url is None else [str(each) for each in request.webhook_events],
             "schema_version": SCHEMA_VERSION,
+            "source_job": request.source_job,
         }
         with self.database.session() as session:
             quotas = self._quotas and self._quotas.begin(session.connection(), request.tenant)
+            _hold_source(session, request)
             inserted = session.execute(
                 insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
             ).scalar_one_or_none()
@@ -266,6 +270,14 @@ class JobService:
         with self.database.fleet.transaction() as connection:
             lane = lanes.entry(connection, job.id, deep_mode=job.deep_mode, tenant=job.tenant, priority=job.priority)
         return {"first_rank": lane.first_rank, "stride": lane.stride}
+
+
+def _hold_source(session: Session, request: NewJob) -> None:
+    """Until the new job is there, nobody deletes the upload that it reads. Raises InvalidState where somebody does."""
+    if request.source_job is None:
+        return
+    if session.execute(statement("lock_source"), {"job_id": request.source_job}).one_or_none() is None:
+        raise InvalidState("The job's file is being deleted: upload it again.")
 
 
 def _earlier(session: Session, request: NewJob) -> Job:

@@ -55,17 +55,18 @@ def open_for_planning(claim: JobClaim, store: ObjectStore, settings: Settings, c
 
 
 def open_job_source(
-    job_id: UUID,
+    owner: UUID,
     input_uri: str,
     etag: str | None,
     store: ObjectStore,
     settings: Settings,
     cutoff: Cutoff | None = None,
 ) -> Source:
-    """The planned version of the source, until `cutoff` says otherwise. Raises what `open_source` raises."""
+    """The planned version of the source, until `cutoff` says otherwise; `owner` is the job in whose folder a copy lies.
+    Raises what `open_source` raises."""
     if etag is not None and is_copied(input_uri, etag):
         try:
-            return Copy(store.source(source_key(job_id, etag)), etag)
+            return Copy(store.source(source_key(owner, etag)), etag)
         except SourceNotFound:  # somebody deleted it: the server may still have this version
             pass
     return open_source(input_uri, settings, etag=etag, cutoff=cutoff)

@@ -15,13 +15,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
 from backend.errors import InvalidParams
 from backend.kinds.context import ChunkContext, WholeContext
 from backend.kinds.output_type import OutputType
 from backend.kinds.params import P, P_contra
+from backend.kinds.path_preview import PathPreview
 from backend.kinds.tools import Need
 from backend.media.segments import Segment
 from backend.settings import Settings
@@ -94,6 +95,10 @@ class Chunks(ABC, Generic[P_contra]):
     is_sampled: ClassVar[bool] = False  # whether it looks at pictures, and `tracked` says what it followed in them
     is_kept: ClassVar[bool] = True  # False: of no use once the job is done, and deleted then
 
+    def made_of(self, params: P_contra) -> Mapping[str, Any]:
+        """What of the parameters decides what a chunk holds: jobs that agree in it can go on from the same chunks."""
+        return params.model_dump(mode="json")
+
     @property
     def special_need(self) -> Need | None:
         """What its rows say that their worker must have. Every chunk worker has a detector of people."""
@@ -165,6 +170,7 @@ class Kind(Generic[P]):
     source: SourceType = SourceType.VIDEO
     choose: Callable[[P], tuple[Phase[P], ...]] | None = None
     beginnings: int = 1
+    preview: PathPreview[P] | None = None  # for kinds whose camera path can be edited
 
     def __post_init__(self) -> None:
         # Chunks of the first phase are intervals of a video.
@@ -186,6 +192,40 @@ class Kind(Generic[P]):
             self.params.model_validate_json(json.dumps(given), strict=True)
         except ValidationError as error:
             raise self._refusal(error) from error
+
+    def laid_over(self, own: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+        """A job's parameters with others over them, by name; None brings back the default. Raises InvalidParams."""
+        named = {self._field_of(name): value for name, value in given.items()}
+        merged = {name: value for name, value in {**own, **named}.items() if value is not None or name not in named}
+        self.check_types(merged)
+        return self.with_defaults(merged, settings)
+
+    def made_anew(self, own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+        """The parameters in which two jobs differ so that one cannot go on from the other's chunks. Raises
+        InvalidParams."""
+        before, after = self.parse_params(own), self.parse_params(other)
+        changed = {name: getattr(after, name) for name in self.params.model_fields}
+        changed = {name: value for name, value in changed.items() if value != getattr(before, name)}
+        if self._beginning(before) == self._beginning(after):
+            return []
+        alone = [
+            name
+            for name, value in changed.items()
+            if self._beginning(before.model_copy(update={name: value})) != self._beginning(before)
+        ]
+        return alone or list(changed)
+
+    def _beginning(self, params: P) -> tuple[str, Mapping[str, Any]]:
+        first = (self.choose(params) if self.choose else self.phases)[0]
+        return first.name, first.chunks.made_of(params) if first.chunks else {}
+
+    def _field_of(self, name: str) -> str:
+        """A parameter's own name, for one that has another too."""
+        for own, info in self.params.model_fields.items():
+            aliases = info.validation_alias
+            if isinstance(aliases, AliasChoices) and name in aliases.choices:
+                return own
+        return name
 
     def for_job(self, params: Mapping[str, Any]) -> Kind[P]:
         """With the phases that a job of these parameters goes through. Raises InvalidParams."""
@@ -232,6 +272,11 @@ class Kind(Generic[P]):
                 break
             before += phase.weight
         return Weights(before, at, sum(phase.weight for phase in self.phases) - before - at)
+
+    def may_have_versions(self, params: Mapping[str, Any]) -> bool:
+        """Whether a job can go on from the finished chunks of one with these parameters. Raises InvalidParams."""
+        first = self.for_job(params).phases[0].chunks
+        return first is not None and first.is_shared and first.is_kept
 
     @property
     def has_chunks(self) -> bool:

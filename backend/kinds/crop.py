@@ -10,6 +10,7 @@ from backend.kinds import accounts, film, output_type, with_poses
 from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, Whole
 from backend.kinds.context import WholeContext
 from backend.kinds.crop_params import CropParams
+from backend.kinds.crop_preview import CropPreview
 from backend.kinds.film_plan import Film, source_order
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import DetectPeople
@@ -89,4 +90,5 @@ CROP = Kind[CropParams](
         "preview": PREVIEW,
         **with_poses.FILES,
     },
+    preview=CropPreview(),
 )

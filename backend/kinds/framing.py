@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from backend.kinds.crop_params import CropParams
-from backend.kinds.stitched import stitched
+from backend.kinds.stitched import Stitched, stitched
 from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
@@ -53,8 +53,13 @@ def solve_framing(
     artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], params: CropParams
 ) -> Framing:
     """Raises ArtifactCorrupt, InvalidParams (an unknown track or shot, a keyframe that cannot be met), PathUnsolved."""
-    found = stitched(artifacts, time_base, frame_size, params.conf)
+    return framed(stitched(artifacts, time_base, frame_size, params.conf), params)
+
+
+def framed(found: Stitched, params: CropParams) -> Framing:
+    """As `solve_framing`, of what is stitched already."""
     timeline, tracks, shots = found.timeline, found.tracks, found.shots
+    frame_size = timeline.frame_size
     room = room_of(params.spec(), frame_size)
     subject = choose_subject(tracks, timeline, params.subject, shots, params.shots, room)
     path = solve_path(

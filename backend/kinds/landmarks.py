@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from backend.kinds.base import JSON_TYPE, Chunks
 from backend.kinds.context import ChunkContext
 from backend.kinds.decoding import on_best_decoder
-from backend.kinds.people import DetectionParams, FindPeople, chunk_identity
+from backend.kinds.people import DetectionParams, FindPeople, chunk_identity, detected_with
 from backend.kinds.sampled import Picture, SampledChunk, sample_chunk
 from backend.kinds.tools import Need
 from backend.states import Stage
@@ -32,6 +33,9 @@ class FindLandmarks(Chunks[DetectionParams]):
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
         return to_bytes(analyse_poses(context))
+
+    def made_of(self, params: DetectionParams) -> dict[str, Any]:
+        return detected_with(params)
 
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_pose_artifact(data, expected_sha256=None)

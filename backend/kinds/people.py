@@ -70,6 +70,9 @@ class DetectPeople(Chunks[DetectionParams]):
         emit(Event.PROCESSED_FRAMES, **ids, frames=len(artifact.frame_pts), sampled_frames=len(artifact.sampled_pts))
         return to_json_bytes(artifact)
 
+    def made_of(self, params: DetectionParams) -> dict[str, Any]:
+        return detected_with(params)
+
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_artifact(data, expected_sha256=None)
         return to_json_bytes(renamed(found, context)) if are_people_of(context, found) else None
@@ -92,16 +95,18 @@ def renamed(found: ChunkArtifact, context: ChunkContext[DetectionParams]) -> Chu
 
 def chunk_identity(params: DetectionParams, detector: Described, settings: Settings) -> str:
     what = {
-        "sample_fps": params.sample_fps,
-        "conf": params.conf,
-        "iou": params.iou,
+        **detected_with(params),
         "max_width": settings.max_width,
         "overlap_samples": settings.overlap_samples,
         "detector": detector.describe(),
         "tracker": TRACKER,
-        **_classes_of(params),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def detected_with(params: DetectionParams) -> dict[str, Any]:
+    """The parameters that a chunk of people is made of."""
+    return {"sample_fps": params.sample_fps, "conf": params.conf, "iou": params.iou, **_classes_of(params)}
 
 
 def _classes_of(params: DetectionParams) -> dict[str, Any]:

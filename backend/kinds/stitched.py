@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.kinds.context import WholeContext
+from backend.kinds.context import Earlier, WholeContext
 from backend.kinds.params import Params
 from backend.media.budget import check_frames
 from backend.vision.artifacts import ChunkArtifact, load_artifact
@@ -28,15 +28,26 @@ class Stitched:
     tracks: list[Track]
     shots: list[tuple[int, int]]
 
+    @property
+    def size_bytes(self) -> int:
+        """In memory, roughly."""
+        tracks = sum(track.pts.nbytes + track.boxes.nbytes + track.confidence.nbytes for track in self.tracks)
+        return self.timeline.frame_pts.nbytes + tracks
+
 
 def artifacts_of(context: WholeContext[Params]) -> list[ChunkArtifact]:
     """What the chunks found, in order. Raises ArtifactCorrupt, ObjectNotFound, and MediaTooCostly before there is more
     of it than a job may have."""
+    return artifacts_in(context.earlier, context.settings.max_frames)
+
+
+def artifacts_in(earlier: Earlier, max_frames: int) -> list[ChunkArtifact]:
+    """As `artifacts_of`."""
     artifacts, frames = [], 0
-    for data, sha256 in context.earlier.artifacts():
+    for data, sha256 in earlier.artifacts():
         artifacts.append(load_artifact(data, expected_sha256=sha256))
         frames += len(artifacts[-1].frame_pts)
-        check_frames(frames, context.settings.max_frames)
+        check_frames(frames, max_frames)
     return artifacts
 
 

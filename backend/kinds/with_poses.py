@@ -55,6 +55,9 @@ class PeopleAndPoses(Chunks[DetectionParams]):
 
         return on_best_decoder(context, analyse)
 
+    def made_of(self, params: DetectionParams) -> dict[str, Any]:
+        return people.detected_with(params)
+
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found, posing = read_checked(_Both, data, None), _posing(context)
         if not (people.are_people_of(context, found.people) and landmarks.are_poses_of(posing, found.poses)):
@@ -77,7 +80,7 @@ def with_poses(work: Callable[[WholeContext[P]], Done | Onward], context: WholeC
     made = work(
         replace(
             context,
-            earlier=_PartOfEarlier(context.earlier, "people"),
+            earlier=people_of(context.earlier),
             report=lambda share: context.report(POSES_SHARE + (1 - POSES_SHARE) * share),
         )
     )
@@ -87,6 +90,11 @@ def with_poses(work: Callable[[WholeContext[P]], Done | Onward], context: WholeC
         warnings=list(dict.fromkeys([*poses.warnings, *made.warnings])),  # both say what decoding met
         seconds={**poses.seconds, **made.seconds},
     )
+
+
+def people_of(earlier: Earlier) -> Earlier:
+    """The chunks as a step reads them that is about people alone."""
+    return _PartOfEarlier(earlier, "people")
 
 
 class _Both(BaseModel):

@@ -30,6 +30,12 @@ class ChunkClaim:
     trace_context: str | None
     plan: dict[str, Any]  # what the step before wrote down for this phase
     probed: Probed
+    source_job: UUID | None = None
+
+    @property
+    def source_owner(self) -> UUID:
+        """In whose folder the source lies, if it is an upload or a copy."""
+        return self.source_job or self.job_id
 
     @property
     def ids(self) -> dict[str, Any]:
@@ -77,6 +83,13 @@ class JobClaim:
     output_ending: str | None = None
     keeps_existing: bool = False  # see NewJob
     failures: int = 0
+    version_of: UUID | None = None
+    source_job: UUID | None = None
+
+    @property
+    def source_owner(self) -> UUID:
+        """In whose folder the source lies, if it is an upload or a copy."""
+        return self.source_job or self.job_id
 
     @property
     def ids(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from backend.errors import ModelMissing, OutputRefused, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.callbacks import Callbacks
+from backend.jobs.earlier import StoredEarlier
 from backend.jobs.film_place import settled
 from backend.jobs.further_inputs import open_input
 from backend.jobs.layout import manifest_key, plan_key, result_key
@@ -48,7 +49,6 @@ from backend.storage.pace import Cutoff
 from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
-from backend.workers.earlier import StoredEarlier
 from backend.workers.gpu_chunk_worker import ChunkWorker
 from backend.workers.janitor import Janitor
 from backend.workers.lazy_reader import LazyReader, further_inputs
@@ -148,7 +148,7 @@ class Aggregator:
 
     def _reader(self, claim: JobClaim, cutoff: Cutoff) -> RangeReader:
         return RangeReader(
-            open_job_source(claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings, cutoff)
+            open_job_source(claim.source_owner, claim.input_uri, claim.source_etag, self._store, self._settings, cutoff)
         )
 
     def _go_on(self, claim: JobClaim, kind: Kind[Any], onward: Onward, hold: Hold) -> None:

@@ -81,7 +81,7 @@ class StoredFiles:
     def source(self) -> Source:
         claim = self._claim
         return open_job_source(
-            claim.job_id, claim.input_uri, claim.source_etag, self._store, self._settings, self._cutoff
+            claim.source_owner, claim.input_uri, claim.source_etag, self._store, self._settings, self._cutoff
         )
 
     def further_input(self, params: Params, uri: str) -> Source:

@@ -10,7 +10,9 @@ from tests.releases.expansion import statements_of, stumbling_blocks
 from tests.releases.recorded import RELEASES
 
 # Revision → the beginning of a statement that does more → why no release that still runs stumbles over it.
-EXCEPTIONS: dict[str, dict[str, str]] = {}
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "0021": {"CREATE UNIQUE INDEX uq_jobs_version": "it is of versions alone, and earlier releases make none"},
+}
 
 
 def since_the_oldest_recorded() -> list[Script]:

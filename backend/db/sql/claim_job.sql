@@ -40,4 +40,4 @@ FROM candidate
 WHERE j.id = candidate.id
 RETURNING j.id AS job_id, j.attempts, j.status, j.kind, j.params, j.input_uri, j.input_name, j.deep_mode, j.tenant, j.priority,
           j.source_etag, j.source_size, j.probe, j.output_uri, j.output_put_url, j.output_ending, j.keeps_existing, j.failures,
-          j.total_chunks, j.trace_context, j.phase, j.phase_plan
+          j.total_chunks, j.trace_context, j.phase, j.phase_plan, j.version_of, j.source_job

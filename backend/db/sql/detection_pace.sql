@@ -7,7 +7,7 @@ FROM (
     JOIN video_analysis_chunks c ON c.job_id = j.id
     WHERE j.id IN (
         SELECT id FROM video_analysis_jobs
-        WHERE kind = :kind AND deep_mode = :deep_mode AND completed_chunks > 0
+        WHERE kind = :kind AND deep_mode = :deep_mode AND completed_chunks > 0 AND version_of IS NULL -- versions detect nothing
           AND width::bigint * height BETWEEN :pixels / 2 AND :pixels * 2
         ORDER BY created_at DESC
         LIMIT 20)

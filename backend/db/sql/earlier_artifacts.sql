@@ -10,6 +10,6 @@ WHERE own.id = :job_id
   AND (coalesce(j.input_sha256, j.input_uri) = coalesce(own.input_sha256, own.input_uri) OR (starts_with(j.input_uri, 's3://') AND starts_with(own.input_uri, 's3://')))
   AND c.phase = :phase AND coalesce(c.phase_chunks, j.total_chunks) = :phase_chunks
   AND c.chunk_index = :chunk_index AND c.start_pts = :start_pts AND c.end_pts = :end_pts
-  AND c.status = 'completed'
+  AND c.status = 'completed' AND (c.attempts > 0 OR j.version_of IS NULL) -- those of versions are the same ones again
 ORDER BY c.completed_at DESC
 LIMIT 3

@@ -11,19 +11,25 @@ WITH queued AS (
 ), backlog AS (
     -- @gpu_backlog
 ), ended AS (
-    SELECT id, status, total_chunks
+    SELECT id, status, total_chunks, version_of
     FROM video_analysis_jobs
     WHERE status IN ('done', 'failed', 'cancelled')
       AND completed_at > now() - make_interval(secs => :window_seconds)
 ), outcomes AS (
     -- A job that is done has no chunk that failed, so only the others' chunks are looked at.
     -- Chunks that were only stopped because their job was over did not fail.
-    SELECT count(*) FILTER (WHERE c.status = 'completed') AS completed,
+    -- What a version took over was never claimed, and is no work done.
+    SELECT count(*) FILTER (WHERE c.status = 'completed' AND (c.attempts > 0 OR ended.version_of IS NULL)) AS completed,
            count(*) FILTER (WHERE ended.status = 'failed' AND c.status = 'failed'
                             AND c.error_code NOT IN ('job_failed', 'job_cancelled')) AS failed
     FROM ended
     JOIN video_analysis_chunks c ON c.job_id = ended.id
     WHERE ended.status <> 'done'
+), taken AS (
+    SELECT count(*) AS chunks
+    FROM ended
+    JOIN video_analysis_chunks c ON c.job_id = ended.id
+    WHERE ended.status = 'done' AND ended.version_of IS NOT NULL AND c.attempts = 0
 ), joining AS (
     -- How long the job that waits longest for its film has been cut, detected and ready.
     SELECT min(ready.at) AS oldest_at
@@ -47,7 +53,7 @@ WITH queued AS (
 SELECT queued.n AS queued_chunks,
        working.chunks AS processing_chunks,
        outcomes.failed AS failed_chunks,
-       outcomes.completed
+       outcomes.completed - taken.chunks
            + (SELECT coalesce(sum(total_chunks), 0) FROM ended WHERE status = 'done') AS completed_chunks,
        coalesce(extract(epoch FROM now() - queued.oldest_at), 0) AS oldest_queued_seconds,
        coalesce(extract(epoch FROM now() - joining.oldest_at), 0) AS oldest_aggregation_seconds,
@@ -59,4 +65,4 @@ SELECT queued.n AS queued_chunks,
            AS busy_share,
        CASE WHEN coalesce(wanted.n, running.n) = 0 THEN claimable.n ELSE 0 END AS queued_without_workers,
        EXISTS (SELECT FROM fleet WHERE paused_at IS NOT NULL) AS is_paused
-FROM queued, working, backlog, outcomes, joining, running, wanted, claimable
+FROM queued, working, backlog, outcomes, taken, joining, running, wanted, claimable

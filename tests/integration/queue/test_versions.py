@@ -42,7 +42,7 @@ NEWER = {
 # The shape of what is written, for SCHEMA_VERSION. Different now? Raise the number, and write the new shape here: the
 # workers of the version before must not claim what they cannot read.
 SHAPE = {
-    "version": 4,
+    "version": 5,
     "params": (
         "aspect conf crf draw_timestamp fill hdr iou keep_aspect keyframes max_upscale min_crop_ratio "
         "output_height output_width padding_ratio pose preset sample_fps shots smooth_alpha smoothing subject "
