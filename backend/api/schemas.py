@@ -277,6 +277,9 @@ class ChunkResource(BaseModel):
     created_at: str
     started_at: str | None
     completed_at: str | None
+    links: dict[str, str] = Field(
+        description="`preview` and `people`, of a completed chunk whose step looks at pictures"
+    )
 
 
 class ChunkList(BaseModel):

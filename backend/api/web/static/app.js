@@ -10,6 +10,7 @@
 import { h, byId } from "./core/dom.js";
 import { startRouter } from "./core/router.js";
 import { showWhoIsIn } from "./core/sign_in.js";
+import { startCancelling } from "./jobs/cancel.js";
 import { showInIcon } from "./shell/icon.js";
 import { startShell } from "./shell/shell.js";
 
@@ -37,7 +38,7 @@ const app = {
     document.title = words ? `${words} · framefleet` : "framefleet";
     showInIcon(state);
   },
-  /** A line that goes by itself, beside nothing in particular. With `undo`, a button that calls it. */
+  /** A line that goes by itself, beside nothing in particular: notice(words, {undo, href, link}). */
   notice: shell.notice,
   /** The server's status (GET /api/v1/status), or null before the first answer; `onStatus(fn)` hears of each change. */
   status: shell.status,
@@ -57,4 +58,5 @@ function mountNowhere(root) {
 }
 
 const router = startRouter(VIEWS, NOWHERE, { main, app, nav: byId("nav") });
+startCancelling(shell.notice);
 showWhoIsIn();

@@ -7,22 +7,26 @@ const LONGEST_PAUSE_MS = 30_000;
 
 /**
  * Calls `read` until `onValue` returns false, or `onTrouble` does for an error.
- * `onTrouble(null)` says that the trouble is over. Returns {stop, now}: `now()` asks at once.
+ * `onTrouble(null)` says that the trouble is over. `pauseMs()`: how long to wait, where it depends on what was heard.
+ * Returns {stop, now}: `now()` asks at once.
  */
-export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LAST_MS } = {}) {
+export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LAST_MS, pauseMs = null } = {}) {
   let delay = firstMs;
   let failures = 0;
   let timer = 0;
   let busy = false;
+  let again = false; // asked for while an answer was on its way
   let stopped = false;
 
   async function tick() {
-    if (busy || stopped) return;
+    if (stopped) return;
+    if (busy) return void (again = true);
     busy = true;
     clearTimeout(timer);
     const pause = await step();
     busy = false;
-    if (!stopped && !document.hidden) timer = setTimeout(tick, pause);
+    if (!stopped && !document.hidden) timer = setTimeout(tick, again ? 0 : pause);
+    again = false;
   }
 
   async function step() {
@@ -37,7 +41,7 @@ export function poll(read, onValue, onTrouble, { firstMs = FIRST_MS, lastMs = LA
     failures = 0;
     if (onValue(value) === false) stop();
     delay = Math.min(delay * GROWTH, lastMs);
-    return delay;
+    return pauseMs ? pauseMs() : delay;
   }
 
   function troubled(error) {
