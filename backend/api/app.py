@@ -14,6 +14,7 @@ from backend.api import (
     deliveries,
     description,
     errors,
+    exports,
     fleet,
     jobs,
     looking,
@@ -90,6 +91,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     errors.register(app)
     app.register_api(jobs.blueprint)
     app.register_api(looking.blueprint)
+    app.register_api(exports.blueprint)
     app.register_api(versions.blueprint)
     app.register_api(solve.blueprint)
     app.register_api(uploads.blueprint)
