@@ -17,6 +17,7 @@ from backend.api import (
     errors,
     fleet,
     jobs,
+    looking,
     pages,
     pipeline,
     push,
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(looking.blueprint)
     app.register_api(versions.blueprint)
     app.register_api(solve.blueprint)
     app.register_api(uploads.blueprint)

@@ -7,9 +7,10 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api import schemas
-from backend.api.access import Scope, needs
+from backend.api.access import Scope, caller, needs
 from backend.api.answers import json_body
 from backend.api.context import context
+from backend.api.locality import is_from_this_machine
 from backend.api.new_job import parsed
 from backend.jobs.resource import API
 from backend.queue.fleet import FleetState, fleet_state, pause_fleet, resume_fleet
@@ -47,7 +48,7 @@ def get_fleet() -> Response:
 @needs(Scope.FLEET_ADMIN)
 def pause() -> Response:
     """No worker claims anything until the fleet is resumed; work in hand goes on. Body: none or `{"reason": …}`."""
-    return _answer(pause_fleet(context().database, _reason()))
+    return _answer(pause_fleet(context().database, _reason(), _who()))
 
 
 @blueprint.post("/resume", summary="Resume all workers", responses={200: schemas.FleetResource})
@@ -61,6 +62,12 @@ def _reason() -> str | None:
     return parsed(Pause, request.get_json()).reason if request.get_data(cache=True) else None
 
 
+def _who() -> str:
+    """For whoever asks later who paused it."""
+    return caller().key_name or ("this machine" if is_from_this_machine() else "a caller without a key")
+
+
 def _answer(state: FleetState) -> Response:
     paused_at = state.paused_at.isoformat() if state.paused_at else None
-    return jsonify({"paused": state.paused, "paused_at": paused_at, "reason": state.reason})
+    told = {"paused_at": paused_at, "paused_by": state.paused_by, "reason": state.reason}
+    return jsonify({"paused": state.paused, **told})

@@ -11,14 +11,19 @@ from flask_openapi import APIBlueprint, Tag
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
-from backend.api.access import Scope, needs, open_to_all
+from backend import __version__
+from backend.api.access import Scope, caller, needs, open_to_all
+from backend.api.answers import POLLED_HEADERS, json_answer, unchanged
+from backend.api.conditional import polled
 from backend.api.context import context
 from backend.api.gpu import gpu_facts
 from backend.api.metrics import exposition
 from backend.db.migrate import check_schema
 from backend.errors import ObjectNotFound
 from backend.jobs.resource import API
-from backend.queue.figures import list_workers
+from backend.jobs.waiting import person
+from backend.queue.figures import GPU_WORKER, list_workers
+from backend.queue.fleet_now import ANALYSIS_WORKER, recent_fleet
 
 READY_KEY = "probes/ready"  # of no object
 
@@ -43,6 +48,23 @@ class WorkerResource(BaseModel):
 
 class WorkerList(BaseModel):
     workers: list[WorkerResource]
+
+
+class WorkerCounts(BaseModel):
+    """Of workers that live."""
+
+    chunk: int
+    analysis: int
+
+
+class Status(BaseModel):
+    paused: bool = Field(description="the whole fleet: nothing is claimed")
+    paused_at: str | None
+    paused_by: str | None
+    reason: str | None
+    workers: WorkerCounts
+    version: str
+    scopes: list[Scope] = Field(description="what the caller's key is for")
 
 
 class Gpu(BaseModel):
@@ -93,6 +115,29 @@ def metrics() -> Response:
 @needs(Scope.METRICS)
 def gpu() -> Response:
     return jsonify(asdict(gpu_facts()) | {"hardware": context().hardware})
+
+
+@blueprint.get(
+    f"{API}/status",
+    summary="Whether work goes on, and what the caller may do",
+    responses={200: json_answer(Status, "the status", **POLLED_HEADERS), 304: unchanged()},
+)
+@needs(Scope.JOBS_READ)
+def status() -> Response:
+    """For a page that is open for long: one small answer, and 304 while nothing changes."""
+    fleet, mine = recent_fleet(context().database), caller().scopes
+    name = fleet.paused_by
+    return polled(
+        {
+            "paused": fleet.paused_at is not None,
+            "paused_at": fleet.paused_at.isoformat() if fleet.paused_at else None,
+            "paused_by": person(name) if name and Scope.FLEET_ADMIN not in mine else name,
+            "reason": fleet.reason,
+            "workers": {"chunk": fleet.living(GPU_WORKER), "analysis": fleet.living(ANALYSIS_WORKER)},
+            "version": __version__,
+            "scopes": sorted(mine),
+        }
+    )
 
 
 @blueprint.get(f"{API}/workers", summary="Who works, and on what", responses={200: WorkerList})
