@@ -8,8 +8,10 @@ from typing import Any
 
 from flask import Response, request
 
+from backend.api.browser_headers import CLOSED
+
 PAGE = Path(__file__).parent / "web" / "error.html"
-POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = f"{CLOSED}; style-src 'self'; img-src 'self'"
 PROBLEM = "application/problem+json"
 # By code, else by status: title, and what to do. Nothing of the request stands in them.
 WORDS = {
