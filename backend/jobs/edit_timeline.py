@@ -55,6 +55,8 @@ def edl(edit: Edit) -> str:
     asked = edit.rate or FALLBACK_RATE
     rate = min(TIMECODE_RATES, key=lambda each: abs(each - asked))
     timeline = _timeline(edit, rate)
+    for clip in timeline.find_clips():  # by the file's name as it is: lists are matched by it, and know no URLs
+        clip.media_reference = otio.schema.ExternalReference(target_url=timeline.name)
     text = str(otio.adapters.write_to_string(timeline, "cmx_3600", rate=float(rate), style="premiere"))
     return text if text.endswith("\n") else f"{text}\n"
 
@@ -126,7 +128,8 @@ def _marks(keyframes: Sequence[Mapping[str, Any]], start: int, stop: int, rate: 
 
 def _rounded(rows: Floats) -> list[list[float]]:
     """Times to the microsecond, so that no window of one shot reaches into the next."""
-    return np.column_stack([rows[:, :1].round(6), rows[:, 1:].round(3)]).tolist()
+    rounded: list[list[float]] = np.column_stack([rows[:, :1].round(6), rows[:, 1:].round(3)]).tolist()
+    return rounded
 
 
 def _corners(rows: Floats) -> Floats:
