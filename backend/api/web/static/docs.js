@@ -7,6 +7,7 @@ const theme = () => document.documentElement.classList.toggle("dark-mode", dark.
 // Headings one below the other, without a level left out; what scrolls is reached by keyboard.
 const LEVELS = { "h3.opblock-tag": 2, ".opblock-section-header h4": 3, ".opblock-body h4": 3, ".opblock-body h5": 4, "section.models h4": 2 };
 const SCROLLS = ".opblock-body pre, .microlight";
+const MEND_MS = 100; // Swagger UI draws piece by piece
 
 function mend() {
   for (const [selector, level] of Object.entries(LEVELS)) {
@@ -32,6 +33,8 @@ function setAttribute(element, ...pairs) {
 
 theme();
 dark.addEventListener("change", theme);
-new MutationObserver(mend).observe(document.getElementById("api"), { childList: true, subtree: true });
+let due = 0;
+const soon = () => (due ||= setTimeout(() => ((due = 0), mend()), MEND_MS));
+new MutationObserver(soon).observe(document.getElementById("api"), { childList: true, subtree: true });
 // No deep links: Swagger UI puts them into buttons, where no keyboard reaches them.
 SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking: false });
