@@ -53,6 +53,22 @@ def test_jobs_are_moved(served: Served, framefleet: Framefleet) -> None:
     assert done == {"retried": [third], "refused": {}}
 
 
+def test_jobs_are_made_of_jobs(served: Served, framefleet: Framefleet, tmp_path: Path) -> None:
+    analysed = served.analysed_job()
+    arguments = ("version", analysed, "--param", "aspect=1:1", "--param", "zoom=false", "--json")
+    made = [json.loads(framefleet(*arguments).stdout), json.loads(here(served, tmp_path, *arguments))]
+    assert [(job["version_of"], job["version"]) for job in made] == [(analysed, 2), (analysed, 3)]
+    assert made[0]["params"] == made[1]["params"] and made[0]["params"]["aspect"] == "1:1"
+    assert "new analysis" in framefleet("version", analysed, "--param", "conf=0.5", exit_code=2).stderr
+    failed = served.job(status="failed", error_code="source_not_found")
+    for input_ in ([], ["http://127.0.0.1:9/b.mp4"]):
+        arguments = ("again", failed, *input_, "--param", "fill=pad", "--json")
+        again = [json.loads(framefleet(*arguments).stdout), json.loads(here(served, tmp_path, *arguments))]
+        assert {(job["params"]["fill"], job["input"]["name"]) for job in again} == {
+            ("pad", f"{'b' if input_ else 'a'}.mp4")
+        }
+
+
 def test_a_path_is_sent_and_a_uri_is_named(served: Served, framefleet: Framefleet, tmp_path: Path) -> None:
     (tmp_path / "talk.mp4").write_bytes(b"no film")
     sent = json.loads(framefleet("submit", "stage", str(tmp_path / "talk.mp4"), "--json").stdout)
