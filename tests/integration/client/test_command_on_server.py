@@ -31,7 +31,8 @@ def framefleet(served: Served, tmp_path: Path) -> Framefleet:
 def here(served: Served, tmp_path: Path, *arguments: str) -> str:
     url = served.settings.database_url
     assert url is not None
-    done = framefleet_here(*arguments, cwd=tmp_path, DATABASE_URL=url.get_secret_value())
+    place = {"DATABASE_URL": url.get_secret_value(), "STORAGE_URL": served.settings.storage_url or ""}
+    done = framefleet_here(*arguments, cwd=tmp_path, **place)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
