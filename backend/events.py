@@ -70,6 +70,7 @@ class Event(StrEnum):
     AGGREGATION_RETRIGGERED = "aggregation_retriggered"
     AGGREGATION_CLAIMED = "aggregation_claimed"
     ARTIFACT_REPLACED = "artifact_replaced"
+    PREVIEW_LOST = "preview_lost"
     MEDIA_WARNING = "media_warning"
     RENDERED = "rendered"
     DATABASE_STARTED = "database_started"

@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     chunk_seconds_max: Positive | None = Field(None, validation_alias="CHUNK_SECONDS_MAX")
     # A job adopts what an earlier job of its tenant found in the same source with the same parameters.
     reuse_chunks: bool = Field(True, validation_alias="REUSE_CHUNKS")
+    # Chunk workers keep a small film of what they sampled, which the page shows before the job is done.
+    previews: bool = Field(True, validation_alias="PREVIEWS")
     lease_seconds: Positive = Field(60.0, validation_alias="LEASE_SECONDS")
     drain_seconds: float = Field(100.0, ge=0, validation_alias="DRAIN_SECONDS")
     poll_seconds: Positive = Field(1.0, validation_alias=_named("POLL_SECONDS", "COACH_PLUS_ANALYSIS_POLL_SECONDS"))

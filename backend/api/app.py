@@ -13,9 +13,11 @@ from backend.api import (
     create_body,
     deliveries,
     description,
+    error_pages,
     errors,
     fleet,
     jobs,
+    looking,
     pages,
     pipeline,
     push,
@@ -88,6 +90,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     errors.register(app)
     app.register_api(jobs.blueprint)
+    app.register_api(looking.blueprint)
     app.register_api(versions.blueprint)
     app.register_api(solve.blueprint)
     app.register_api(uploads.blueprint)
@@ -105,6 +108,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     admission.register(app)
     app.after_request(guard_browser)
     app.after_request(request_guard.allow_origin)
+    app.after_request(error_pages.for_browsers)  # before the others: the last one that is named is called first
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])

@@ -22,7 +22,7 @@ from backend.api.remote_caller import MAX_BODY_BYTES, caller, check_caller, held
 from backend.errors import InvalidValue, ObjectExists, StorageError, UploadTooLarge
 from backend.jobs.chunk_place import key_of, step_of
 from backend.jobs.further_inputs import open_input
-from backend.jobs.layout import plan_key, source_key
+from backend.jobs.layout import PREVIEW_TYPE, plan_key, preview_key, source_key
 from backend.jobs.sources import is_copied
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE
@@ -165,6 +165,45 @@ def write_artifact(path: m.ClaimPath, query: PutQuery) -> tuple[str, int]:
     """A body that ends after the claim is written nowhere."""
     claim = held(path)
     _take(claim, if_absent=query.if_absent)
+    return "", 201
+
+
+@blueprint.post(
+    "/chunks/<int:chunk_id>/<int:attempts>/preview/upload",
+    summary="Where the chunk's small film goes",
+    responses={200: m.UploadPlace},
+)
+@by_token
+def place_of_preview(path: m.ClaimPath, body: m.WantedUpload) -> Response:
+    """Written once, beside the artifact, before the chunk is completed. A chunk needs none."""
+    claim, store = held(path), context().store
+    key = preview_key(key_of(claim))
+    if body.size_bytes > m.MAX_PREVIEW_BYTES:
+        raise UploadTooLarge(f"A preview has at most {m.MAX_PREVIEW_BYTES} bytes.")
+    if not body.if_absent or (not body.conditional and store.head(key) is not None):
+        raise ObjectExists("A preview is written once.")
+    own = f"{m.REMOTE_PATH}/chunks/{claim.chunk_id}/{claim.attempts}/preview"
+    return jsonify(_upload_place(key, body, PREVIEW_TYPE, own).model_dump())
+
+
+@blueprint.put(
+    "/chunks/<int:chunk_id>/<int:attempts>/preview",
+    summary="The chunk's small film, where no link is signed",
+    responses={201: None},
+    request_body=bytes_body(),
+)
+@by_token
+def write_preview(path: m.ClaimPath) -> tuple[str, int]:
+    """A body that ends after the claim is written nowhere."""
+    claim = held(path)
+    request.max_content_length = m.MAX_PREVIEW_BYTES
+    context().store.put_stream(
+        preview_key(key_of(claim)),
+        cast(BinaryIO, _WhileHeld(cast(BinaryIO, request.stream), claim)),
+        max_bytes=m.MAX_PREVIEW_BYTES,
+        content_type=PREVIEW_TYPE,
+        if_absent=True,
+    )
     return "", 201
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from backend.db.engine import PATIENT_SEC, Database
 from backend.db.sql import statement
-from backend.errors import ClaimLost, EmptyFile, MediaTooLarge
-from backend.events import Event, emit
+from backend.errors import ClaimLost, EmptyFile, MediaTooLarge, StorageError
+from backend.events import Event, emit, warn
 from backend.jobs import manifest
 from backend.jobs.chunk_length import UNDIVIDED, Chunking, chunking
 from backend.jobs.further_inputs import check_inputs
-from backend.jobs.layout import artifact_key, manifest_key
+from backend.jobs.layout import artifact_key, manifest_key, poster_key
 from backend.jobs.looks import look
 from backend.jobs.outputs import output_places
 from backend.jobs.phases import write_chunks
@@ -75,7 +75,8 @@ class Planner:
             raise MediaTooLarge(f"The file is larger than {self._settings.max_source_bytes} bytes.")
         reader = RangeReader(source)
         hold.watch.follow(lambda: reader.bytes_fetched)
-        probed = look(kind.source, reader, self._settings, hold.check)
+        seen = look(kind.source, reader, self._settings, hold.check)
+        probed = seen.probed
         if isinstance(probed, VideoFacts):
             emit(Event.VIDEO_INFO, **claim.ids, **_shown(probed))
             check_frames(probed.most_frames or 0, most_frames(self._settings, source.info.size_bytes))
@@ -87,6 +88,8 @@ class Planner:
             chunks = chunking(self._database, claim, first.name, source.info, probed, self._settings)
         hold.check_claim()
         hold.begin(Step.PLAN)
+        if seen.poster is not None:
+            self._keep_poster(claim, seen.poster)
         self._write(claim, kind, source.info, probed, chunks)
         emit(Event.JOB_PLANNED, **claim.ids, chunks=len(chunks.segments), bytes_read=reader.bytes_fetched)
 
@@ -97,6 +100,13 @@ class Planner:
             return self._settings.probe_seconds
         patience_sec: float = self._settings.first_look_seconds * LOOK_GROWTH ** min(claim.failures, MAX_GROWTHS)
         return min(self._settings.probe_seconds, patience_sec)
+
+    def _keep_poster(self, claim: JobClaim, poster: bytes) -> None:
+        """A job without one is a job all the same."""
+        try:
+            self._store.put(poster_key(claim.job_id), poster, content_type="image/jpeg")
+        except StorageError as failure:
+            warn(Event.PREVIEW_LOST, **claim.ids, error_code=failure.code, message=failure.message)
 
     def _write(self, claim: JobClaim, kind: Kind[Any], info: ObjectInfo, probed: Probed, chunks: Chunking) -> None:
         identity = {"etag": info.etag, "size": info.size_bytes}

@@ -7,17 +7,21 @@ from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urlsplit
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.errors import InvalidParams, ObjectNotFound
+from backend.jobs.chunk_views import SAMPLED_PHASES
 from backend.jobs.progress import Progress, progress_of
+from backend.jobs.sources import is_copied, stored_key
 from backend.kinds import KINDS
 from backend.kinds.base import Kind
 from backend.kinds.output_type import BYTES_TYPE
 from backend.media.sound_facts import SoundFacts, as_probed
-from backend.states import JobStatus
+from backend.states import ChunkStatus, JobStatus
 from backend.storage.http import safe_url
+from backend.storage.names import is_object_uri
 
 API = "/api/v1"
 LINKS = ("cancel", "retry", "pause", "resume", "chunks", "manifest", "deliveries")
@@ -27,6 +31,7 @@ VIEWS = {
     "camera-path": "camera_path.json",
     "plot": "camera_path.json",
     "contact-sheet": "contact_sheet.png",
+    "preview": "preview.mp4",
 }
 
 
@@ -55,9 +60,10 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "completed_chunks": progress.completed_chunks,
         "failed_chunks": progress.failed_chunks,
         "eta_seconds": progress.eta_seconds,
+        "waiting": progress.waiting.as_dict() if progress.waiting else None,
         "version": job.version,
         "version_of": str(job.version_of) if job.version_of else None,
-        "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
+        "input": {"uri": safe_url(job.input_uri), "name": job.input_name, "host": _host(job)},
         "video": _video(job),
         "sound": _sound(job),
         "params": _params(job),
@@ -73,8 +79,26 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
             **{name: f"{base}/{name}" for name in [*LINKS, *_ways_on(job)]},
             **{name: f"{base}/{name}" for name, file in VIEWS.items() if file in files},
             **{name: f"{base}/files/{name}" for name in files},
+            **({"poster": f"{base}/poster"} if job.width is not None else {}),
+            **({"source": f"{base}/source"} if _has_source(job) else {}),
         },
     }
+
+
+def _host(job: Job) -> str | None:
+    """Where a link leads, its bucket for a store's; None for an upload: two inputs of one name are told apart by it."""
+    with suppress(ValueError):
+        place = urlsplit(job.input_uri)
+        if place.scheme in ("http", "https"):
+            return place.hostname
+        return None if stored_key(job.input_uri) else place.netloc or None
+    return None
+
+
+def _has_source(job: Job) -> bool:
+    """Whether it lies where the API can hand it out: in our own store, or in a bucket."""
+    uri = job.input_uri
+    return is_object_uri(uri) or stored_key(uri) is not None or is_copied(uri, job.source_etag)
 
 
 def _chunks_pct(job: Job, progress: Progress) -> int:
@@ -105,7 +129,15 @@ def chunk_resource(chunk: Chunk) -> dict[str, Any]:
         "created_at": _iso(chunk.created_at),
         "started_at": _iso(chunk.started_at),
         "completed_at": _iso(chunk.completed_at),
+        "links": _chunk_links(chunk),
     }
+
+
+def _chunk_links(chunk: Chunk) -> dict[str, str]:
+    if chunk.status != ChunkStatus.COMPLETED or chunk.phase not in SAMPLED_PHASES:
+        return {}
+    base = f"{API}/jobs/{chunk.job_id}/chunks/{chunk.phase}/{chunk.chunk_index}"
+    return {name: f"{base}/{name}" for name in ("preview", "people")}
 
 
 def check_leaves(job: Job, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from backend.errors import SourceNotFound
@@ -17,6 +18,7 @@ from backend.storage.pace import Cutoff
 
 # The etag of what was downloaded whole; with it the copy's name is known, and another version's is another one.
 DIGEST = "sha256-"
+_UPLOAD = re.compile(r"/jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/source$")
 COPY_NOTE = "The input's server serves no ranges: the whole file was fetched once and read from a copy."
 
 
@@ -68,6 +70,12 @@ def open_job_source(
         except SourceNotFound:  # somebody deleted it: the server may still have this version
             pass
     return open_source(input_uri, settings, etag=etag, cutoff=cutoff)
+
+
+def stored_key(input_uri: str) -> str | None:
+    """The key of an upload, as the URIs of inputs in our own store end; None for what lies elsewhere."""
+    found = _UPLOAD.search(input_uri)
+    return source_key(found[1]) if found else None
 
 
 def is_copied(input_uri: str, etag: str | None) -> bool:

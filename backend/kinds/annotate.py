@@ -12,6 +12,7 @@ from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, W
 from backend.kinds.context import WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
 from backend.kinds.people import DetectPeople
+from backend.kinds.preview import PREVIEW
 from backend.kinds.sheet import no_sheet
 from backend.kinds.stitched import Stitched, artifacts_of, stitched
 from backend.media.paint.rows import LayerRows
@@ -129,6 +130,7 @@ ANNOTATE = Kind[AnnotateParams](
         "mot": FileType("tracks.mot.txt", "text/plain", is_fetched=True),
         "csv": FileType("tracks.csv", "text/csv", is_fetched=True),
         "objects": FileType("objects.json", JSON_TYPE, is_fetched=True),
+        "preview": PREVIEW,
         **with_poses.FILES,
     },
 )

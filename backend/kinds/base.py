@@ -27,6 +27,7 @@ from backend.kinds.tools import Need
 from backend.media.segments import Segment
 from backend.settings import Settings
 from backend.states import Stage
+from backend.vision.artifacts import ChunkArtifact
 
 JSON_TYPE = "application/json"
 MAX_COMPLAINTS = 20
@@ -91,6 +92,7 @@ class Chunks(ABC, Generic[P_contra]):
     pattern: ClassVar[str]  # the artifact's name in the job's folder, with the chunk's index to be filled in
     content_type: ClassVar[str]
     is_shared: ClassVar[bool] = False  # whether what an earlier job left can be adopted
+    is_sampled: ClassVar[bool] = False  # whether it looks at pictures, and `tracked` says what it followed in them
     is_kept: ClassVar[bool] = True  # False: of no use once the job is done, and deleted then
 
     def made_of(self, params: P_contra) -> Mapping[str, Any]:
@@ -111,6 +113,10 @@ class Chunks(ABC, Generic[P_contra]):
         Raises ArtifactCorrupt, NewerVersion.
         """
         return data
+
+    def tracked(self, data: bytes, sha256: str | None) -> ChunkArtifact:
+        """What a sampled step's artifact says of tracks. Raises ArtifactCorrupt, NewerVersion."""
+        raise NotImplementedError
 
 
 class Whole(ABC, Generic[P_contra]):

@@ -79,6 +79,8 @@ class ChunkContext(OfSource, Generic[P_co]):
     earlier: Earlier
     report: Callable[[float], None]
     open_input: Callable[[str], ByteReader] = no_further_inputs  # opens one that the parameters name
+    # Stores a small film of the samples beside the artifact, as far as that can be done; None: nobody wants one.
+    keep_preview: Callable[[Path], None] | None = None
 
     @property
     def settings(self) -> Settings:

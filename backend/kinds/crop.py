@@ -14,6 +14,7 @@ from backend.kinds.crop_preview import CropPreview
 from backend.kinds.film_plan import Film, source_order
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import DetectPeople
+from backend.kinds.preview import PREVIEW
 from backend.kinds.sheet import plan_sheet
 from backend.kinds.stitched import artifacts_of
 from backend.states import Stage
@@ -86,6 +87,7 @@ CROP = Kind[CropParams](
         "mot": FileType("tracks.mot.txt", "text/plain", is_fetched=True),
         "camera_path": FileType("camera_path.json", JSON_TYPE, is_fetched=True),
         "contact_sheet": FileType("contact_sheet.png", "image/png"),
+        "preview": PREVIEW,
         **with_poses.FILES,
     },
     preview=CropPreview(),

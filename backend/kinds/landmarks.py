@@ -15,6 +15,7 @@ from backend.kinds.people import DetectionParams, FindPeople, chunk_identity, de
 from backend.kinds.sampled import Picture, SampledChunk, sample_chunk
 from backend.kinds.tools import Need
 from backend.states import Stage
+from backend.vision.artifacts import ChunkArtifact
 from backend.vision.detector import Detections
 from backend.vision.pose.artifacts import Landmarks, PoseArtifact, load_pose_artifact, pose_artifact, to_bytes
 from backend.vision.pose.detector import Poses
@@ -28,6 +29,7 @@ class FindLandmarks(Chunks[DetectionParams]):
     pattern = "chunks/chunk_{:04d}.json"
     content_type = JSON_TYPE
     is_shared = True
+    is_sampled = True
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
         return to_bytes(analyse_poses(context))
@@ -38,6 +40,9 @@ class FindLandmarks(Chunks[DetectionParams]):
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_pose_artifact(data, expected_sha256=None)
         return to_bytes(renamed(found, context)) if are_poses_of(context, found) else None
+
+    def tracked(self, data: bytes, sha256: str | None) -> ChunkArtifact:
+        return load_pose_artifact(data, expected_sha256=sha256).chunk
 
 
 def are_poses_of(context: ChunkContext[DetectionParams], found: PoseArtifact) -> bool:

@@ -62,6 +62,7 @@ class DetectPeople(Chunks[DetectionParams]):
     pattern = "chunks/chunk_{:04d}.json"
     content_type = JSON_TYPE
     is_shared = True
+    is_sampled = True
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
         artifact = analyse_chunk(context)
@@ -75,6 +76,9 @@ class DetectPeople(Chunks[DetectionParams]):
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found = load_artifact(data, expected_sha256=None)
         return to_json_bytes(renamed(found, context)) if are_people_of(context, found) else None
+
+    def tracked(self, data: bytes, sha256: str | None) -> ChunkArtifact:
+        return load_artifact(data, expected_sha256=sha256)
 
 
 def are_people_of(context: ChunkContext[DetectionParams], found: ChunkArtifact) -> bool:

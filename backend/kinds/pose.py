@@ -19,6 +19,7 @@ from backend.kinds.pose_film import skeleton_film
 from backend.kinds.pose_report import frames_to_show, report_html
 from backend.kinds.pose_stills import take_stills
 from backend.kinds.posed_film import PosedFilm, posed_film
+from backend.kinds.preview import PREVIEW
 from backend.states import Stage
 from backend.vision.pose.analysis import Analysis, analyse
 from backend.vision.pose.artifacts import PoseArtifact, load_pose_artifact
@@ -165,6 +166,7 @@ POSE = Kind[PoseParams](
     files={
         "results": FileType(RESULTS, JSON_TYPE),
         "report": FileType(REPORT, REPORT_TYPE, is_fetched=True),
+        "preview": PREVIEW,
         "film": FileType(FILM, "video/mp4", is_fetched=True, asked_by="render"),
     },
     choose=lambda params: (_LANDMARKS, _RENDER) if params.render else (_LANDMARKS,),

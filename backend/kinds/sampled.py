@@ -13,6 +13,7 @@ from backend import telemetry
 from backend.errors import SandboxCrashed
 from backend.kinds.context import ChunkContext
 from backend.kinds.params import Params
+from backend.kinds.sample_preview import SamplePreview
 from backend.media.budget import check_frames, most_frames
 from backend.media.facts import analysis_size
 from backend.media.limits import Limits
@@ -71,6 +72,7 @@ class _Sampling:
         self._analyses = analyses
         self._batch_size = min(analysis.batch_size for analysis in analyses)
         self._size = analysis_size(work.facts.width, work.facts.height, work.settings.max_width)
+        self._preview = SamplePreview(work, self._size)
         self._chunk = SampledChunk()
         self._most_frames = most_frames(work.settings, work.reader.size_bytes)
 
@@ -94,6 +96,7 @@ class _Sampling:
                 self._chunk.cuts_pts.extend(int(pts) for pts in process.result["cuts_pts"])
         finally:
             ring.close()
+        self._preview.keep()
         return self._chunk
 
     def _order(self) -> dict[str, Any]:
@@ -141,6 +144,7 @@ class _Sampling:
         pictures = [self._picture(ring, slot) for slot, _ in batch]
         for analysis in self._analyses:
             analysis.take(pts, pictures)
+        self._preview.take(pts, pictures)
         self._chunk.sampled_pts.extend(pts)
 
     def _picture(self, ring: FrameRing, slot: int) -> Picture:

@@ -45,6 +45,7 @@ class PeopleAndPoses(Chunks[DetectionParams]):
     pattern = "chunks/chunk_{:04d}.json"
     content_type = JSON_TYPE
     is_shared = True
+    is_sampled = True
 
     def work(self, context: ChunkContext[DetectionParams]) -> bytes:
         def analyse(in_hardware: bool) -> bytes:
@@ -62,6 +63,9 @@ class PeopleAndPoses(Chunks[DetectionParams]):
         if not (people.are_people_of(context, found.people) and landmarks.are_poses_of(posing, found.poses)):
             return None
         return _to_bytes(people.renamed(found.people, context), landmarks.renamed(found.poses, posing))
+
+    def tracked(self, data: bytes, sha256: str | None) -> ChunkArtifact:
+        return read_checked(_Both, data, sha256).people
 
 
 def with_poses(work: Callable[[WholeContext[P]], Done | Onward], context: WholeContext[P]) -> Done | Onward:

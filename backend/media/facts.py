@@ -16,6 +16,9 @@ CodePoint = Annotated[int, Field(ge=0, le=255)]  # of ITU-T H.273
 UInt32 = Annotated[int, Field(ge=0, lt=2**32)]
 # Whose standards say of every sample what it is: a decoder in hardware can be the same as one in software.
 DECODED_IN_HARDWARE = ("h264", "hevc")
+POSTER_PX = 480  # the longer side of the picture that stands for a video, at most
+PREVIEW_PX = 480  # of previews likewise
+PREVIEW_TICKS = 90_000  # in a second of a preview's clock: frames of all common rates begin at whole ones
 UInt16 = Annotated[int, Field(ge=0, lt=2**16)]
 
 
@@ -96,6 +99,17 @@ class VideoFacts(BaseModel):
     def reads_on(self) -> bool:
         """Whether times are known only to whoever reads from the beginning: then the video is one chunk."""
         return self.clock != "pts"
+
+
+def preview_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of a preview of such pictures, in pixels: even, as 4:2:0 has them."""
+    small = analysis_size(width, height, PREVIEW_PX)
+    return max(2, small[0] // 2 * 2), max(2, small[1] // 2 * 2)
+
+
+def poster_size(facts: VideoFacts) -> tuple[int, int]:
+    """Width and height of the picture that stands for a video, in pixels."""
+    return analysis_size(facts.width, facts.height, POSTER_PX)
 
 
 def analysis_size(width: int, height: int, max_width: int) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from backend.media.hardware_decoder import working_decoders
 from backend.media.head import RecordedFile
 from backend.media.jail.order import Jail
 from backend.media.paint.layers import load_painters
+from backend.media.poster import draw_poster
 from backend.media.probe import Prober
 from backend.media.probe_sound import probe_sound as look_at_sound
 from backend.media.render import render as render_film
@@ -65,7 +66,12 @@ class Task:
 
 
 def probe(task: Task) -> Result:
-    return Prober(task.source, **task.params).facts().model_dump(mode="json")
+    """The facts; and in the ring, where the parent hands one, the picture that stands for the video."""
+    prober = Prober(task.source, **task.params)
+    facts = prober.facts()
+    if task.ring is None or prober.first is None:
+        return facts.model_dump(mode="json")
+    return facts.model_dump(mode="json") | {"has_poster": draw_poster(prober.first, facts, task.ring)}
 
 
 def probe_sound(task: Task) -> Result:

@@ -56,6 +56,7 @@ class Prober:
         self._max_frames = max_frames
         self._max_pixels = max_pixels
         self._threads = threads
+        self.first: VideoFrame | None = None  # once the facts are known
 
     def facts(self) -> VideoFacts:
         """Decodes one frame, so that a file whose header lies is found out now. Raises MediaUndecodable, and
@@ -69,6 +70,7 @@ class Prober:
             clock = "jumps"
             with self._opened() as (container, stream):
                 first = _first_frame(FrameReader(container, stream, clock=clock))
+        self.first = first
         with self._opened() as (container, stream):
             return self._facts(container, stream, first, clock, scanned)
 

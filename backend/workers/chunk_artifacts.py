@@ -13,6 +13,7 @@ from backend.kinds.params import P
 from backend.queue.claims import ChunkClaim
 from backend.vision.artifacts import sha256_hex
 from backend.workers.chunk_files import ChunkFiles
+from backend.workers.chunk_previews import bring_preview
 
 
 class ChunkArtifact(Generic[P]):
@@ -60,6 +61,7 @@ class ChunkArtifact(Generic[P]):
             copy = self._made_alike(key, data)
             if copy is not None:
                 emit(Event.CHUNK_ADOPTED, **self._claim.ids, from_key=key)
+                bring_preview(self._files, self._claim, key)
                 return copy
         return None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from backend.errors import ObjectNotFound
 from backend.jobs.chunk_place import key_of, step_of
 from backend.jobs.further_inputs import open_input
-from backend.jobs.layout import plan_key
+from backend.jobs.layout import MAX_PREVIEW_BYTES, PREVIEW_TYPE, plan_key, preview_key
 from backend.jobs.sources import open_job_source
 from backend.kinds.params import Params
 from backend.queue.claims import ChunkClaim
@@ -49,6 +51,14 @@ class ChunkFiles(Protocol):
 
     def put(self, data: bytes) -> None:
         """Writes the artifact over what is there."""
+        ...
+
+    def put_preview(self, file: Path) -> None:
+        """Writes the small film beside the artifact, once. Raises ObjectExists, UploadTooLarge."""
+        ...
+
+    def bring_preview(self, artifact_key: str) -> None:
+        """Writes a copy of the one beside another chunk's artifact. Raises ObjectNotFound, ObjectExists."""
         ...
 
 
@@ -96,6 +106,17 @@ class StoredFiles:
 
     def put(self, data: bytes) -> None:
         self._store.put(self._key, data, content_type=self._content_type)
+
+    def put_preview(self, file: Path) -> None:
+        with file.open("rb") as film:
+            self._put_preview(film)
+
+    def bring_preview(self, artifact_key: str) -> None:
+        self._put_preview(io.BytesIO(self._store.get(preview_key(artifact_key))))
+
+    def _put_preview(self, film: BinaryIO) -> None:
+        key = preview_key(self._key)
+        self._store.put_stream(key, film, max_bytes=MAX_PREVIEW_BYTES, content_type=PREVIEW_TYPE, if_absent=True)
 
     def _read(self, key: str) -> bytes | None:
         try:

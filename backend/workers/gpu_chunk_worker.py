@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.chunk_artifacts import ChunkArtifact
 from backend.workers.chunk_files import ChunkFiles, FilesOf, stored_files
+from backend.workers.chunk_previews import keep_preview
 from backend.workers.earlier import EarlierOfChunk
 from backend.workers.lazy_reader import LazyReader, further_inputs
 from backend.workers.leftovers import work_folder
@@ -137,6 +139,7 @@ class ChunkWork:
             earlier=EarlierOfChunk(files, claim.plan),
             report=hold.report,
             open_input=further_inputs(lambda uri: files.further_input(params, uri), hold),
+            keep_preview=partial(keep_preview, files, claim) if self._tools.settings.previews else None,
         )
 
 

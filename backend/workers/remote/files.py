@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import tenacity
 from urllib3.exceptions import HTTPError
@@ -100,6 +101,12 @@ class RemoteFiles:
     def put(self, data: bytes) -> None:
         self._put(data, if_absent=False)
 
+    def put_preview(self, file: Path) -> None:
+        self._upload("preview/upload").put(file.read_bytes(), if_absent=True)
+
+    def bring_preview(self, artifact_key: str) -> None:
+        raise ObjectNotFound("Other jobs' results are not for other people's machines.")
+
     def _linked(self, wanted: m.WantedInput, name: str, etag: str | None) -> Source:
         place = self._server.ask(claim_path(self._claim, "input"), wanted, m.InputPlace, tries=UPLOAD_TRIES)
         known = None if place.is_copy or place.etag is None else f'"{place.etag}"'
@@ -119,8 +126,10 @@ class RemoteFiles:
         return self._server.read(m.REMOTE_PATH + path, tries=UPLOAD_TRIES)
 
     def _put(self, data: bytes, *, if_absent: bool) -> None:
-        upload = Upload(self._server, claim_path(self._claim, "upload"), self._moved, self._settings)
-        upload.put(data, if_absent=if_absent)
+        self._upload("upload").put(data, if_absent=if_absent)
+
+    def _upload(self, what: str) -> Upload:
+        return Upload(self._server, claim_path(self._claim, what), self._moved, self._settings)
 
 
 class Upload:

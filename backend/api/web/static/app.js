@@ -1,14 +1,18 @@
 // Which view is up. Each lives in a folder of its own and exports
 //
-//   mount(root, params, app) → {unmount(), canLeave?()}
+//   mount(root, params, app) → {unmount(), canLeave?(), readdress?(query)}
 //
 // `root`: an empty <section>, the view's own until `unmount`. Its first <h1> gets tabindex -1 and the focus.
-// `params`: from the address, such as {id}. `app`: what views share, below.
+// `params`: from the address, such as {id}; `params.query`: what follows "?", as URLSearchParams. `app`: below.
+// `readdress(query)`: the address changed after "?" alone. A view without it is mounted anew.
 // `canLeave()`: a question to ask before the person leaves ("The upload is not done. Leave?"), or "" to let them go.
 
 import { h, byId } from "./core/dom.js";
 import { startRouter } from "./core/router.js";
 import { showWhoIsIn } from "./core/sign_in.js";
+import { startCancelling } from "./jobs/cancel.js";
+import { startStrip } from "./new/strip.js";
+import { showInIcon } from "./shell/icon.js";
 import { startShell } from "./shell/shell.js";
 
 const UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
@@ -28,13 +32,20 @@ const shell = startShell();
 const app = {
   /** Goes to an address such as "#/jobs"; with `replace`, without a step in the browser's history. */
   go: (address, { replace = false } = {}) => (replace ? location.replace(address) : location.assign(address)),
-  /** The document's title; "" for the page's own. */
-  title: (words) => (document.title = words ? `${words} · framefleet` : "framefleet"),
-  /** A line that goes by itself, beside nothing in particular. With `undo`, a button that calls it. */
+  /** Writes {name: text} after "?" of the address; nothing is mounted or told. Empty values are left out. */
+  setQuery: (values) => router.setQuery(new URLSearchParams(Object.entries(values).filter(([, text]) => text))),
+  /** The document's title, "" for the page's own, and what its icon shows: percent, "done", "failed" or null. */
+  title(words, state = null) {
+    document.title = words ? `${words} · framefleet` : "framefleet";
+    showInIcon(state);
+  },
+  /** A line that goes by itself, beside nothing in particular: notice(words, {undo, href, link}). */
   notice: shell.notice,
   /** The server's status (GET /api/v1/status), or null before the first answer; `onStatus(fn)` hears of each change. */
   status: shell.status,
   onStatus: shell.onStatus,
+  /** Tells of the end of jobs where the person asked for it; see shell/watch.js. */
+  watch: shell.watch,
 };
 
 function mountNowhere(root) {
@@ -47,5 +58,7 @@ function mountNowhere(root) {
   return { unmount() {} };
 }
 
-startRouter(VIEWS, NOWHERE, { main, app, nav: byId("nav") });
+const router = startRouter(VIEWS, NOWHERE, { main, app, nav: byId("nav") });
+startCancelling(shell.notice);
+startStrip(shell.notice);
 showWhoIsIn();

@@ -24,6 +24,18 @@ export const jobUrl = (id) => `${JOBS}/${id}`;
 export const getJob = (id) => reread(jobUrl(id));
 export const cancelJob = (id) => ask(`${jobUrl(id)}/cancel`, { method: "POST" });
 export const retryJob = (id) => ask(`${jobUrl(id)}/retry`, { method: "POST" });
+export const pauseJob = (id) => ask(`${jobUrl(id)}/pause`, { method: "POST" });
+export const resumeJob = (id) => ask(`${jobUrl(id)}/resume`, { method: "POST" });
+
+/** Cancels although the page goes away at this moment. */
+export const cancelAtLast = (id) => fetch(`${jobUrl(id)}/cancel`, { method: "POST", keepalive: true });
+
+/** A new job on the same source: `changes` as in {input?, params?}. Repeats with the same `key` make one job. */
+export const runAgain = (id, changes = {}, key = newKey()) => ask(`${jobUrl(id)}/again`, posted(changes, key));
+
+/** A page of jobs, newest first, or how many there are by status: `wanted` is a URLSearchParams of filters. */
+export const listJobs = (wanted) => reread(`${JOBS}?${wanted}`);
+export const countJobs = (wanted) => reread(`${JOBS}/counts?${wanted}`);
 
 /** What concerns every view: whether the fleet is paused, and who works. */
 export const getStatus = () => reread("/api/v1/status");
@@ -45,12 +57,13 @@ export async function linkPart(id, number, sha256) {
 }
 
 function createJob(job, key) {
-  const { headers, ...request } = posted({ kind: "crop", ...job });
-  return ask(JOBS, { ...request, headers: { ...headers, "Idempotency-Key": key } });
+  return ask(JOBS, posted({ kind: "crop", ...job }, key));
 }
 
-export function posted(body) {
-  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+/** With a `key`, a repeat does nothing a second time. */
+export function posted(body, key = null) {
+  const headers = { "Content-Type": "application/json", ...(key ? { "Idempotency-Key": key } : {}) };
+  return { method: "POST", headers, body: JSON.stringify(body) };
 }
 
 /** The reason that the film cannot be had; null when it can, or when the store's own host serves it. */

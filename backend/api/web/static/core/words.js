@@ -57,14 +57,37 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** An estimate is no promise: coarse on purpose. */
+/** An estimate is no promise: coarse on purpose, and nothing where there is none. */
 export function timeLeft(seconds) {
   if (seconds === null || seconds === undefined) return "";
-  if (seconds < 10) return "a few seconds left";
-  if (seconds < 55) return `about ${Math.round(seconds / 5) * 5} seconds left`;
+  if (seconds <= 10) return "a few seconds left";
+  if (seconds < 57.5) return `about ${Math.round(seconds / 5) * 5} seconds left`;
   if (seconds < 90) return "about a minute left";
-  if (seconds < 5400) return `about ${Math.round(seconds / 60)} minutes left`;
-  return `about ${Math.round(seconds / 3600)} hours left`;
+  if (seconds < 3570) return `about ${Math.round(seconds / 60)} minutes left`;
+  const hours = Math.round(seconds / 1800) / 2;
+  return hours === 1 ? "about an hour left" : `about ${hours} hours left`;
+}
+
+/** "a, b and c" */
+export function listed(words, last = "and") {
+  if (words.length < 2) return words.join("");
+  return `${words.slice(0, -1).join(", ")} ${last} ${words.at(-1)}`;
+}
+
+/** How a job ended, as it is told to somebody who looks elsewhere. */
+export function endWords(job) {
+  if (job.status === "done") return `The ${resultType(job)} is done`;
+  return job.status === "failed" ? "A job failed" : "A job was cancelled";
+}
+
+/** "1:05.20", a place in a film */
+export function clock(seconds) {
+  const hundredths = Math.round(seconds * 100);
+  const whole = Math.floor(hundredths / 100);
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = whole >= 3600 ? `${Math.floor(whole / 3600)}:` : "";
+  const minutes = Math.floor((whole % 3600) / 60);
+  return `${hours}${hours ? two(minutes) : minutes}:${two(whole % 60)}.${two(hundredths % 100)}`;
 }
 
 /** "5 minutes ago" */

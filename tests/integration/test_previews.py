@@ -1,0 +1,197 @@
+"""Before the end there is something to see: the source's first frame, what each chunk's worker saw and who is in it,
+and all of that as one film."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import av
+import cv2
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.api.app import create_app
+from backend.db.engine import Database
+from backend.settings import Settings
+from backend.vision.detector import Detections
+from backend.vision.pose.detector import PoseDetector
+from tests.conftest import shared_file
+from tests.integration.studio import Studio
+
+JOBS = "/api/v1/jobs"
+FPS = 5.0
+Picture = NDArray[np.uint8]
+
+
+class Walker:
+    """A detector that sees one person, who goes to the right by a hundredth of the picture a sample."""
+
+    batch_size = 4
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def describe(self) -> dict[str, Any]:
+        return {"model": "walker"}
+
+    def detect(self, pictures: Any, *, conf: float, iou: float) -> list[Detections]:
+        return [self._one(*picture.shape[:2]) for picture in pictures]
+
+    def _one(self, height: int, width: int) -> Detections:
+        self._seen += 1
+        x = width * (0.1 + self._seen % 50 / 100)
+        box = [x, 0.2 * height, x + 0.2 * width, 0.8 * height]
+        return Detections(np.array([box]), np.array([0.9]))
+
+
+@dataclass
+class Shown:
+    """A film's pictures as a player has them."""
+
+    secs: list[float]
+    pictures: list[Picture]
+    keyframe_secs: list[float]
+    size: tuple[int, int]
+    pix_fmt: str | None
+    length_sec: float
+
+
+def decoded(data: bytes) -> Shown:
+    with av.open(io.BytesIO(data)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264" and stream.time_base is not None
+        assert stream.duration is not None
+        frames = list(container.decode(stream))
+        return Shown(
+            [float(frame.time) for frame in frames],
+            [frame.to_ndarray(format="bgr24") for frame in frames],
+            [float(frame.time) for frame in frames if frame.key_frame],
+            (stream.width, stream.height),
+            stream.codec_context.pix_fmt,
+            float(stream.duration * stream.time_base),
+        )
+
+
+def psnr(one: Picture, other: Picture) -> float:
+    error = np.mean((one.astype(np.float64) - other.astype(np.float64)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def source_frames(path: Path, turns: int = 0) -> list[tuple[float, Picture]]:
+    """(seconds from the first frame, upright BGR) of every frame; `turns`: quarters, counter-clockwise."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [frame for frame in container.decode(stream) if frame.time is not None]
+    start_sec = float(frames[0].time or 0)
+    upright = [np.ascontiguousarray(np.rot90(frame.to_ndarray(format="bgr24"), turns)) for frame in frames]
+    return [(float(frame.time or 0) - start_sec, picture) for frame, picture in zip(frames, upright, strict=True)]
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[FlaskClient]:
+    app = create_app(settings)
+    yield app.test_client()
+    app.extensions["framefleet"].planners.shutdown()
+    app.extensions["framefleet"].database.close()
+
+
+@pytest.fixture
+def studio(database: Database, settings: Settings, pose_detector: PoseDetector) -> Studio:
+    return Studio(
+        database,
+        settings.model_copy(update={"chunk_seconds": 4.0, "overlap_samples": 3}),
+        pose_detector,
+        people=Walker,
+    )
+
+
+def looked_at(studio: Studio, path: Path, kind: str = "crop", **params: Any) -> UUID:
+    """A job whose chunks are done."""
+    job_id = studio.plan(path.as_uri(), kind, sample_fps=FPS, **params)
+    while studio.worker.work_once(studio.loop):
+        continue
+    return job_id
+
+
+LEAST_DB = 25.0
+CLIPS = [
+    pytest.param("facerec_short_hamilton_clip.mp4", 0, id="begins after its sound"),
+    pytest.param("streamio_sideways.mov", 3, id="sideways"),
+    pytest.param("moviepy_fire2.mp4", 2, id="upside down, at a varying rate", marks=pytest.mark.slow),
+    pytest.param("mediabunny_cursed-vfr.mp4", 0, id="with gaps, its last chunk without frames", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "turns"), CLIPS)
+def test_previews_show_the_source_at_the_times_of_its_samples(
+    studio: Studio, client: FlaskClient, name: str, turns: int
+) -> None:
+    path = shared_file("media", name)
+    job_id = looked_at(studio, path)
+    frames = source_frames(path, turns)
+    shown_chunks = 0
+    for chunk in client.get(f"{JOBS}/{job_id}/chunks").get_json()["chunks"]:
+        people, answer = client.get(chunk["links"]["people"]), client.get(chunk["links"]["preview"])
+        artifact = json.loads(studio.store.get(chunk["artifact_s3_key"]))
+        inside = [pts for pts in artifact["sampled_pts"] if pts < artifact["end_pts"]]
+        if not inside:
+            assert (people.status_code, answer.status_code) == (404, 404)
+            continue
+        shown_chunks += 1
+        shown, start_sec = decoded(answer.data), people.get_json()["start_sec"]
+        tick_sec = Fraction(*artifact["time_base"])
+        assert shown.secs == pytest.approx([float((pts - inside[0]) * tick_sec) for pts in inside], abs=2e-5)
+        assert max(shown.size) <= 480 and shown.pix_fmt == "yuv420p"
+        assert max(np.diff([*shown.keyframe_secs, shown.secs[-1]])) <= 1.0 + max(np.diff(shown.secs))
+        for sec, picture in zip(shown.secs, shown.pictures, strict=True):
+            at_sec, original = min(frames, key=lambda frame: abs(frame[0] - start_sec - sec))
+            assert abs(at_sec - start_sec - sec) < 1e-4
+            small = cv2.resize(original, shown.size, interpolation=cv2.INTER_AREA)
+            assert psnr(small, picture) > LEAST_DB
+    assert shown_chunks
+
+
+def test_a_planned_video_has_a_poster(studio: Studio, client: FlaskClient) -> None:
+    path = shared_file("media", "streamio_sideways.mov")
+    job_id = studio.plan(path.as_uri(), "crop")
+    answer = client.get(client.get(f"{JOBS}/{job_id}").get_json()["links"]["poster"])
+    assert answer.content_type == "image/jpeg"
+    picture = np.asarray(Image.open(io.BytesIO(answer.data)))[..., ::-1]
+    _, first = source_frames(path, 3)[0]
+    assert picture.shape == (480, 360, 3)
+    assert psnr(cv2.resize(first, (360, 480), interpolation=cv2.INTER_AREA), picture) > LEAST_DB
+
+
+def test_a_chunk_tells_who_is_in_it(studio: Studio, client: FlaskClient) -> None:
+    path = shared_file("media", "facerec_short_hamilton_clip.mp4")
+    job_id = looked_at(studio, path)
+    answer = client.get(f"{JOBS}/{job_id}/chunks/detect/1/people")
+    found, frames = answer.get_json(), source_frames(path)
+    assert found["frame_size"] == [640, 360]
+    first = found["people"][0]
+    assert found["start_sec"] == pytest.approx(first["times_sec"][0])
+    assert min(abs(found["start_sec"] - sec) for sec, _ in frames) < 1e-5
+    assert all(found["start_sec"] <= sec <= frames[-1][0] for person in found["people"] for sec in person["times_sec"])
+    assert all(len(person["boxes"]) == len(person["times_sec"]) for person in found["people"])
+    again = client.get(f"{JOBS}/{job_id}/chunks/detect/1/people", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_what_is_not_there_to_be_seen_is_said(studio: Studio, client: FlaskClient) -> None:
+    job_id = studio.plan(shared_file("media", "streamio_sideways.mov").as_uri(), "crop")
+    asked = [
+        f"chunks/{chunk}/{what}" for chunk in ("detect/7", "render/0", "detect/0") for what in ("preview", "people")
+    ]
+    for what in (*asked, "preview", "source"):
+        answer = client.get(f"{JOBS}/{job_id}/{what}")
+        assert (answer.status_code, answer.get_json()["code"]) == (404, "object_not_found"), what
