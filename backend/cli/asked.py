@@ -206,8 +206,8 @@ class JobsOfServer:
         if path is None:
             return self._client.run_again(str(job_id), input=given, params=params).raw
         earlier = self._client.job(str(job_id))
-        more = {"params": {**earlier.raw["params"], **params}}
-        return self._client.create_job(earlier.kind, upload=send_file(self._client, path), **more).raw
+        laid_over = {**earlier.raw["params"], **params}
+        return self._client.create_job(earlier.kind, upload=send_file(self._client, path), params=laid_over).raw
 
     def dead_webhooks(self) -> int:
         return 0

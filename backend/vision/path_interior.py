@@ -253,4 +253,4 @@ def _times(band: Floats, c: Floats) -> Floats:
         side = band[below, : len(c) - below]
         found[below:] += side * c[:-below]
         found[:-below] += side * c[below:]
-    return found
+    return np.asarray(found)

@@ -68,7 +68,7 @@ class PathMemory:
 
 def digest(arrays: Sequence[Floats], *numbers: float) -> bytes:
     """Of the arrays' lengths and values, and of the numbers."""
-    found = hashlib.blake2b(np.array([*numbers, *(len(each) for each in arrays)], dtype=np.float64), digest_size=16)
+    found = hashlib.blake2b(np.array([*numbers, *(len(each) for each in arrays)], np.float64).tobytes(), digest_size=16)
     for each in arrays:
-        found.update(np.ascontiguousarray(each))
+        found.update(each.tobytes())
     return found.digest()

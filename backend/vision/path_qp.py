@@ -136,7 +136,8 @@ def _program(stretch: Stretch, slack_weight: float, limits: Limits) -> Program:
 def _start(stretch: Stretch) -> Floats:
     """On the target, as far as it lies inside."""
     places = np.arange(len(stretch.floor)) - 1.0  # where each coefficient weighs most
-    return np.clip(np.interp(places, stretch.knots, stretch.target), stretch.floor, stretch.ceiling)
+    on_target = np.interp(places, stretch.knots, stretch.target)
+    return np.asarray(np.clip(on_target, stretch.floor, stretch.ceiling))
 
 
 def _by_osqp(stretch: Stretch, slack_weight: float, limits: Limits) -> Floats:

@@ -52,7 +52,7 @@ def test_a_keyframe_that_is_dragged_is_within_a_pixel_of_the_whole_solve(boxes: 
         keyframes = [Keyframe(at_sec, x, 540)]
         near = solve(boxes, keyframes, memory=memory, near=True)
         assert furthest_px(near, solve(boxes, keyframes)) <= 1.0
-        assert furthest_px(near, before) > 10  # it does something
+        assert furthest_px(near, before) > 5  # it does something
         # Windows before the one with the keyframe are as they were.
         untouched = np.arange(len(boxes)) < (int(at_sec // 120) - 1) * 120 * RATE
         assert np.array_equal(near.x[untouched], before.x[untouched])
@@ -69,7 +69,7 @@ def test_memory_is_bounded(boxes: np.ndarray) -> None:
 def test_the_interior_point_method_finds_what_a_general_solver_comes_near_to(boxes: np.ndarray, pinned: bool) -> None:
     stretch = stretch_of(boxes[: RATE * 40], pinned)
     found, general = best_coefficients(stretch, 1.0), _by_osqp(stretch, 1.0, LIMITS)
-    assert 0.8 * cost(stretch, general) <= cost(stretch, found) <= cost(stretch, general) * (1 + 1e-6)
+    assert cost(stretch, general) - 1e-4 <= cost(stretch, found) <= cost(stretch, general) + 1e-9
     assert (found >= stretch.floor).all() and (found <= stretch.ceiling).all()
     speeds = np.abs(np.diff(found)) / 0.2
     assert speeds.max() <= LIMITS[0] * (1 + 1e-4)
