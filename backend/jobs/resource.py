@@ -87,11 +87,11 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
 
 def _host(job: Job) -> str | None:
     """Where a link leads, its bucket for a store's; None for an upload: two inputs of one name are told apart by it."""
-    if stored_key(job.input_uri) is not None:
-        return None
     with suppress(ValueError):
         place = urlsplit(job.input_uri)
-        return (place.hostname if place.scheme in ("http", "https") else place.netloc) or None
+        if place.scheme in ("http", "https"):
+            return place.hostname
+        return None if stored_key(job.input_uri) else place.netloc or None
     return None
 
 
