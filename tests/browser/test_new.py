@@ -72,7 +72,7 @@ def test_films_are_looked_at_with_the_chosen_shape_over_them_and_started_togethe
     page.set_input_files("#file", film)
     page.set_input_files("#file", [unknown, _blob("notes.mp4", b"words, no pictures\n")])
     street, hostile, notes = (_card(page, name) for name in ("street.mp4", HOSTILE_NAME, "notes.mp4"))
-    expect(street).to_contain_text("1280 × 720")
+    expect(street).to_contain_text("1280 \u00d7 720")
     expect(hostile).to_contain_text("this browser cannot decode it")
     expect(notes.get_by_role("alert")).to_have_text("This is text. Choose a video.")
     assert page.locator("main img").count() == 0
@@ -131,7 +131,7 @@ def test_start_stays_in_sight_on_a_phone_and_keys_do_all(page: Any, site: Served
         for place in (0, 400):
             page.evaluate(f"window.scrollTo(0, {place})")
             box = page.locator("#submit").bounding_box()
-            assert 0 < box["y"] and box["y"] + box["height"] <= 700
+            assert box["y"] > 0 and box["y"] + box["height"] <= 700
     for _ in films:
         page.get_by_role("button", name=re.compile("^Remove")).first.focus()
         page.keyboard.press("Enter")
