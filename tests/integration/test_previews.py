@@ -22,12 +22,20 @@ from PIL import Image
 
 from backend.api.app import create_app
 from backend.db.engine import Database
-from backend.jobs.layout import preview_key
+from backend.errors import ClaimLost, FramefleetError, InvalidRequest, ServerUnavailable, StorageError
+from backend.jobs.layout import poster_key, preview_key, result_key, source_key
+from backend.jobs.service import JobService, NewJob
 from backend.media.previews import PreviewsOrder, join_previews
+from backend.queue.claims import ChunkClaim
 from backend.settings import Settings
+from backend.storage import open_store
+from backend.storage.pace import Cutoff
 from backend.vision.detector import Detections
 from backend.vision.pose.detector import PoseDetector
+from backend.workers.chunk_files import StoredFiles
+from backend.workers.chunk_previews import keep_preview
 from tests.conftest import Said, shared_file
+from tests.integration.rows import sql
 from tests.integration.studio import Studio
 
 JOBS = "/api/v1/jobs"
@@ -291,3 +299,73 @@ def test_a_job_is_done_without_previews(studio: Studio, client: FlaskClient, sai
     assert studio.done(job_id).warnings == []
     assert client.get(f"{JOBS}/{job_id}/preview").get_json()["code"] == "object_not_found"
     assert not [each for each in said if each.event == "preview_lost"]
+
+
+@pytest.mark.parametrize("failure", [StorageError("full"), InvalidRequest("no previews"), ServerUnavailable("away")])
+def test_a_preview_that_is_lost_is_told_of_and_stops_nothing(
+    studio: Studio, failure: FramefleetError, said: list[Said]
+) -> None:
+    claim = a_claim(studio)
+    keep_preview(Refusing(claim, studio, failure), claim, Path("preview.mp4"))
+    assert [each.fields["error_code"] for each in said if each.event == "preview_lost"] == [failure.code]
+    with pytest.raises(ClaimLost):
+        keep_preview(Refusing(claim, studio, ClaimLost("gone")), claim, Path("preview.mp4"))
+
+
+class Refusing(StoredFiles):
+    """A store, or a server, that takes no preview."""
+
+    def __init__(self, claim: ChunkClaim, studio: Studio, failure: FramefleetError) -> None:
+        super().__init__(claim, studio.queue, studio.store, studio.settings, Cutoff())
+        self._failure = failure
+
+    def put_preview(self, file: Path) -> None:
+        raise self._failure
+
+
+def a_claim(studio: Studio) -> ChunkClaim:
+    studio.plan(shared_file("media", "streamio_sideways.mov").as_uri(), "crop")
+    claim = studio.queue.claim_chunk(studio.deep_mode)
+    assert claim is not None
+    return claim
+
+
+def test_an_upload_is_handed_out_again_and_nobody_else_s_file(
+    client: FlaskClient, settings: Settings, database: Database
+) -> None:
+    store, service = open_store(settings), JobService(database)
+    job = service.create(NewJob("crop", "https://example.com/film.mp4", "<b>film</b>.mp4", {}))
+    asked = f"{JOBS}/{job.id}/source"
+    places = {
+        store.uri(source_key(job.id)): 206,
+        store.uri(f"jobs/{job.id}/manifest.json"): 404,
+        f"file:///etc/jobs/{job.id}/source": 404,
+        "file:///etc/passwd": 404,
+        "https://example.com/film.mp4": 404,
+        "s3://films/closed.mp4": 404,
+    }
+    store.put(source_key(job.id), b"<script>alert(1)</script>")
+    store.put(f"jobs/{job.id}/manifest.json", b"{}")
+    for uri, status in places.items():
+        sql(database, "UPDATE video_analysis_jobs SET input_uri = :uri", uri=uri)
+        answer = client.get(asked, headers={"Range": "bytes=1-6"})
+        assert answer.status_code == status, uri
+        if status == 404:
+            assert answer.get_json()["code"] == "object_not_found"
+        else:
+            assert (answer.data, answer.content_type) == (b"script", "application/octet-stream")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert client.get(f"{JOBS}/{job.id}").get_json()["links"]["source"] == asked
+
+
+def test_a_version_shows_what_its_first_job_shows(client: FlaskClient, settings: Settings, database: Database) -> None:
+    store, service = open_store(settings), JobService(database)
+    first, version = (service.create(NewJob("crop", "https://example.com/a.mp4", "a.mp4", {})) for _ in range(2))
+    rooted = "UPDATE video_analysis_jobs SET version_of = :of, version = 2 WHERE id = :id"
+    sql(database, rooted, of=first.id, id=version.id)
+    store.put(poster_key(first.id), b"poster")
+    store.put(result_key(first.id, "preview.mp4"), b"preview")
+    for what in ("poster", "preview"):
+        assert client.get(f"{JOBS}/{version.id}/{what}").data == what.encode()
+    store.put(result_key(version.id, "preview.mp4"), b"its own")
+    assert client.get(f"{JOBS}/{version.id}/preview").data == b"its own"
