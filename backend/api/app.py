@@ -13,6 +13,7 @@ from backend.api import (
     create_body,
     deliveries,
     description,
+    error_pages,
     errors,
     fleet,
     jobs,
@@ -107,6 +108,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     admission.register(app)
     app.after_request(guard_browser)
     app.after_request(request_guard.allow_origin)
+    app.after_request(error_pages.for_browsers)  # before the others: the last one that is named is called first
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     access_spec.describe(app, app.spec_json)
     create_body.describe(app.spec_json, app.spec_json["paths"][f"{API}/jobs"]["post"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -117,16 +118,31 @@ def _drop_upload(new: NewJob) -> None:
 @blueprint.get(
     "/jobs",
     summary="List jobs, newest first",
-    responses={200: json_answer(schemas.JobList, "a page", **LINK)},
+    responses={200: json_answer(schemas.JobList, "a page", **LINK, **POLLED_HEADERS), 304: unchanged()},
 )
 @needs(Scope.JOBS_READ)
 def list_jobs(query: schemas.JobQuery) -> Response:
     database = context().jobs.database
-    wanted = JobFilter(query.status, query.kind, query.created_after, query.created_before, query.q)
+    wanted = _wanted(query, query.status)
     jobs = listing.list_jobs(database, wanted, limit=query.limit + 1, after=_place(query))
     page = jobs[: query.limit]
     more = str(JobCursor.at(page[-1])) if len(jobs) > len(page) else None
-    return linked(jsonify({"jobs": job_summaries(database, page), "next": more}), "cursor", more)
+    return linked(polled({"jobs": job_summaries(database, page), "next": more}), "cursor", more)
+
+
+@blueprint.get(
+    "/jobs/counts",
+    summary="How many jobs there are, by status",
+    responses={200: json_answer(schemas.JobCounts, "the counts", **POLLED_HEADERS), 304: unchanged()},
+)
+@needs(Scope.JOBS_READ)
+def count_jobs(query: schemas.CountQuery) -> Response:
+    counts = listing.count_jobs(context().jobs.database, _wanted(query))
+    return polled({"counts": counts, "total": sum(counts.values())})
+
+
+def _wanted(query: schemas.CountQuery, statuses: Sequence[str] = ()) -> JobFilter:
+    return JobFilter(statuses, query.kind, query.created_after, query.created_before, query.q)
 
 
 def _place(query: schemas.JobQuery) -> JobCursor | None:

@@ -60,6 +60,8 @@ def seen(body: m.Present) -> Response:
             encoders=body.has,
             trouble=body.trouble,
             begins=body.begins,
+            machine=caller().name,  # the operator's own word for it
+            device=body.device,
         )
     )
     forget_processes(database, caller())

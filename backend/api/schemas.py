@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from backend.jobs.waiting import Reason
 from backend.states import LAST_WORDS, DeepMode, JobStatus, WebhookEvent
 
 MAX_URI_CHARACTERS = 4096
@@ -54,19 +55,28 @@ class FilePath(JobPath):
     name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="as the job's `links` have it")
 
 
-class JobQuery(BaseModel):
+class CountQuery(BaseModel):
+    """Which jobs."""
+
     model_config = ConfigDict(extra="forbid")
 
+    kind: Text | None = Field(None, max_length=50)
+    created_after: Moment | None = Field(None, description="as in 2026-11-27T00:00:00Z")
+    created_before: Moment | None = None
+    q: Text | None = Field(
+        None,
+        max_length=200,
+        description="in the input's name, in small or large letters; or how a job's id begins, eight digits at least",
+    )
+
+
+class JobQuery(CountQuery):
     limit: int = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=MAX_CURSOR_CHARACTERS, description="`next` of the page before")
     before: str | None = Field(
         None, max_length=MAX_CURSOR_CHARACTERS, description="as `cursor`, or the id of the job to continue after"
     )
     status: list[JobStatus] = Field(default_factory=list, max_length=len(JobStatus), description="one or several")
-    kind: Text | None = Field(None, max_length=50)
-    created_after: Moment | None = Field(None, description="as in 2026-11-27T00:00:00Z")
-    created_before: Moment | None = None
-    q: Text | None = Field(None, max_length=200, description="in the input's name, in small or large letters")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -174,6 +184,7 @@ class Sound(BaseModel):
 class JobInput(BaseModel):
     uri: str
     name: str
+    host: str | None = Field(description="where a link leads, or its bucket; null for an upload")
 
 
 class JobOutput(BaseModel):
@@ -190,6 +201,15 @@ class JobError(BaseModel):
     retryable: bool
 
 
+class JobWaiting(BaseModel):
+    """Why nothing happens to a job that is neither over nor being worked on."""
+
+    reason: Reason
+    message: str
+    since: str | None
+    until: str | None = Field(description="when it is tried again")
+
+
 class JobBase(BaseModel):
     id: UUID
     kind: str
@@ -203,6 +223,7 @@ class JobBase(BaseModel):
     completed_chunks: int
     failed_chunks: int
     eta_seconds: int | None
+    waiting: JobWaiting | None
     input: JobInput
     video: Video | None
     sound: Sound | None = Field(description="of a source that is looked at for its sound alone")
@@ -229,6 +250,11 @@ class JobSummary(JobBase):
 class JobList(BaseModel):
     jobs: list[JobSummary]
     next: str | None = Field(description="pass as `cursor` for the next page; null on the last one. Link says it too")
+
+
+class JobCounts(BaseModel):
+    counts: dict[JobStatus, int] = Field(description="of every status, zeros too")
+    total: int
 
 
 class ChunkResource(BaseModel):
@@ -289,6 +315,7 @@ class DeliveryList(BaseModel):
 class FleetResource(BaseModel):
     paused: bool
     paused_at: str | None
+    paused_by: str | None = Field(description="a key's name, or who ran the command")
     reason: str | None
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 from flask import Response, jsonify
 from flask_openapi import APIBlueprint, Tag
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
-from backend.api.access import Scope, needs, open_to_all
+from backend import __version__
+from backend.api.access import Scope, caller, needs, open_to_all
+from backend.api.answers import POLLED_HEADERS, json_answer, unchanged
+from backend.api.conditional import polled
 from backend.api.context import context
-from backend.api.gpu import gpu_facts
 from backend.api.metrics import exposition
 from backend.db.migrate import check_schema
 from backend.errors import ObjectNotFound
 from backend.jobs.resource import API
-from backend.queue.figures import list_workers
+from backend.jobs.waiting import person
+from backend.media.gpu import gpu_facts
+from backend.queue.figures import GPU_WORKER, list_workers
+from backend.queue.fleet_now import ANALYSIS_WORKER, recent_fleet
 
 READY_KEY = "probes/ready"  # of no object
 
@@ -33,8 +38,13 @@ class WorkerResource(BaseModel):
     worker_id: str
     kind: str = Field(description="gpu_chunk_worker, analysis_worker, …")
     state: str = Field(description="working, idle, draining (asked to stop), or silent (not heard of for 45 s)")
-    job_id: str | None
+    machine: str | None = Field(description="its host's name; of a remote worker the name that its token was given")
+    device: str | None = Field(description="what it detects on: a GPU's name, or CPU, 2 threads, OpenVINO")
+    job_id: str | None = Field(description="what it works on")
+    job_name: str | None = Field(description="null for another tenant's")
+    phase: str | None
     chunk_index: int | None
+    working_since: str | None
     trouble: str | None = Field(description="why it claims nothing")
     hardware: list[str] = Field(description="its encoders and decoders that were tried and work: h264_nvenc, nvdec")
     started_at: str
@@ -43,6 +53,23 @@ class WorkerResource(BaseModel):
 
 class WorkerList(BaseModel):
     workers: list[WorkerResource]
+
+
+class WorkerCounts(BaseModel):
+    """Of workers that live."""
+
+    chunk: int
+    analysis: int
+
+
+class Status(BaseModel):
+    paused: bool = Field(description="the whole fleet: nothing is claimed")
+    paused_at: str | None
+    paused_by: str | None
+    reason: str | None
+    workers: WorkerCounts
+    version: str
+    scopes: list[Scope] = Field(description="what the caller's key is for")
 
 
 class Gpu(BaseModel):
@@ -55,6 +82,9 @@ class Gpu(BaseModel):
     memory_reserved_mb: int | None
     memory_free_mb: int | None
     hardware: list[str] = Field(description="its encoders and decoders that were tried and work: h264_nvenc, nvdec")
+
+
+WORKERS: dict[Any, Any] = {200: json_answer(WorkerList, "the workers", **POLLED_HEADERS), 304: unchanged()}
 
 
 @blueprint.get("/health", summary="The process lives", responses={200: Ok})
@@ -95,7 +125,30 @@ def gpu() -> Response:
     return jsonify(asdict(gpu_facts()) | {"hardware": context().hardware})
 
 
-@blueprint.get(f"{API}/workers", summary="Who works, and on what", responses={200: WorkerList})
+@blueprint.get(
+    f"{API}/status",
+    summary="Whether work goes on, and what the caller may do",
+    responses={200: json_answer(Status, "the status", **POLLED_HEADERS), 304: unchanged()},
+)
+@needs(Scope.JOBS_READ)
+def status() -> Response:
+    """For a page that is open for long: one small answer, and 304 while nothing changes."""
+    fleet, mine = recent_fleet(context().database), caller().scopes
+    name = fleet.paused_by
+    return polled(
+        {
+            "paused": fleet.paused_at is not None,
+            "paused_at": fleet.paused_at.isoformat() if fleet.paused_at else None,
+            "paused_by": person(name) if name and Scope.FLEET_ADMIN not in mine else name,
+            "reason": fleet.reason,
+            "workers": {"chunk": fleet.living(GPU_WORKER), "analysis": fleet.living(ANALYSIS_WORKER)},
+            "version": __version__,
+            "scopes": sorted(mine),
+        }
+    )
+
+
+@blueprint.get(f"{API}/workers", summary="Who works, and on what", responses=WORKERS)
 @needs(Scope.FLEET_ADMIN)
 def workers() -> Response:
-    return jsonify({"workers": list_workers(context().database)})
+    return polled({"workers": list_workers(context().database, named_for=caller().tenant)})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import socket
 import sys
 from pathlib import Path
 from uuid import UUID
@@ -25,11 +28,14 @@ from backend.cli.common import (
     settings_of,
     table,
 )
+from backend.errors import writable
 from backend.queue.figures import list_workers
 from backend.queue.fleet import FleetState, pause_fleet, resume_fleet
 from backend.queue.one_worker import drain_worker, release_worker
 from backend.queue.queue import Queue
 from backend.storage import open_store
+
+MAX_WHO_CHARACTERS = 200
 
 
 @click.group(invoke_without_command=True)
@@ -95,7 +101,7 @@ def pause(job: UUID | None, reason: str | None, data_dir: Path | None, as_json: 
         raise click.UsageError("--reason is for the fleet: leave JOB or --reason out.")
     with reported(as_json), connected(data_dir) as (service, _):
         if job is None:
-            _print_fleet(pause_fleet(service.database, reason), as_json)
+            _print_fleet(pause_fleet(service.database, reason, _whoami()), as_json)
             return
         service.pause(job)
         report = resource_of(service, job)
@@ -157,6 +163,15 @@ def cleanup(dry_run: bool, orphans: bool, data_dir: Path | None, as_json: bool) 
             out.print(f"  {plain(one)}", soft_wrap=True)
     if dry_run:
         out.print("Nothing was changed.")
+
+
+def _whoami() -> str:
+    """user@host; of a container's user without a name, its number."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return writable(f"{user}@{socket.gethostname()}")[:MAX_WHO_CHARACTERS]
 
 
 def _print_fleet(state: FleetState, as_json: bool) -> None:

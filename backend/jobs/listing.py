@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, func, select, tuple_
+from sqlalchemy import Select, bindparam, func, or_, select, tuple_
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.errors import InvalidValue
+from backend.states import JobStatus
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_BEGINS_AN_ID = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{0,28}")
+Query = TypeVar("Query", Select[Job], Select[str, int])
 BAD_CURSOR = "cursor: must be what the page before gave as `next`."
 
 
@@ -73,7 +77,8 @@ class JobFilter:
     kind: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
-    name_has: str | None = None  # in the input's name, in small or large letters
+    # In the input's name, in small or large letters; or how the job's id begins, from eight digits on.
+    name_has: str | None = None
 
 
 def list_jobs(database: Database, wanted: JobFilter, *, limit: int, after: JobCursor | None = None) -> Sequence[Job]:
@@ -96,6 +101,16 @@ def jobs_query(tenant: str | None, wanted: JobFilter) -> Select[Job]:
     return query.where(Job.tenant == bindparam("tenant", tenant, literal_execute=True))
 
 
+def count_jobs(database: Database, wanted: JobFilter) -> dict[str, int]:
+    """How many there are in each status, zeros too; which statuses are wanted does not matter."""
+    query = _filtered(select(Job.status, func.count()), replace(wanted, statuses=())).group_by(Job.status)
+    if database.tenant is not None:
+        query = query.where(Job.tenant == bindparam("tenant", database.tenant, literal_execute=True))
+    with database.session() as session:
+        found = {status: count for status, count in session.execute(query)}
+    return {status: found.get(status, 0) for status in JobStatus}
+
+
 def list_chunks(database: Database, job_id: UUID, *, limit: int, after: ChunkCursor | None = None) -> Sequence[Chunk]:
     """In order, from behind `after`."""
     place = (Chunk.created_at, Chunk.chunk_index, Chunk.id)
@@ -106,7 +121,7 @@ def list_chunks(database: Database, job_id: UUID, *, limit: int, after: ChunkCur
         return session.execute(query).scalars().all()
 
 
-def _filtered(query: Select[Job], wanted: JobFilter) -> Select[Job]:
+def _filtered(query: Query, wanted: JobFilter) -> Query:
     if len(wanted.statuses) == 1:  # the index gives these in order
         query = query.where(Job.status == wanted.statuses[0])
     elif wanted.statuses:
@@ -118,8 +133,18 @@ def _filtered(query: Select[Job], wanted: JobFilter) -> Select[Job]:
     if wanted.created_before is not None:
         query = query.where(Job.created_at < wanted.created_before)
     if wanted.name_has:
-        query = query.where(func.strpos(func.lower(Job.input_name), wanted.name_has.lower()) > 0)
+        is_named = func.strpos(func.lower(Job.input_name), wanted.name_has.lower()) > 0
+        ids = _ids_that_begin(wanted.name_has)
+        query = query.where(or_(is_named, Job.id.between(*ids)) if ids else is_named)
     return query
+
+
+def _ids_that_begin(text: str) -> tuple[UUID, UUID] | None:
+    """The first and the last of them; None where it is not how an id begins."""
+    if not _BEGINS_AN_ID.fullmatch(text.strip()):
+        return None
+    digits = text.strip().replace("-", "")
+    return (UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))) if len(digits) <= 32 else None
 
 
 def _encoded(layout: str, *values: int | bytes) -> str:

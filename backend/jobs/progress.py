@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
@@ -16,8 +16,10 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.sql import statement
 from backend.errors import InvalidParams, JobNotFound
+from backend.jobs.waiting import Waiting, waiting
 from backend.kinds import KINDS
 from backend.kinds.base import Weights
+from backend.queue.fleet_now import FleetNow, recent_fleet
 from backend.queue.verbs import as_array
 from backend.states import FINAL_JOB_STATUSES, JobStatus
 
@@ -42,6 +44,7 @@ class Progress:
     completed_chunks: int
     failed_chunks: int
     poll_after_seconds: int | None  # when to ask again; None: nothing changes any more
+    waiting: Waiting | None = None  # why nothing happens to it
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class _Chunks:
     longest_left_sec: float | None = None
     pace: float | None = None  # seconds of work for a second of video
     since_last_chunk_sec: float | None = None
+    due_at: datetime | None = None  # when the first queued one may be claimed
 
 
 def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
@@ -66,13 +70,14 @@ def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
         rows = connection.execute(statement("job_progress"), ids).mappings().all()
         now = connection.execute(text("SELECT now()")).scalar_one()
     film_paces = {kind: _film_pace(database, kind) for kind in {job.kind for job in live}}
+    fleet = recent_fleet(database) if live else None
     chunks: Mapping[UUID, _Chunks] = {row["job_id"]: _chunks(row) for row in rows}
-    return [_progress(job, chunks.get(job.id, _Chunks()), film_paces.get(job.kind), now) for job in jobs]
+    return [_progress(job, chunks.get(job.id, _Chunks()), film_paces.get(job.kind), now, fleet) for job in jobs]
 
 
 def shown_job(database: Database, job_id: UUID) -> tuple[Job, Progress]:
-    """One job and how far it is, for those who ask again and again: one statement, and the films' pace of the last
-    seconds. Raises JobNotFound, DatabaseUnavailable."""
+    """One job and how far it is, for those who ask again and again: one statement, and what was asked in the last
+    seconds for all of them (the films' pace, who is there to work). Raises JobNotFound, DatabaseUnavailable."""
     row = database.ask("shown_job", job_id=job_id, job_ids=[job_id], live_ids=[job_id])
     if row is None:
         raise JobNotFound(f"There is no job {job_id}.")
@@ -80,7 +85,8 @@ def shown_job(database: Database, job_id: UUID) -> tuple[Job, Progress]:
     names = _Chunks.__dataclass_fields__
     chunks = _Chunks(**{name: row[f"chunks_{name}"] for name in names}) if row["has_chunks"] else _Chunks()
     is_live = job.status not in FINAL_JOB_STATUSES
-    return job, _progress(job, chunks, _recent_film_pace(database, job.kind) if is_live else None, row["asked_at"])
+    pace, fleet = (_recent_film_pace(database, job.kind), recent_fleet(database)) if is_live else (None, None)
+    return job, _progress(job, chunks, pace, row["asked_at"], fleet)
 
 
 def _recent_film_pace(database: Database, kind: str) -> float | None:
@@ -97,7 +103,7 @@ def _chunks(row: RowMapping) -> _Chunks:
     return _Chunks(**{name: row[name] for name in _Chunks.__dataclass_fields__})
 
 
-def _progress(job: Job, chunks: _Chunks, film_pace: float | None, now: Any) -> Progress:
+def _progress(job: Job, chunks: _Chunks, film_pace: float | None, now: datetime, fleet: FleetNow | None) -> Progress:
     waited_sec = (now - job.available_at).total_seconds()
     eta_sec = _eta_sec(job, chunks, film_pace, waited_sec)
     return Progress(
@@ -106,6 +112,7 @@ def _progress(job: Job, chunks: _Chunks, film_pace: float | None, now: Any) -> P
         completed_chunks=chunks.completed,
         failed_chunks=chunks.failed,
         poll_after_seconds=_poll_after(job, chunks, eta_sec),
+        waiting=None if fleet is None else waiting(job, chunks.in_work, chunks.due_at, fleet, now),
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urlsplit
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
@@ -59,9 +60,10 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
         "completed_chunks": progress.completed_chunks,
         "failed_chunks": progress.failed_chunks,
         "eta_seconds": progress.eta_seconds,
+        "waiting": progress.waiting.as_dict() if progress.waiting else None,
         "version": job.version,
         "version_of": str(job.version_of) if job.version_of else None,
-        "input": {"uri": safe_url(job.input_uri), "name": job.input_name},
+        "input": {"uri": safe_url(job.input_uri), "name": job.input_name, "host": _host(job)},
         "video": _video(job),
         "sound": _sound(job),
         "params": _params(job),
@@ -81,6 +83,16 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
             **({"source": f"{base}/source"} if _has_source(job) else {}),
         },
     }
+
+
+def _host(job: Job) -> str | None:
+    """Where a link leads, its bucket for a store's; None for an upload: two inputs of one name are told apart by it."""
+    with suppress(ValueError):
+        place = urlsplit(job.input_uri)
+        if place.scheme in ("http", "https"):
+            return place.hostname
+        return None if stored_key(job.input_uri) else place.netloc or None
+    return None
 
 
 def _has_source(job: Job) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.queue.health import oldest_transaction
+from backend.states import JobStatus
 from backend.versions import SCHEMA_VERSION
 
 WINDOW_SECONDS = 3600  # failed and completed are counted over the jobs that ended this lately
@@ -49,6 +50,24 @@ class Figures:
     @property
     def running_workers(self) -> int:
         return self.workers.get(GPU_WORKER, 0)
+
+    def named(self) -> list[tuple[str, str, float]]:
+        """Name, unit and value of each, as the metrics send them."""
+        return [
+            ("QueuedChunkCount", "Count", self.queued_chunks),
+            ("ProcessingChunkCount", "Count", self.processing_chunks),
+            ("FailedChunkCount", "Count", self.failed_chunks),
+            ("CompletedChunkCount", "Count", self.completed_chunks),
+            ("FailedJobCount", "Count", self.jobs.get(JobStatus.FAILED, 0)),
+            ("DoneJobCount", "Count", self.jobs.get(JobStatus.DONE, 0)),
+            ("BacklogPerWorker", "None", self.backlog_per_worker),
+            ("BusyShare", "None", self.busy_share),
+            ("QueuedWithoutWorkers", "Count", self.queued_without_workers),
+            ("OldestQueuedSeconds", "Seconds", self.oldest_queued_seconds),
+            ("OldestAggregationSeconds", "Seconds", self.oldest_aggregation_seconds),
+            ("OldestTransactionSeconds", "Seconds", self.oldest_transaction_seconds),
+            ("RunningWorkers", "Count", self.running_workers),
+        ]
 
 
 def read_figures(database: Database, wanted_workers: int | None = None) -> Figures:
@@ -98,8 +117,8 @@ def encoders_of_fleet(database: Database) -> list[frozenset[str]]:
         return [frozenset(row.encoders) for row in connection.execute(statement("encoders_of_fleet"), known)]
 
 
-def list_workers(database: Database) -> list[dict[str, Any]]:
-    """JSON objects, for people: who is there, and what each holds."""
+def list_workers(database: Database, *, named_for: str | None = None) -> list[dict[str, Any]]:
+    """JSON objects, for people: who is there, and what each holds. `named_for`: whose jobs are named; None: all are."""
     with database.transaction() as connection:
         rows = connection.execute(statement("list_workers"), {"limit": MAX_WORKERS_LISTED}).mappings().all()
     return [
@@ -109,8 +128,13 @@ def list_workers(database: Database) -> list[dict[str, Any]]:
             "state": _state(row),
             "trouble": row["trouble"],
             "hardware": row["encoders"],
+            "machine": row["machine"],
+            "device": row["device"],
             "job_id": str(row["job_id"]) if row["job_id"] else None,
+            "job_name": row["job_name"] if named_for in (None, row["job_tenant"]) else None,
+            "phase": row["phase"],
             "chunk_index": row["chunk_index"],
+            "working_since": row["working_since"].isoformat() if row["working_since"] else None,
             "started_at": row["started_at"].isoformat(),
             "seen_at": row["seen_at"].isoformat(),
         }

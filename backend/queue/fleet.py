@@ -9,6 +9,7 @@ from backend.db.engine import Database
 from backend.db.models import Fleet
 from backend.db.sql import statement
 from backend.events import Event, emit
+from backend.queue.fleet_now import forget_recent
 
 FLEET_ID = 1
 
@@ -17,6 +18,7 @@ FLEET_ID = 1
 class FleetState:
     paused_at: datetime | None
     reason: str | None
+    paused_by: str | None = None  # a key's name, or who ran the command
 
     @property
     def paused(self) -> bool:
@@ -26,13 +28,13 @@ class FleetState:
 def fleet_state(database: Database) -> FleetState:
     with database.session() as session:
         row = session.get_one(Fleet, FLEET_ID)
-        return FleetState(row.paused_at, row.reason)
+        return FleetState(row.paused_at, row.reason, row.paused_by)
 
 
-def pause_fleet(database: Database, reason: str | None = None) -> FleetState:
-    """Pausing twice keeps the time, and the reason where no other is given."""
-    state = _write(database, "pause_fleet", reason=reason)
-    emit(Event.FLEET_PAUSED, reason=state.reason)
+def pause_fleet(database: Database, reason: str | None = None, paused_by: str | None = None) -> FleetState:
+    """Pausing twice keeps the time, and the reason and its author where no other is given."""
+    state = _write(database, "pause_fleet", reason=reason, paused_by=paused_by)
+    emit(Event.FLEET_PAUSED, reason=state.reason, paused_by=state.paused_by)
     return state
 
 
@@ -45,4 +47,5 @@ def resume_fleet(database: Database) -> FleetState:
 def _write(database: Database, name: str, **params: str | None) -> FleetState:
     with database.transaction() as connection:
         row = connection.execute(statement(name), params).one()
-    return FleetState(row.paused_at, row.reason)
+    forget_recent(database)
+    return FleetState(row.paused_at, row.reason, row.paused_by)

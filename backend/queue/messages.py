@@ -16,6 +16,7 @@ from backend.states import DeepMode, JobStatus
 
 REMOTE_PATH = "/api/v1/remote"
 MAX_TEXT = 2000
+MAX_DEVICE_CHARACTERS = 200
 MAX_DETECTOR_CHARACTERS = 10_000
 MAX_HELD = 64
 # What one PUT to S3 may hold.
@@ -197,6 +198,7 @@ class Present(Known):
     kind: Literal["gpu_chunk_worker"]
     trouble: Text | None = None
     begins: Flag
+    device: Annotated[str, Field(max_length=MAX_DEVICE_CHARACTERS), AfterValidator(writable)] | None = None
 
 
 class Leaving(_Said):

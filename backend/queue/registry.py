@@ -22,6 +22,8 @@ class Presence:
     encoders: Sequence[str]
     trouble: str | None
     begins: bool
+    machine: str | None = None  # its host's name
+    device: str | None = None  # what it detects on, in words
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class WorkerRows:
             "schema_version": presence.schema_version,
             "encoders": list(presence.encoders),
             "trouble": presence.trouble,
+            "machine": presence.machine,
+            "device": presence.device,
             "silent_seconds": SILENT_SECONDS,
         }
         with self._database.transaction() as connection:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -104,6 +105,24 @@ def known_classes(settings: Settings) -> list[str] | None:
     from backend.vision.detectors.openvino import names_of
 
     return [class_name(name) for name in names_of(model).values()]
+
+
+class Runtime(StrEnum):
+    """What runs a detector's network."""
+
+    OPENCV = "OpenCV"
+    OPENVINO = "OpenVINO"
+    ULTRALYTICS = "Ultralytics"
+
+
+def runtime_of(settings: Settings) -> Runtime:
+    """Of the detector that the settings ask for, as far as is known before it is opened. Raises ModelMissing."""
+    if settings.detector == "hog":
+        return Runtime.OPENCV
+    model = find_model(settings)
+    if model is None and settings.detector == "auto" and not _downloads(settings):
+        model = packaged_weights()
+    return Runtime.OPENVINO if model is not None and _is_exported(model) else Runtime.ULTRALYTICS
 
 
 def _model_of(settings: Settings) -> Path:

@@ -23,6 +23,7 @@ from backend.workers import command
 from backend.workers.duties import Duty
 from backend.workers.leftovers import remove_leftovers
 from backend.workers.loop import WorkerLoop
+from backend.workers.samples import delete_old_samples
 
 REPORT_EVERY_SEC = 60.0
 RETENTION_EVERY_SEC = 600.0
@@ -65,6 +66,7 @@ class Janitor:
             Duty("unknown_work", REPORT_EVERY_SEC, self.report_unknown_work),
             Duty("uploads", _spread(RETENTION_EVERY_SEC), retention.expire_uploads),
             Duty("retention", _spread(RETENTION_EVERY_SEC), retention.delete_expired),
+            Duty("samples", _spread(RETENTION_EVERY_SEC), lambda: delete_old_samples(self._database)),
             Duty("leftovers", _spread(LEFTOVERS_EVERY_SEC), remove_leftovers),
             lists_bucket,
         ]

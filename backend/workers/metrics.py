@@ -15,7 +15,6 @@ from backend.db.sql import statement
 from backend.events import Event, emit, warn
 from backend.queue.figures import Figures, read_figures
 from backend.settings import Settings
-from backend.states import JobStatus
 from backend.workers.ecs_service import PATIENCE, EcsService
 
 SINK = "cloudwatch"
@@ -64,21 +63,6 @@ class CloudWatchSender:
 
 def metric_data(figures: Figures, service: str | None) -> list[dict[str, Any]]:
     """put_metric_data's MetricData. At most one dimension, for the installation: each value is a metric to pay."""
-    values: list[tuple[str, str, float]] = [
-        ("QueuedChunkCount", "Count", figures.queued_chunks),
-        ("ProcessingChunkCount", "Count", figures.processing_chunks),
-        ("FailedChunkCount", "Count", figures.failed_chunks),
-        ("CompletedChunkCount", "Count", figures.completed_chunks),
-        ("FailedJobCount", "Count", figures.jobs.get(JobStatus.FAILED, 0)),
-        ("DoneJobCount", "Count", figures.jobs.get(JobStatus.DONE, 0)),
-        ("BacklogPerWorker", "None", figures.backlog_per_worker),
-        ("BusyShare", "None", figures.busy_share),
-        ("QueuedWithoutWorkers", "Count", figures.queued_without_workers),
-        ("OldestQueuedSeconds", "Seconds", figures.oldest_queued_seconds),
-        ("OldestAggregationSeconds", "Seconds", figures.oldest_aggregation_seconds),
-        ("OldestTransactionSeconds", "Seconds", figures.oldest_transaction_seconds),
-        ("RunningWorkers", "Count", figures.running_workers),
-    ]
     dimensions = [{"Name": "Service", "Value": service}] if service else []
     return [
         {
@@ -88,5 +72,5 @@ def metric_data(figures: Figures, service: str | None) -> list[dict[str, Any]]:
             "Dimensions": dimensions,
             "StorageResolution": 1 if name in HIGH_RESOLUTION else 60,
         }
-        for name, unit, value in values
+        for name, unit, value in figures.named()
     ]

@@ -17,8 +17,11 @@ from backend.queue.registry import Presence, Registry, WorkerRows
 from backend.queue.surroundings import Surroundings
 from backend.settings import Settings
 from backend.versions import SCHEMA_VERSION
+from backend.workers.device import device_words, machine_name
 from backend.workers.duties import Duties, Duty
 from backend.workers.orders import StopOrders
+from backend.workers.samples import ASK_EVERY_SEC as SAMPLE_EVERY_SEC
+from backend.workers.samples import Sampler
 
 # Whose work is not on the machines that come and go with the queue.
 SENDERS = frozenset({"analysis_worker"})
@@ -35,6 +38,9 @@ def vitals(
 ) -> Iterator[None]:
     """For as long as the worker `name` runs. Raises InvalidRequest when no port is free for its metrics."""
     with shown(name, settings), presence(name, settings, database, surroundings, hardware), ExitStack() as stack:
+        if name in SENDERS:
+            sampler = Sampler(database, settings.worker_id)
+            stack.enter_context(Duties(Duty("samples", SAMPLE_EVERY_SEC, sampler.sample_if_due)).in_background())
         if settings.metrics == "cloudwatch" and name in SENDERS:
             from backend.workers.metrics import ASK_EVERY_SEC, CloudWatchSender  # boto3 takes a third of a second
 
@@ -78,6 +84,7 @@ def registered(
     knows and suffers from; the worker hears whether it suffers alone, and whether it is to stop."""
     orders = StopOrders()
     begins = True
+    device = device_words(settings)
 
     def seen() -> None:
         nonlocal begins
@@ -90,6 +97,8 @@ def registered(
                 encoders=list(hardware),
                 trouble=surroundings.trouble if surroundings else None,
                 begins=begins,
+                machine=machine_name(),
+                device=device,
             )
         )
         begins = False

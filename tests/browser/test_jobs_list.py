@@ -17,7 +17,6 @@ from werkzeug.serving import make_server
 from backend.db.engine import Database
 from backend.settings import Settings
 from backend.states import JobStatus
-from tests.conftest import empty_database
 from tests.integration.conftest import wait_until
 from tests.integration.keyed import api_on
 from tests.integration.rows import add_job, sql

@@ -1,1 +1,1 @@
-UPDATE fleet SET paused_at = NULL, reason = NULL RETURNING paused_at, reason
+UPDATE fleet SET paused_at = NULL, reason = NULL, paused_by = NULL RETURNING paused_at, reason, paused_by

@@ -20,6 +20,7 @@ class RemoteRegistry:
             "kind": presence.kind,
             "trouble": presence.trouble,
             "begins": presence.begins,
+            "device": presence.device,
         }
         told = self._server.ask("/seen", Present.model_validate(said), PresentAnswer)
         return Told(told.others_are_well, told.stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -52,9 +53,14 @@ def test_a_job_is_paused_and_resumed_over_http(client: FlaskClient, database: Da
 
 def test_the_fleet_is_paused_and_resumed_over_http(client: FlaskClient, database: Database, queue: Queue) -> None:
     planned_job(database, 1)
-    assert client.get(FLEET).get_json() == {"paused": False, "paused_at": None, "reason": None}
+    assert client.get(FLEET).get_json() == {
+        "paused": False,
+        "paused_at": None,
+        "paused_by": None,
+        "reason": None,
+    }
     paused = client.post(f"{FLEET}/pause", json={"reason": "store is away"}).get_json()
-    assert (paused["paused"], paused["reason"]) == (True, "store is away")
+    assert (paused["paused"], paused["paused_by"], paused["reason"]) == (True, "this machine", "store is away")
     assert client.get(FLEET).get_json() == client.post(f"{FLEET}/pause").get_json() == paused
     assert queue.claim_chunk(DeepMode.GPU) is None
     assert client.post(f"{FLEET}/resume").get_json()["paused"] is False
@@ -88,6 +94,7 @@ def test_job_and_fleet_are_paused_and_resumed_on_the_command_line(
     assert queue.claim_chunk(DeepMode.GPU) is None
     assert framefleet("resume", str(job_id))["paused"] is False
     assert framefleet("pause", "--reason", "moving") == {"paused": True, "reason": "moving"}
+    assert (fleet_state(database).paused_by or "").endswith("@" + socket.gethostname())
     assert queue.claim_chunk(DeepMode.GPU) is None
     assert framefleet("resume") == {"paused": False, "reason": None}
     claim_of(queue)

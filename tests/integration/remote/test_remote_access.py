@@ -257,13 +257,17 @@ def test_operators_see_a_remote_worker_and_can_stop_it(hands: Callable[[str], An
     registry = RemoteRegistry(desk.server)
 
     def seen(begins: bool, trouble: str | None = None) -> bool:
-        present = Presence("desk", "gpu_chunk_worker", ["crop"], SCHEMA_VERSION, ["h264_nvenc"], trouble, begins)
+        of_itself = {"machine": "liar", "device": "CPU, 2 threads"}
+        present = Presence(
+            "desk", "gpu_chunk_worker", ["crop"], SCHEMA_VERSION, ["h264_nvenc"], trouble, begins, **of_itself
+        )
         return registry.seen(present).stop
 
     assert not seen(True, "The disk is full.")
     (row,) = list_workers(database)
     assert (row["worker_id"], row["state"], row["trouble"]) == ("remote-1/desk/desk", "unwell", "The disk is full.")
     assert row["hardware"] == ["h264_nvenc"]
+    assert (row["machine"], row["device"]) == ("desk", "CPU, 2 threads")  # the name that its token was given
     sql(database, "UPDATE workers SET asked_to_stop_at = now()")
     assert seen(False)
     registry.gone("desk")

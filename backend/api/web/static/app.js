@@ -11,6 +11,7 @@ import { h, byId } from "./core/dom.js";
 import { startRouter } from "./core/router.js";
 import { showWhoIsIn } from "./core/sign_in.js";
 import { startCancelling } from "./jobs/cancel.js";
+import { startStrip } from "./new/strip.js";
 import { showInIcon } from "./shell/icon.js";
 import { startShell } from "./shell/shell.js";
 
@@ -59,4 +60,5 @@ function mountNowhere(root) {
 
 const router = startRouter(VIEWS, NOWHERE, { main, app, nav: byId("nav") });
 startCancelling(shell.notice);
+startStrip(shell.notice);
 showWhoIsIn();

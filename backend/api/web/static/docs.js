@@ -1,1 +1,34 @@
-SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking: true });
+// The API's description, drawn by Swagger UI from its package: ours are the theme, and what its markup lacks for screen
+// readers.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const theme = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+
+// Headings one below the other, without a level left out; what scrolls is reached by keyboard.
+const LEVELS = { "h3.opblock-tag": 2, ".opblock-section-header h4": 3, ".opblock-body h4": 3, ".opblock-body h5": 4, "section.models h4": 2 };
+const SCROLLS = ".opblock-body pre, .highlight-code > .microlight, .table-container, .responses-inner";
+
+function mend() {
+  for (const [selector, level] of Object.entries(LEVELS)) {
+    for (const heading of document.querySelectorAll(selector)) setAttribute(heading, "aria-level", level, "role", "heading");
+  }
+  const about = document.querySelector(".information-container");
+  if (about) setAttribute(about, "role", "region", "aria-label", "About this API");
+  for (const box of document.querySelectorAll(SCROLLS)) if (box.scrollWidth > box.clientWidth) setAttribute(box, "tabindex", 0);
+  for (const field of document.querySelectorAll(".parameters :is(input, select, textarea):not([aria-label])")) {
+    const name = field.closest("tr")?.dataset.paramName ?? field.closest("td")?.previousElementSibling?.textContent;
+    setAttribute(field, "aria-label", name?.trim() || "value");
+  }
+}
+
+function setAttribute(element, ...pairs) {
+  for (let at = 0; at < pairs.length; at += 2) {
+    if (element.getAttribute(pairs[at]) !== String(pairs[at + 1])) element.setAttribute(pairs[at], pairs[at + 1]);
+  }
+}
+
+theme();
+dark.addEventListener("change", theme);
+new MutationObserver(mend).observe(document.getElementById("api"), { childList: true, subtree: true });
+// No deep links: Swagger UI puts them into buttons, where no keyboard reaches them.
+SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking: false });

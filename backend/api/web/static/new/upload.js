@@ -3,9 +3,7 @@
 import { Problem, beginUpload, completeUpload, dropUpload, getUpload, linkPart, partUrl, problemOf } from "../core/api.js";
 import { put } from "./put.js";
 import { signedIn } from "../core/sign_in.js";
-import { forget, remember, remembered } from "./unfinished.js";
 
-const AT_ONCE = 3;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 const REFUSALS = 4; // of the store, which a fresh link may overcome
@@ -15,10 +13,17 @@ const WINDOW_MS = 8000; // over which the speed is measured
 class Stopped extends Error {}
 class Interrupted extends Error {} // by a pause
 
-/** `tell({sent, total, speed, paused, trouble})`: bytes, and bytes a second where that is known yet. */
+/**
+ * `id`: of what arrived of this file earlier, or null; `mayBeUsed`: also if its job was made. `began(id)` is told the upload's id once there is one.
+ * `tell({sent, total, speed, paused, trouble})`: bytes, and bytes a second where that is known yet. `atOnce`: how many parts.
+ */
 export class Upload {
   #file;
+  #id;
+  #mayBeUsed;
+  #began;
   #tell;
+  #atOnce;
   #upload = null;
   #missing = [];
   #arrived = 0; // bytes of parts that are there
@@ -33,15 +38,19 @@ export class Upload {
   #unreached = 0;
   #reached = false;
 
-  constructor(file, tell) {
+  constructor(file, { id = null, mayBeUsed = false, began, tell, atOnce }) {
     this.#file = file;
+    this.#id = id;
+    this.#mayBeUsed = mayBeUsed;
+    this.#began = began;
     this.#tell = tell;
+    this.#atOnce = atOnce;
   }
 
   /** The upload's id once it is complete; null when it was stopped or cancelled. Rejects with a Problem. */
   async run() {
     try {
-      this.#upload = (await this.#earlier()) ?? (await this.#begun());
+      this.#upload = (await this.#insist(() => this.#earlier())) ?? (await this.#insist(() => this.#begun()));
       await this.#finish();
       return this.#upload.id;
     } catch (problem) {
@@ -78,16 +87,15 @@ export class Upload {
 
   /** What is there of this file, if anything. */
   async #earlier() {
-    const id = remembered(this.#file);
-    if (!id) return null;
+    if (!this.#id) return null;
     try {
-      const found = await getUpload(id);
-      if (found.state !== "used" && found.size_bytes === this.#file.size) return found;
+      const found = await getUpload(this.#id);
+      const fits = found.size_bytes === this.#file.size && (found.state !== "used" || this.#mayBeUsed);
+      return fits ? found : null;
     } catch (problem) {
       if (problem.status !== 404) throw problem; // it ran out, or is somebody else's
+      return null;
     }
-    forget(this.#file);
-    return null;
   }
 
   async #begun() {
@@ -98,14 +106,14 @@ export class Upload {
       content_type: type || null,
       part_checksum: globalThis.crypto?.subtle ? "sha256" : null, // only there in a secure context
     });
-    remember(this.#file, begun.id);
+    this.#began(begun.id);
     return begun;
   }
 
   async #finish() {
     while (this.#upload.state === "open") {
       this.#take(this.#upload);
-      await Promise.all(Array.from({ length: AT_ONCE }, () => this.#work()));
+      await Promise.all(Array.from({ length: this.#atOnce }, () => this.#work()));
       this.#upload = await this.#completed();
     }
     this.#arrived = this.#file.size;
@@ -235,7 +243,6 @@ export class Upload {
   }
 
   async #drop() {
-    forget(this.#file);
     await dropUpload(this.#upload.id).catch(() => {}); // the server lets it run out
   }
 
@@ -250,12 +257,14 @@ export class Upload {
   }
 }
 
-/** Whether it may go well the next time. */
+/** Whether it may go well the next time. What a quota says is for the person to hear: it takes longer to pass. */
 function passes(problem, tries) {
   if (problem.refused) return tries < REFUSALS;
+  if (LASTING.has(problem.code)) return false;
   return problem.passes || problem.status === 401 || problem.status === 408 || PASSING.has(problem.code);
 }
 
+const LASTING = new Set(["upload_quota_reached", "quota_exceeded", "storage_full"]);
 const PASSING = new Set(["upload_busy", "checksum_mismatch"]);
 
 async function read(blob) {

@@ -1,4 +1,4 @@
-"""The GPU of the machine that the API runs on, asked of the driver: torch would take seconds and memory to say it."""
+"""The GPU of this machine, asked of the driver: torch would take seconds and memory to say it."""
 
 from __future__ import annotations
 
