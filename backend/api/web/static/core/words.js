@@ -80,6 +80,16 @@ export function endWords(job) {
   return job.status === "failed" ? "A job failed" : "A job was cancelled";
 }
 
+/** "1:05.20", a place in a film */
+export function clock(seconds) {
+  const hundredths = Math.round(seconds * 100);
+  const whole = Math.floor(hundredths / 100);
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = whole >= 3600 ? `${Math.floor(whole / 3600)}:` : "";
+  const minutes = Math.floor((whole % 3600) / 60);
+  return `${hours}${hours ? two(minutes) : minutes}:${two(whole % 60)}.${two(hundredths % 100)}`;
+}
+
 /** "5 minutes ago" */
 export function ago(iso, now = Date.now()) {
   const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);

@@ -1,0 +1,212 @@
+// Source and result side by side under one transport. The frame shown is a frame of the source, by its time.
+
+import { h } from "../core/dom.js";
+import { nearest } from "./data.js";
+
+const FAR_SEC = 0.2; // the result is set anew when it is further from the source than that while both play
+const NEAR_SEC = 0.03;
+const CATCH_UP = 0.08; // how much faster or slower it goes to come near again
+const RELOAD_AFTER_MS = 10_000; // links to the store run out: a film that fails at once again has another fault
+
+/** One film element, whose clock is brought to that of the frames. */
+class Film {
+  constructor(timesSec, label, muted) {
+    this.timesSec = timesSec;
+    this.video = h("video", { playsinline: true, preload: "auto", "aria-label": label, muted, disablepictureinpicture: true });
+    this.video.muted = muted;
+    this.offsetSec = null; // its time of the film's first frame
+    this.url = null;
+  }
+
+  /** Resolves when its first picture is there; rejects where the browser cannot show it. */
+  load(url) {
+    this.url = url;
+    this.offsetSec = null;
+    const { video } = this;
+    return new Promise((resolve, reject) => {
+      video.onerror = () => reject(new Error("unplayable"));
+      // A file whose pictures the browser cannot decode is sound alone.
+      video.onloadedmetadata = () => video.videoWidth || reject(new Error("no picture"));
+      video.onloadeddata = () => video.videoWidth && this.#calibrate().then(resolve);
+      video.src = url;
+    });
+  }
+
+  /** Where the first frame lies on the player's clock: containers begin at times of their own. */
+  async #calibrate() {
+    const first = await new Promise((resolve) => {
+      const done = setTimeout(() => resolve(0), 2000); // a page that nobody sees shows no pictures
+      this.video.requestVideoFrameCallback((_, { mediaTime }) => (clearTimeout(done), resolve(mediaTime)));
+      this.video.currentTime = 0;
+    });
+    this.offsetSec = first;
+  }
+
+  frameAt(mediaTime) {
+    return nearest(this.timesSec, mediaTime - this.offsetSec);
+  }
+
+  /** The middle of the time that the frame is shown for: the player's rounding cannot reach its neighbours. */
+  timeOf(frame) {
+    const { timesSec } = this;
+    const next = frame + 1 < timesSec.length ? timesSec[frame + 1] : timesSec[frame] + 0.02;
+    return this.offsetSec + (timesSec[frame] + next) / 2;
+  }
+
+  get isReady() {
+    return this.offsetSec !== null;
+  }
+}
+
+export class Player {
+  /** `urls`: {sourceUrl, previewUrl, resultUrl}, each null where there is none. The source comes first, then the preview. */
+  constructor(review, { sourceUrl, previewUrl, resultUrl }) {
+    this.review = review;
+    this.frame = 0;
+    this.usesPreview = false;
+    this.trouble = "";
+    this.#urls = [sourceUrl, previewUrl].filter(Boolean);
+    this.#previewUrl = previewUrl;
+    this.#source = new Film(review.timesSec, "Source", false);
+    this.#result = resultUrl ? new Film(review.timesSec, "Result", true) : null;
+    this.picture = h("div", { class: "picture source" }, this.#source.video);
+    this.element = h("div", { class: "player" }, this.picture);
+    if (this.#result) this.element.append(h("div", { class: "picture result" }, this.#result.video));
+    this.ready = this.#load(resultUrl);
+    this.#source.video.addEventListener("ended", () => this.pause());
+    this.#source.video.addEventListener("error", () => this.#renew());
+  }
+
+  #source;
+  #result;
+  #urls;
+  #previewUrl;
+  #listeners = new Set();
+  #rate = 1;
+  #wanted = null; // the frame that a seek goes to
+  #gone = false;
+  #renewedAt = 0;
+
+  get video() {
+    return this.#source.video;
+  }
+
+  get resultVideo() {
+    return this.#result?.video ?? null;
+  }
+
+  get paused() {
+    return this.#source.video.paused;
+  }
+
+  async #load(resultUrl) {
+    const result = this.#result?.load(resultUrl).catch(() => {
+      this.trouble = "The result cannot be played here. Download it.";
+      this.#result = null;
+    });
+    for (const url of this.#urls) {
+      try {
+        await this.#source.load(url);
+        this.usesPreview = url === this.#previewUrl;
+        break;
+      } catch {
+        // The next one may play.
+      }
+    }
+    await result;
+    if (this.#gone) return;
+    if (!this.#source.isReady) this.trouble = "This browser cannot decode the source, and there is no preview of it.";
+    else this.#watch();
+    this.#renewedAt = Date.now();
+    this.seek(this.frame);
+  }
+
+  seek(frame) {
+    this.frame = Math.max(0, Math.min(this.review.timesSec.length - 1, frame));
+    this.#wanted = this.frame;
+    for (const film of [this.#source, this.#result]) if (film?.isReady) film.video.currentTime = film.timeOf(this.frame);
+    this.#tell();
+  }
+
+  step(count) {
+    this.pause();
+    this.seek(this.frame + count);
+  }
+
+  async play() {
+    if (this.frame >= this.review.timesSec.length - 1) this.seek(0);
+    this.#wanted = null;
+    await Promise.all([this.#source, this.#result].filter((film) => film?.isReady).map((film) => film.video.play()));
+    this.#tell();
+  }
+
+  /** Both stand on the same frame afterwards. */
+  pause() {
+    if (this.paused) return;
+    for (const film of [this.#source, this.#result]) film?.video.pause();
+    this.seek(this.frame);
+  }
+
+  setRate(rate) {
+    this.#rate = rate;
+    for (const film of [this.#source, this.#result]) if (film) film.video.playbackRate = rate;
+  }
+
+  /** `tell(frame)` at each change. Returns what ends it. */
+  onFrame(tell) {
+    this.#listeners.add(tell);
+    return () => this.#listeners.delete(tell);
+  }
+
+  destroy() {
+    this.#gone = true;
+    this.#listeners.clear();
+    for (const film of [this.#source, this.#result]) {
+      film?.video.removeAttribute("src");
+      film?.video.load();
+    }
+  }
+
+  #watch() {
+    const { video } = this.#source;
+    const shown = (_, { mediaTime }) => {
+      if (this.#gone) return;
+      video.requestVideoFrameCallback(shown);
+      const frame = this.#source.frameAt(mediaTime);
+      // The preview has fewer pictures than the film has frames: what was asked for stays.
+      if (this.#wanted !== null && (this.usesPreview || frame !== this.#wanted)) return;
+      this.frame = frame;
+      if (!video.paused) this.#follow();
+      this.#tell();
+    };
+    video.requestVideoFrameCallback(shown);
+  }
+
+  /** Brings the result to where the source is, without a jump where that will do. */
+  #follow() {
+    const film = this.#result;
+    if (!film?.isReady || film.video.seeking) return;
+    const behind = this.#source.video.currentTime - this.#source.offsetSec - (film.video.currentTime - film.offsetSec);
+    if (Math.abs(behind) > FAR_SEC) film.video.currentTime += behind;
+    const nudge = Math.abs(behind) < NEAR_SEC ? 0 : Math.sign(behind) * CATCH_UP;
+    film.video.playbackRate = this.#rate * (1 + nudge);
+  }
+
+  /** Links to the store run out after minutes: the film goes on by a new one. */
+  async #renew() {
+    const film = this.#source;
+    if (this.#gone || !film.isReady || Date.now() - this.#renewedAt < RELOAD_AFTER_MS) return;
+    this.#renewedAt = Date.now();
+    try {
+      await film.load(film.url);
+      this.seek(this.frame);
+    } catch {
+      this.trouble = "The source cannot be played any more. Reload the page.";
+      this.#tell();
+    }
+  }
+
+  #tell() {
+    for (const tell of this.#listeners) tell(this.frame);
+  }
+}

@@ -1,0 +1,67 @@
+// What the certificate says in words, honest first, each with what can be done about it.
+
+import { h } from "../core/dom.js";
+
+const WORTH_PCT = 1;
+const WORTH_SEC = 0.5;
+
+/** [{words, actions: [{words, href}]}] of a job and its certificate; empty where all is well. */
+export function shortfalls(job, certificate) {
+  const { holding, left_out: leftOut, passing } = certificate;
+  const { aspect, fill, subject } = job.params;
+  const shape = aspect === "source" ? "the window" : aspect;
+  const everybody = subject === "all" || subject.includes(",");
+  const bars = fill === "crop" ? [edit(job, "show them between bars", { fill: "blur" })] : [];
+  const wider = ["9:16", "4:5"].includes(aspect) ? [edit(job, "choose another shape", { aspect: aspect === "9:16" ? "4:5" : "1:1" })] : [];
+  const one = everybody ? [edit(job, "follow one person", { subject: "main" })] : [];
+  const fix = [...bars, ...wider, ...one];
+  const other = [edit(job, "follow somebody else", {})];
+  if (!certificate.subject_track_ids.length) {
+    return [{ words: "Nobody was found who could be followed: the window stands still in the middle.", actions: other }];
+  }
+  const notFollowed = { pct: holding.not_followed.pct - passing.pct, seconds: holding.not_followed.seconds - passing.seconds };
+  return [
+    told(holding.larger, `do not fit ${shape}`, fix),
+    told(leftOut, "leave out somebody, as not everybody fits", fix),
+    told(holding.part, "show the subject only in part", [...wider, edit(job, "give it more room", { padding_ratio: 0.25 })]),
+    told(notFollowed, "show somebody whom the window does not follow", other),
+    told(passing, "pass from one person to another", []),
+    told(holding.nobody, "have nobody in them; the window waits or moves on", []),
+  ].filter(Boolean);
+}
+
+/** The box at the top of a review. */
+export function verdict(job, certificate) {
+  const found = shortfalls(job, certificate);
+  const whole = certificate.holding.whole;
+  const rest = job.warnings.filter((warning) => !/^In (all|[\d.]+ % of the) frames/.test(warning));
+  return h(
+    "section", { class: "verdict", "aria-label": "What the film shows" },
+    h("p", { class: "sum" }, h("b", {}, `${percent(whole.pct)} of the frames hold ${everybodyWords(job)} whole.`)),
+    found.length > 0 && h("ul", {}, found.map(({ words, actions }) => h("li", {}, `${words}${actions.length ? ": " : "."}`, actions.flatMap(link)))),
+    rest.length > 0 && h("ul", { class: "quiet" }, rest.map((warning) => h("li", {}, warning))),
+  );
+}
+
+function link({ words, href }, index) {
+  return [index > 0 && " · ", h("a", { href }, words)];
+}
+
+function everybodyWords(job) {
+  return job.params.subject === "all" || job.params.subject.includes(",") ? "those who are followed" : "the person";
+}
+
+function told(counted, words, actions) {
+  if (!(counted.pct > WORTH_PCT || counted.seconds > WORTH_SEC)) return null;
+  return { words: `${percent(counted.pct)} of the frames ${words}`, actions };
+}
+
+/** Never 100 % for less than all, never 0 % for some. */
+function percent(pct) {
+  if (pct === 0 || pct === 100) return `${pct} %`;
+  return pct < 1 ? `${Math.max(pct, 0.1).toFixed(1)} %` : `${Math.min(99, Math.round(pct))} %`;
+}
+
+function edit(job, words, change) {
+  return { words, href: `#/jobs/${job.id}/edit?${new URLSearchParams(change)}` };
+}
