@@ -69,9 +69,9 @@ export class Player {
     this.#previewUrl = previewUrl;
     this.#source = new Film(review.timesSec, "Source", false);
     this.#result = resultUrl ? new Film(review.timesSec, "Result", true) : null;
-    this.picture = h("div", { class: "picture source" }, this.#source.video);
+    this.picture = h("div", { class: "picture of-source" }, this.#source.video);
     this.element = h("div", { class: "player" }, this.picture);
-    if (this.#result) this.element.append(h("div", { class: "picture result" }, this.#result.video));
+    if (this.#result) this.element.append(h("div", { class: "picture of-result" }, this.#result.video));
     this.ready = this.#load(resultUrl);
     this.#source.video.addEventListener("ended", () => this.pause());
     this.#source.video.addEventListener("error", () => this.#renew());
