@@ -57,4 +57,3 @@ class Filmed:
 def filmed(database_url: str, folder: Path, **settings: Any) -> Iterator[Filmed]:
     with served(database_url, folder, model_name="yolo11n.onnx", **settings) as site:
         yield Filmed(site, folder)
-
