@@ -9,7 +9,7 @@ MINUTES ?= 10
 # environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue bench-fleet image-bases clean
+.PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue bench-fleet screenshots image-bases clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-quality           tracking, camera paths, seams and cost beside single pass, EMA and static"
 	@echo "make image-bases             pin the images that docker/ builds on to what their tags name now; needs docker"
 	@echo "make bench-queue             claims a second and latency; PEERS=python: beside the peers, which that python has"
+	@echo "make screenshots             pictures of each view of the page, in build/screenshots"
 	@echo "make bench-fleet             the simulated fleet beside real runs on this machine"
 
 setup: $(VENV)/.ready
@@ -92,6 +93,9 @@ bench-fleet: setup
 bench: setup
 	@$(BIN)/python -m benchmarks.pipeline $(if $(VIDEO),'$(VIDEO)')
 	@$(BIN)/python -m benchmarks.kinds $(if $(VIDEO),'$(VIDEO)')
+
+screenshots: setup
+	@$(BIN)/python -m tests.screenshots
 
 image-bases:
 	@$(PYTHON) docker/refresh_bases.py
