@@ -5,6 +5,7 @@ A server of its own with an embedded PostgreSQL; one job really runs, all others
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import threading
@@ -31,6 +32,7 @@ from tests.seed import seed
 
 FOLDER = Path("build/screenshots")
 SAMPLE_SEC = 12
+MODEL = "yolo11n.onnx"  # comes with the packages
 SETTLE_MS = 1500
 WIDE, PHONE, NARROW = (1280, 800), (390, 844), (320, 640)
 
@@ -84,6 +86,7 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
+    os.environ.setdefault("MODEL_NAME", MODEL)  # for the workers too
     with tempfile.TemporaryDirectory(prefix="framefleet-screenshots-") as name:
         settings = Settings.model_validate({"data_dir": Path(name)})
         film = make_sample(Path(name) / "street.mp4", SAMPLE_SEC)
