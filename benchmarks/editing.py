@@ -49,7 +49,7 @@ TICKS = 30_000
 DRAGS, DRAGS_OF_ONE = 50, 10
 STEP_PX = 40.0
 CUT_SEC = 20
-TURNS = 5
+TURNS = 3
 CLIPS = ("dancer.avi", "intel_one-by-one-person-detection.mp4")
 CROP = ["-vf", "crop=608:1080:656:0", "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-c:a", "copy"]
 
