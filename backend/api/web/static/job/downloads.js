@@ -20,8 +20,8 @@ export function downloads(job) {
   return h(
     "section", { class: "downloads", "aria-labelledby": "downloads-title" },
     h("h2", { id: "downloads-title" }, "Downloads"),
-    h("p", {}, h("a", { class: "primary", href: `${jobUrl(job.id)}/output?download=true`, download: true }, `Download the ${resultType(job)}`)),
-    h("ul", { class: "links" }, items.map(({ words, href }) =>
+    h("p", {}, h("a", { id: "download", class: "primary", href: `${jobUrl(job.id)}/output?download=true`, download: true }, `Download the ${resultType(job)}`)),
+    h("ul", { id: "links", class: "links" }, items.map(({ words, href }) =>
       h("li", {}, h("a", SHOWN_HERE.test(href) ? { href, target: "_blank" } : { href, download: true }, words)))),
   );
 }

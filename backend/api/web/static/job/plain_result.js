@@ -10,8 +10,8 @@ const RENEW_AFTER_MS = 10_000; // a film that fails at once again is not one who
 export function mountPlainResult(root, job) {
   const type = resultType(job);
   if (type === "result") return { unmount() {} };
-  const trouble = h("div", { class: "alert", role: "alert", hidden: true });
-  const film = h("video", { controls: true, playsinline: true, preload: "metadata", src: `${jobUrl(job.id)}/output`, "aria-label": "Result" });
+  const trouble = h("div", { id: "video-error", class: "alert", role: "alert", hidden: true });
+  const film = h("video", { id: "video", controls: true, playsinline: true, preload: "metadata", src: `${jobUrl(job.id)}/output`, "aria-label": "Result" });
   let renewedAt = 0;
   film.addEventListener("loadedmetadata", () => (trouble.hidden = true));
   film.addEventListener("error", async () => {

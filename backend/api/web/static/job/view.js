@@ -137,7 +137,7 @@ class JobView {
     const focused = this.actions.contains(document.activeElement);
     this.actions.dataset.state = state;
     const main = this.#acts.main(job);
-    const items = this.#acts.menu(job).filter((item) => item && item.words !== "Open" && item.words !== main?.words);
+    const items = this.#acts.menu(job).filter((item) => item && !["Open", main?.words].includes(item.words) && !(main?.words === "Edit" && item.words === "Edit the framing"));
     this.actions.replaceChildren(
       ...(isCancelling(job.id) ? [h("p", { class: "quiet" }, "It is cancelled in a moment.")] : []),
       ...(main ? [h("button", { type: "button", class: FINAL.has(job.status) ? "primary" : "", onclick: main.act }, main.words)] : []),
