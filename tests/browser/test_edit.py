@@ -1,5 +1,5 @@
-"""The editor in a real browser, over a real API and pipeline: what a person changes is what the new film shows, and nobody
-is looked for again. Only the detector is another one: it finds what is bright."""
+"""The editor in a real browser, over a real API and pipeline: what a person changes is what the new film shows, and
+nobody is looked for again. Only the detector is another one: it finds what is bright."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 from numpy.typing import NDArray
 from werkzeug.serving import make_server
 
-from backend.db.engine import Database
 from backend.vision.detector import Detections
 from tests.integration import films
 from tests.integration.conftest import read_film, wait_until
@@ -29,7 +28,8 @@ expect = playwright_api.expect
 
 SIZE, SECONDS, RATE = (320, 180), 4, 10
 WALKER, STANDER = 235, 190  # how bright they are
-FAR_OFF = 5  # of another brightness, after two encoders
+FAR_OFF = 20  # of another brightness, after two encoders
+SOLVED_MS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,11 @@ class Desk:
         self.job = ""
 
     def make_job(self, film: Path, http: Any) -> None:
-        fields = {"file": (film.open("rb"), "two.mp4"), "kind": "crop", "params": '{"aspect": "9:16", "preset": "ultrafast"}'}
+        fields = {
+            "file": (film.open("rb"), "two.mp4"),
+            "kind": "crop",
+            "params": '{"aspect": "9:16", "preset": "ultrafast"}',
+        }
         self.job = str(http.post("/api/v1/jobs", data=fields).get_json()["id"])
         unplanned = "SELECT 1 AS it FROM video_analysis_jobs WHERE total_chunks IS NULL"
         wait_until(lambda: not sql(self.studio.database, unplanned), 30, "the plan")
@@ -131,20 +135,25 @@ def desk(browser: Any, database_url: str, tmp_path: Path, film: Path) -> Iterato
 
 
 def ready(page: Any) -> None:
-    expect(page.locator(".edit-status")).to_contain_text("of the frames hold")
+    expect(page.locator(".edit-status")).to_contain_text("of the frames hold", timeout=SOLVED_MS)
 
 
 def solved(page: Any, act: Callable[[], Any]) -> None:
     """`act`, and the whole path that the server has for it."""
-    with page.expect_response(lambda answer: "/solve" in answer.url and '"around_sec":null' in answer.request.post_data) as answer:
-        act()
-    assert answer.value.ok, answer.value.text()
+    act()
+    expect(page.locator(".edit-stage")).to_have_attribute("aria-busy", "false", timeout=SOLVED_MS)
+    expect(page.locator(".edit-stage").get_by_role("alert")).to_be_hidden()
 
 
 def on_picture(page: Any, x: float, y: float) -> tuple[float, float]:
     """Where a point of the source lies on the page."""
-    box = page.locator(".overlay").bounding_box()
-    return box["x"] + box["width"] * x / SIZE[0], box["y"] + box["height"] * y / SIZE[1]
+    page.locator(".overlay").scroll_into_view_if_needed()
+    where = """(overlay, [x, y]) => {
+        const point = new DOMPoint(x, y).matrixTransform(overlay.getScreenCTM());
+        return [point.x, point.y];
+    }"""
+    left, top = page.locator(".overlay").evaluate(where, [x, y])
+    return left, top
 
 
 def centre_of(window: list[float]) -> tuple[float, float]:
@@ -153,7 +162,9 @@ def centre_of(window: list[float]) -> tuple[float, float]:
 
 
 def centre_shown(page: Any) -> tuple[float, float]:
-    x, y, width, height = (float(page.locator(".overlay .window").get_attribute(name)) for name in ("x", "y", "width", "height"))
+    x, y, width, height = (
+        float(page.locator(".overlay .window").get_attribute(name)) for name in ("x", "y", "width", "height")
+    )
     return x + width / 2, y + height / 2
 
 
@@ -177,8 +188,8 @@ def test_a_person_is_picked_and_a_keyframe_pinned_and_the_new_film_shows_it_with
 ) -> None:
     before = desk.claimed_chunks()
     page = desk.edit()
-    stander = page.locator(".overlay .person").filter(has=page.locator("rect.box[x^='2']"))
-    track = int(stander.get_attribute("data-track"))
+    people = page.locator(".overlay .person")
+    track = int(people.filter(has=page.locator("rect.box[x^='27']")).get_attribute("data-track"))
     solved(page, lambda: page.mouse.click(*on_picture(page, 285, 90)))
     expect(page.get_by_role("checkbox", name=f"Person {track}")).to_be_checked()
     assert centre_shown(page)[0] > 250
@@ -211,7 +222,7 @@ def test_a_person_is_picked_and_a_keyframe_pinned_and_the_new_film_shows_it_with
     columns = pictures[-1][:, :, 1].max(axis=0)
     bright = np.flatnonzero(columns > 130)
     assert bright.size
-    assert columns[bright].max() == pytest.approx(STANDER, abs=4 * FAR_OFF)
+    assert columns[bright].max() == pytest.approx(STANDER, abs=FAR_OFF)
     # The draft went with the render.
     page.goto(f"/#/jobs/{desk.job}/edit")
     ready(page)
@@ -333,13 +344,13 @@ STATE = """async () => {
     return {
         trial, undone, redone, canRedo: edits.canRedo, sent, seen,
         words: changeWords(differing({ aspect: "9:16", shots: {} }, { aspect: "1:1", shots: { 2: "track:4" } })),
-        kept: Object.keys(wellFormed({ aspect: "1:1", subject: "track:x", keyframes: [{ x: 1 }], __proto__: { a: 1 }, crf: 3 })),
+        kept: Object.keys(wellFormed({ aspect: "1:1", subject: "track:x", keyframes: [{ x: 1 }], crf: 3 })),
     };
 }"""
 
 
 def test_steps_words_and_questions_to_the_server(browser: Any, desk: Desk) -> None:
-    page = desk.open()
+    page = desk.open(bypass_csp=True)  # which forbids what a test evaluates
     page.goto("/#/jobs")
     found = page.evaluate(STATE)
     assert found["trial"] == ["4:5", "1:1"]

@@ -47,8 +47,9 @@ export class Editor {
     });
     this.panel = new Panel(edits, review, () => shotOf(review, this.#player.frame));
     this.#status = h("p", { class: "quiet edit-status", role: "status" }, "Getting ready: the server reads who was found.");
+    this.#player.video.style.aspectRatio = review.frameSize.join(" / "); // nothing jumps when the first picture comes
     this.#player.element.append(this.#result.element);
-    this.element = h("div", { class: "edit-stage" },
+    this.element = h("div", { class: "edit-stage", "aria-busy": "true" },
       this.#player.element, this.panel.trouble, this.#status, this.#byKeys.element, this.#transport.element, this.#timeline.element);
     this.#solver = new Solver(job.id, {
       onPath: (solved, sinceMs) => this.#take(solved, sinceMs),
@@ -143,15 +144,18 @@ export class Editor {
 
   #drag(window, how, event) {
     this.#player.pause();
-    this.#held = { frame: this.#player.frame, window };
-    this.#sinceMs = event.timeStamp;
+    this.#hold(window, event);
     this.#edits.tryOut(this.#withWindow(window, how));
   }
 
   #drop(window, how, event) {
-    this.#held = { frame: this.#player.frame, window };
-    this.#sinceMs = event.timeStamp;
+    this.#hold(window, event);
     this.#edits.change(this.#withWindow(window, how));
+  }
+
+  #hold(window, { timeStamp }) {
+    this.#held = { frame: this.#player.frame, window, sinceMs: timeStamp };
+    this.#sinceMs = timeStamp;
   }
 
   #letGo() {
@@ -162,8 +166,7 @@ export class Editor {
   #moved(window, how, event) {
     this.#player.pause();
     const kept = inside(this.#review, window);
-    this.#held = { frame: this.#player.frame, window: kept };
-    this.#sinceMs = event.timeStamp;
+    this.#hold(kept, event);
     this.#edits.change(this.#withWindow(kept, how), `${how} ${this.#player.frame}`);
   }
 
@@ -195,13 +198,16 @@ export class Editor {
     this.#solver.near(changes, this.#review.timesSec[this.#player.frame], sinceMs);
     if (how === "trial") return this.#paint();
     this.#solver.whole(changes, sinceMs);
+    this.element.setAttribute("aria-busy", "true");
     this.#paintEdit();
     this.#paint();
   }
 
   #take(solved, sinceMs) {
     this.#path = laidOver(this.#path, solved);
-    if (!this.#edits.isTrying) this.#held = null;
+    // An answer to what was asked before somebody put the window there says nothing about it.
+    if (!this.#edits.isTrying && sinceMs >= (this.#held?.sinceMs ?? 0)) this.#held = null;
+    if (solved.whole) this.#settled();
     requestAnimationFrame(() => {
       if (this.#gone) return;
       this.#timeline.setWindow(this.#path.window);
@@ -209,7 +215,12 @@ export class Editor {
       // The frame after: what was drawn is on the screen by then.
       requestAnimationFrame((nowMs) => measured(sinceMs, nowMs));
     });
-    if (solved.whole) setText(this.#status, this.#statusWords());
+  }
+
+  /** The path is that of the edit, or there is none. */
+  #settled() {
+    this.element.setAttribute("aria-busy", "false");
+    if (!this.#problem) setText(this.#status, this.#statusWords());
   }
 
   #statusWords() {
@@ -223,8 +234,9 @@ export class Editor {
     const { trouble } = this.panel;
     trouble.hidden = !problem;
     if (problem) setText(trouble, problem.message);
-    if (problem && !this.#edits.isTrying) {
+    if (problem?.status === REFUSED && !this.#edits.isTrying) {
       this.#held = null;
+      this.element.setAttribute("aria-busy", "false");
       this.#paint();
     }
     this.#onState();

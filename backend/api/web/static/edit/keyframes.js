@@ -1,6 +1,7 @@
 // Keyframes as the job's parameters have them: {time_sec, x, y, width?}, the window's centre in source pixels. `film`:
 // {timesSec, shots, frameSize}. Nothing is changed in place; lists are in the order of time.
 
+import { largestWindow } from "../new/window_outline.js";
 import { nearest } from "../review/data.js";
 
 const round = (value) => Math.round(value * 10) / 10;
@@ -66,6 +67,24 @@ export function resized(film, window, width) {
   const fits = Math.min(width, across, down / shape);
   const centre = { x: window.x + window.width / 2, y: window.y + window.height / 2 };
   return inside(film, { x: centre.x - fits / 2, y: centre.y - (fits * shape) / 2, width: fits, height: fits * shape });
+}
+
+/** What changes with the shape: the keyframes' widths, and the film's size, which was for another one. */
+export function inShape(film, params, aspect) {
+  const keyframes = reshaped(film, params.keyframes ?? [], params.aspect, aspect);
+  return { aspect, keyframes, output_width: null, output_height: null };
+}
+
+/** For a window of another shape: as large a share of the largest one, and in the picture. `from`, `to`: as "9:16". */
+function reshaped(film, keyframes, from, to) {
+  const [old, next] = [from, to].map((aspect) => largestWindow(...film.frameSize, aspect));
+  return keyframes.map((keyframe) => {
+    if (!keyframe.width) return keyframe;
+    const share = keyframe.width / old.width;
+    const [width, height] = [next.width * share, next.height * share];
+    const window = inside(film, { x: keyframe.x - width / 2, y: keyframe.y - height / 2, width, height });
+    return made(film, frameOf(film, keyframe), window, round(width));
+  });
 }
 
 function made(film, frame, { x, y, width, height }, shotWidth) {

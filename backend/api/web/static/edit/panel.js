@@ -3,6 +3,7 @@
 import { h, setText } from "../core/dom.js";
 import { CHOICES, valuesOf } from "./choices.js";
 import { followed, modeIn, modeOf, named } from "./follow.js";
+import { inShape } from "./keyframes.js";
 
 const MOST_PEOPLE = 30;
 
@@ -10,6 +11,7 @@ export class Panel {
   /** `edits`: what is changed; `review.tracks`: the people; `shotNow()`: the index of the shot that is shown. */
   constructor(edits, review, shotNow) {
     this.#edits = edits;
+    this.#review = review;
     this.#shotNow = shotNow;
     this.#only = h("input", { type: "checkbox", onchange: () => this.paint() });
     this.#people = review.tracks.slice(0, MOST_PEOPLE).map(({ id }) =>
@@ -36,6 +38,7 @@ export class Panel {
   }
 
   #edits;
+  #review;
   #shotNow;
   #only;
   #people;
@@ -80,8 +83,7 @@ export class Panel {
   }
 
   #choose(name, value) {
-    // The size was for another shape.
-    this.#edits.change(name === "aspect" ? { aspect: value, output_width: null, output_height: null } : { [name]: value });
+    this.#edits.change(name === "aspect" ? inShape(this.#review, this.#edits.params, value) : { [name]: value });
   }
 
   #slide() {

@@ -81,7 +81,7 @@ function openEditor(root, job, review, urls, query, app) {
   const redo = h("button", { type: "button", onclick: () => edits.redo() }, "Redo");
   const discard = h("button", { type: "button", onclick: () => edits.discard() }, "Discard changes");
   const unsaved = h("p", { class: "note", role: "status", hidden: true }, "This edit is too large to be kept over a reload.");
-  const render = renderControls(job, edits, (made) => {
+  const render = renderControls(job, review, edits, (made) => {
     draft.save({});
     if (made.length === 1) return app.go(`#/jobs/${made[0].id}`);
     app.notice(`${made.length} versions are being rendered.`);
