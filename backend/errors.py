@@ -486,8 +486,9 @@ class Unexpected(FramefleetError):
     retryable = True
 
 
-def unexpected(failure: Exception) -> Unexpected:
-    return Unexpected(f"An unexpected {type(failure).__name__} stopped the work; the worker's log has the details.")
+def unexpected() -> Unexpected:
+    """For an exception that is none of ours. Its words are a library's: they are for the log."""
+    return Unexpected("Something unexpected stopped the work; the worker's log has the details.")
 
 
 def error_by_code(code: str, message: str) -> FramefleetError:

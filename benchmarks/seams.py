@@ -69,6 +69,9 @@ class Left:
             path.write_bytes(data)
             yield path, sha256_hex(data)
 
+    def previews(self, folder: Path) -> Iterator[Path | None]:
+        return iter(())
+
     def object(self, name: str) -> bytes:
         return self.objects[name]
 

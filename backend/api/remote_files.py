@@ -176,7 +176,7 @@ def write_artifact(path: m.ClaimPath, query: PutQuery) -> tuple[str, int]:
 @by_token
 def place_of_preview(path: m.ClaimPath, body: m.WantedUpload) -> Response:
     """Written once, beside the artifact, before the chunk is completed. A chunk needs none."""
-    claim, store = held(path), context().store
+    claim, store = _seeing(held(path)), context().store
     key = preview_key(key_of(claim))
     if body.size_bytes > m.MAX_PREVIEW_BYTES:
         raise UploadTooLarge(f"A preview has at most {m.MAX_PREVIEW_BYTES} bytes.")
@@ -195,7 +195,7 @@ def place_of_preview(path: m.ClaimPath, body: m.WantedUpload) -> Response:
 @by_token
 def write_preview(path: m.ClaimPath) -> tuple[str, int]:
     """A body that ends after the claim is written nowhere."""
-    claim = held(path)
+    claim = _seeing(held(path))
     request.max_content_length = m.MAX_PREVIEW_BYTES
     context().store.put_stream(
         preview_key(key_of(claim)),
@@ -283,6 +283,13 @@ def _take(claim: ChunkClaim, *, if_absent: bool) -> None:
     context().store.put_stream(
         key_of(claim), stream, max_bytes=_room_bytes(claim), content_type=content_type, if_absent=if_absent
     )
+
+
+def _seeing(claim: ChunkClaim) -> ChunkClaim:
+    """The claim. Raises InvalidValue where its step looks at no pictures."""
+    if not step_of(claim).is_sampled:
+        raise InvalidValue("Chunks of this phase have no previews.")
+    return claim
 
 
 def _room_bytes(claim: ChunkClaim) -> int:

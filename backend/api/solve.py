@@ -105,7 +105,7 @@ def _shown(solved: SolvedPath) -> dict[str, Any]:
         "shots": [list(shot) for shot in solved.shots],
         "output_size": list(solved.output_size),
         "subject_track_ids": list(solved.subject_track_ids),
-        "whole": solved.is_whole,
+        "whole": solved.certificate is not None,
         "certificate": solved.certificate,
         "warnings": list(solved.warnings),
     }

@@ -18,14 +18,13 @@ from backend.api.context import context
 from backend.api.jobs import MADE, PROBLEMS, accepted
 from backend.api.new_job import MAX_JSON_BYTES, MAX_NAME_CHARACTERS, asked_key, check_size
 from backend.db.models import Job
-from backend.errors import InvalidState, SourceExpired
+from backend.jobs.again import source_again
 from backend.jobs.idempotency import check_same, fingerprint, in_flight
-from backend.jobs.layout import source_key
 from backend.jobs.resource import API, job_resources
 from backend.jobs.service import NewJob
-from backend.jobs.versions import FORGOTTEN, NewVersion, is_forgotten
+from backend.jobs.versions import NewVersion
 from backend.kinds import kind_named
-from backend.states import DeepMode, JobStatus
+from backend.states import DeepMode
 from backend.storage.names import is_object_uri, is_web, name_in
 
 LAID_OVER = "laid over the job's own, name by name; null brings back the default"
@@ -139,17 +138,11 @@ def _source(job: Job, given: str | None) -> dict[str, Any]:
     if given is not None:
         check_input(given, "input", film_beside=True)
         return {"input_uri": given, "input_name": name_in(given)[:MAX_NAME_CHARACTERS]}
-    if job.status == JobStatus.UPLOADING:
-        raise InvalidState("The job's file has not arrived: upload it again.")
-    if is_forgotten(job):
-        raise SourceExpired(FORGOTTEN)
-    owner = job.source_job or job.id
-    named = {"input_uri": job.input_uri, "input_name": job.input_name}
-    if job.input_uri == context().store.uri(source_key(owner)):
-        return named | {"source_job": owner}
-    if is_web(job.input_uri) or is_object_uri(job.input_uri):  # what may be named can change; a file was no client's
+    source = source_again(job, context().store)
+    # What may be named can change; a file was no client's to name.
+    if "source_job" not in source and (is_web(job.input_uri) or is_object_uri(job.input_uri)):
         check_input(job.input_uri, "input", film_beside=True)
-    return named
+    return source
 
 
 def _made_once(asked: dict[str, Any], make: Callable[[_Once], Job]) -> Response:

@@ -17,6 +17,8 @@ COMMANDS = (
     jobs.chunks,
     jobs.cancel,
     jobs.retry,
+    jobs.version,
+    jobs.again,
     jobs.plot,
     fleet.workers,
     remote.remote,

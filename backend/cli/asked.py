@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -13,14 +14,18 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from backend.cli.common import connected, err, settings_of
 from backend.client import ApiError, Client
+from backend.db.models import Job
 from backend.errors import InvalidRequest, SourceForbidden
+from backend.jobs.again import source_again
 from backend.jobs.resource import chunk_resource, job_resources
 from backend.jobs.service import JobService, NewJob
+from backend.jobs.versions import NewVersion, Versions
 from backend.jobs.webhook_log import count_dead
 from backend.kinds import kind_named
 from backend.local.given import check_given, place_input
 from backend.local.run import plan_now
 from backend.settings import Settings
+from backend.states import DeepMode
 from backend.storage import open_store
 
 server_option = click.option(
@@ -51,6 +56,10 @@ class Jobs(Protocol):
     def submit(
         self, kind: str, given: str, params: dict[str, Any], *, priority: int, output_uri: str | None
     ) -> dict[str, Any]: ...
+
+    def version(self, job_id: UUID, params: dict[str, Any]) -> dict[str, Any]: ...
+
+    def again(self, job_id: UUID, given: str | None, params: dict[str, Any]) -> dict[str, Any]: ...
 
     def dead_webhooks(self) -> int:
         """Messages that nobody took; 0 where only operators see them."""
@@ -119,6 +128,28 @@ class JobsHere:
         plan_now(job.id, self._service.database, store, self._settings)
         return self.show(job.id)
 
+    def version(self, job_id: UUID, params: dict[str, Any]) -> dict[str, Any]:
+        job = self._service.get(job_id)
+        asked = NewVersion(self._laid_over(job, params))
+        made = Versions(self._service.database, open_store(self._settings)).create(job.id, asked)
+        return self.show(made.id)
+
+    def again(self, job_id: UUID, given: str | None, params: dict[str, Any]) -> dict[str, Any]:
+        job, store = self._service.get(job_id), open_store(self._settings)
+        request = NewJob(
+            job.kind, "", "", self._laid_over(job, params), DeepMode(job.deep_mode), job.priority, tenant=job.tenant
+        )
+        if given is None:
+            request = replace(request, **source_again(job, store))
+        else:
+            request = place_input(given, request, self._settings, store)
+        made = self._service.create(request)
+        plan_now(made.id, self._service.database, store, self._settings)
+        return self.show(made.id)
+
+    def _laid_over(self, job: Job, params: dict[str, Any]) -> dict[str, Any]:
+        return kind_named(job.kind).laid_over(job.params, params, self._settings, strictly=False)
+
     def dead_webhooks(self) -> int:
         return count_dead(self._service.database)
 
@@ -165,6 +196,18 @@ class JobsOfServer:
         if path is None:
             return self._client.create_job(kind, input=given, **more).raw
         return self._client.create_job(kind, upload=send_file(self._client, path), **more).raw
+
+    def version(self, job_id: UUID, params: dict[str, Any]) -> dict[str, Any]:
+        return self._client.create_version(str(job_id), params).raw
+
+    def again(self, job_id: UUID, given: str | None, params: dict[str, Any]) -> dict[str, Any]:
+        """A URI is the server's to read; a path is sent."""
+        path = None if given is None else check_given(given)
+        if path is None:
+            return self._client.run_again(str(job_id), input=given, params=params).raw
+        earlier = self._client.job(str(job_id))
+        laid_over = {**earlier.raw["params"], **params}
+        return self._client.create_job(earlier.kind, upload=send_file(self._client, path), params=laid_over).raw
 
     def dead_webhooks(self) -> int:
         return 0

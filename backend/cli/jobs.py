@@ -1,4 +1,4 @@
-"""Commands about single jobs: status, list, chunks, cancel, retry, plot."""
+"""Commands about single jobs: status, list, chunks, cancel, retry, version, again, plot."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from backend.cli.common import (
     err,
     json_option,
     out,
+    param_option,
+    parse_params,
     plain,
     print_outcome,
     reported,
@@ -154,6 +156,50 @@ def _print_retried(retried: Sequence[UUID], refused: dict[UUID, str], as_json: b
     for job_id, message in refused.items():
         err.print(f"[yellow]note[/]: {job_id}: {plain(message)}", soft_wrap=True)
     out.print(f"jobs put back: {len(retried)}")
+
+
+@click.command()
+@click.argument("job", type=click.UUID)
+@param_option
+@data_dir_option
+@server_option
+@key_option
+@json_option
+def version(
+    job: UUID,
+    params: tuple[str, ...],
+    data_dir: Path | None,
+    server: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Render JOB again with other parameters: a new job, which detects nothing."""
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        report = jobs.version(job, parse_params(params))
+    print_outcome(report, as_json)
+
+
+@click.command()
+@click.argument("job", type=click.UUID)
+@click.argument("input_", metavar="[INPUT]", required=False)
+@param_option
+@data_dir_option
+@server_option
+@key_option
+@json_option
+def again(
+    job: UUID,
+    input_: str | None,
+    params: tuple[str, ...],
+    data_dir: Path | None,
+    server: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Run JOB again from the start, as a new job: on its source, or on INPUT."""
+    with reported(as_json), asked(data_dir, server, key_file) as jobs:
+        report = jobs.again(job, input_, parse_params(params))
+    print_outcome(report, as_json)
 
 
 @click.command()

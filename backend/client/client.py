@@ -151,6 +151,29 @@ class Client:
         """A failed job goes on where it stopped."""
         return self._act(job_id, "retry", may_repeat=False)  # the second would find it queued, and be refused
 
+    def create_version(self, job_id: str, params: dict[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """A job that goes on from this one's finished chunks with these parameters laid over its own, and detects
+        nothing; None brings back a default. Idempotency keys as in `create_job`."""
+        return self._made_of(job_id, "versions", {"params": params}, idempotency_key)
+
+    def versions(self, job_id: str) -> list[Job]:
+        """The family's first job and its versions, in order."""
+        return [Job.of(raw) for raw in self._connection.get(f"{_path(job_id)}/versions").json["jobs"]]
+
+    def run_again(
+        self,
+        job_id: str,
+        *,
+        input: str | None = None,
+        params: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """A new job from the start, on the same source or on what `input` names, with parameters laid over."""
+        body = {"input": input, "params": params or {}}
+        return self._made_of(
+            job_id, "again", {name: value for name, value in body.items() if value is not None}, idempotency_key
+        )
+
     def pause(self, job_id: str) -> Job:
         return self._act(job_id, "pause")
 
@@ -184,6 +207,11 @@ class Client:
         """Fetches a file beside the result; the job's `links` name them. Raises TransferFailed, OSError."""
         link = self.job(job_id).links.get(name) or f"{_path(job_id)}/files/{name}"
         return download(self._connection, link, Path(path), on_progress)
+
+    def _made_of(self, job_id: str, verb: str, body: dict[str, Any], idempotency_key: str | None) -> Job:
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        path = f"{_path(job_id)}/{verb}"
+        return Job.of(self._connection.ask("POST", path, json_body=body, headers=headers).json)
 
     def _act(self, job_id: str, verb: str, *, may_repeat: bool = True) -> Job:
         return Job.of(self._connection.ask("POST", f"{_path(job_id)}/{verb}", may_repeat=may_repeat).json)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from backend.db.models import Chunk
 from backend.errors import ArtifactCorrupt
-from backend.jobs.layout import plan_key
+from backend.jobs.layout import MAX_PREVIEW_BYTES, plan_key, preview_key
 from backend.storage.base import ObjectStore
 from backend.vision.artifacts import sha256_hex
 
@@ -40,6 +40,18 @@ class StoredEarlier:
             if sha256_hex(data) != expected.lower():
                 raise ArtifactCorrupt("A chunk's stored result differs from its checksum; submit the video again.")
             yield data, expected
+
+    def previews(self, folder: Path) -> Iterator[Path | None]:
+        for chunk in self._chunks():
+            self._tell()
+            path = folder / f"preview_{chunk.chunk_index:04d}.mp4"
+            key = preview_key(chunk.artifact_s3_key or "")
+            info = self._store.head(key)
+            if info is None or info.size_bytes > MAX_PREVIEW_BYTES:
+                yield None
+                continue
+            self._store.get_file(key, path)
+            yield path
 
     def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
         for chunk in self._chunks():

@@ -12,7 +12,7 @@ from backend.kinds.base import JSON_TYPE, Done, FileType, Kind, Onward, Phase, W
 from backend.kinds.context import WholeContext
 from backend.kinds.film_plan import Film, Layer, source_order
 from backend.kinds.people import DetectPeople
-from backend.kinds.preview import PREVIEW
+from backend.kinds.preview import PREVIEW, join_previews
 from backend.kinds.sheet import no_sheet
 from backend.kinds.stitched import Stitched, artifacts_of, stitched
 from backend.media.paint.rows import LayerRows
@@ -37,9 +37,10 @@ class Annotate(Whole[AnnotateParams]):
         """Raises MediaTruncated, ArtifactCorrupt, FrameMismatch, EncodeFailed."""
         params, facts = context.params, context.facts
         artifacts = artifacts_of(context)
+        previewed = join_previews(context, [artifact.frame_pts for artifact in artifacts])
         began = time.monotonic()
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), params.conf)
-        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *_nothing_found(found, params)]
+        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *_nothing_found(found, params), *previewed]
         files = _files(found, params)
         context.report(STITCHED_SHARE)
         seconds = {"stitch": time.monotonic() - began}

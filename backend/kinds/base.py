@@ -193,11 +193,15 @@ class Kind(Generic[P]):
         except ValidationError as error:
             raise self._refusal(error) from error
 
-    def laid_over(self, own: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-        """A job's parameters with others over them, by name; None brings back the default. Raises InvalidParams."""
+    def laid_over(
+        self, own: Mapping[str, Any], given: Mapping[str, Any], settings: Settings, *, strictly: bool = True
+    ) -> dict[str, Any]:
+        """A job's parameters with others over them, by name; None brings back the default. `strictly`: types count, as
+        in `check_types`. Raises InvalidParams."""
         named = {self._field_of(name): value for name, value in given.items()}
         merged = {name: value for name, value in {**own, **named}.items() if value is not None or name not in named}
-        self.check_types(merged)
+        if strictly:
+            self.check_types(merged)
         return self.with_defaults(merged, settings)
 
     def made_anew(self, own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -49,6 +49,11 @@ class Earlier(Protocol):
         """As `artifacts`, each fetched into the folder, unchecked."""
         ...
 
+    def previews(self, folder: Path) -> Iterator[Path | None]:
+        """The small film of each of the phase's chunks, in order, fetched into the folder, as whoever made it wrote it;
+        None where there is none. Raises ObjectNotFound, StorageError."""
+        ...
+
     def object(self, name: str) -> bytes:
         """One that the step before wrote for this phase. Raises ObjectNotFound."""
         ...
@@ -106,6 +111,8 @@ class WholeContext(OfSource, Generic[P_co]):
     report: Callable[[float], None]
     open_input: Callable[[str], ByteReader] = no_further_inputs  # opens one that the parameters name
     ending: str = ".mp4"  # of the output's name: the container that is wanted
+    # Stores the small film of the whole at once, under the claim; None: nobody wants one.
+    keep_preview: Callable[[Path], None] | None = None
 
     @property
     def settings(self) -> Settings:

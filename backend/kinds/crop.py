@@ -14,7 +14,7 @@ from backend.kinds.crop_preview import CropPreview
 from backend.kinds.film_plan import Film, source_order
 from backend.kinds.framing import Framing, solve_framing
 from backend.kinds.people import DetectPeople
-from backend.kinds.preview import PREVIEW
+from backend.kinds.preview import PREVIEW, join_previews
 from backend.kinds.sheet import plan_sheet
 from backend.kinds.stitched import artifacts_of
 from backend.states import Stage
@@ -36,9 +36,10 @@ class SolveCrop(Whole[CropParams]):
         """Raises MediaTruncated, ArtifactCorrupt, InvalidParams (an unknown track), FrameMismatch, EncodeFailed."""
         params, facts = context.params, context.facts
         artifacts = artifacts_of(context)
+        previewed = join_previews(context, [artifact.frame_pts for artifact in artifacts])
         began = time.monotonic()
         framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params)
-        warnings = accounts.decoded(facts, framing.timeline.frame_pts)
+        warnings = [*accounts.decoded(facts, framing.timeline.frame_pts), *previewed]
         proof = framing.certificate(params.smooth_alpha)
         warnings += shortfalls(proof, params.subject, params.fill)
         files = framing.files(proof)

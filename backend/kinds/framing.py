@@ -14,6 +14,7 @@ from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.holding import counted
+from backend.vision.path_memory import PathMemory
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
 from backend.vision.timeline import Timeline
@@ -58,17 +59,29 @@ def solve_framing(
 
 def framed(found: Stitched, params: CropParams) -> Framing:
     """As `solve_framing`, of what is stitched already."""
-    timeline, tracks, shots = found.timeline, found.tracks, found.shots
-    frame_size = timeline.frame_size
-    room = room_of(params.spec(), frame_size)
-    subject = choose_subject(tracks, timeline, params.subject, shots, params.shots, room)
+    return on_subject(found, params, subject_of(found, params))
+
+
+def subject_of(found: Stitched, params: CropParams) -> Subject:
+    """Raises InvalidParams (an unknown track or shot)."""
+    room = room_of(params.spec(), found.timeline.frame_size)
+    return choose_subject(found.tracks, found.timeline, params.subject, found.shots, params.shots, room)
+
+
+def on_subject(
+    found: Stitched, params: CropParams, subject: Subject, memory: PathMemory | None = None, *, near: bool = False
+) -> Framing:
+    """Whom the window follows is chosen. `memory`, `near`: as in `solve_path`. Raises InvalidParams (a keyframe that
+    cannot be met), PathUnsolved."""
     path = solve_path(
         subject.boxes,
-        timeline,
+        found.timeline,
         params.spec(),
         params.smoothing,
         params.smooth_alpha,
-        shots=shots,
+        shots=found.shots,
         keyframes=params.pins(),
+        memory=memory,
+        near=near,
     )
-    return Framing(timeline, tracks, subject, path)
+    return Framing(found.timeline, found.tracks, subject, path)

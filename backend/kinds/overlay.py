@@ -19,6 +19,7 @@ from backend.kinds.film import JoinFilm, RenderPieces
 from backend.kinds.film_plan import Layer
 from backend.kinds.overlay_params import OverlayParams, Region
 from backend.kinds.people import DetectPeople
+from backend.kinds.preview import PREVIEW, join_previews
 from backend.kinds.stitched import artifacts_of, stitched
 from backend.kinds.window_keys import values_on, windows_on
 from backend.media.paint.rows import LayerRows
@@ -132,9 +133,10 @@ class FollowTracks(Whole[OverlayParams]):
         """Raises MediaTruncated, ArtifactCorrupt, InvalidParams (an unknown track), FrameMismatch, EncodeFailed."""
         facts = context.facts
         artifacts = artifacts_of(context)
+        previewed = join_previews(context, [artifact.frame_pts for artifact in artifacts])
         began = time.monotonic()
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), context.params.conf)
-        warnings = accounts.decoded(facts, found.timeline.frame_pts)
+        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *previewed]
         tracks = {"tracks.json": track_files.tracks_json(found.tracks, found.timeline)}
         design = replace(overlaid(context, found.timeline, found.tracks), shots=found.shots)
         seconds = {"stitch": time.monotonic() - began}
@@ -160,6 +162,7 @@ OVERLAY = Kind[OverlayParams](
     choose=_phases,
     files={
         "tracks": FileType("tracks.json", JSON_TYPE, asked_by="follows"),
+        "preview": replace(PREVIEW, asked_by="follows"),
         "contact_sheet": FileType("contact_sheet.png", "image/png"),
     },
 )

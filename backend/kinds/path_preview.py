@@ -34,12 +34,8 @@ class SolvedPath:
     shots: Sequence[Shot]
     output_size: tuple[int, int]
     subject_track_ids: Sequence[int]
-    certificate: dict[str, Any] | None  # of a whole path
+    certificate: dict[str, Any] | None  # where nothing was said about a time
     warnings: Sequence[str] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        return len(self.x) == self.frames
 
 
 class PathPreview(ABC, Generic[P_contra]):

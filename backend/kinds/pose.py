@@ -19,7 +19,7 @@ from backend.kinds.pose_film import skeleton_film
 from backend.kinds.pose_report import frames_to_show, report_html
 from backend.kinds.pose_stills import take_stills
 from backend.kinds.posed_film import PosedFilm, posed_film
-from backend.kinds.preview import PREVIEW
+from backend.kinds.preview import PREVIEW, join_previews
 from backend.states import Stage
 from backend.vision.pose.analysis import Analysis, analyse
 from backend.vision.pose.artifacts import PoseArtifact, load_pose_artifact
@@ -61,9 +61,10 @@ class AnalysePoses(Whole[PoseParams]):
     def work(self, context: WholeContext[PoseParams]) -> Done | Onward:
         """Raises MediaTruncated, ArtifactCorrupt, FrameMismatch, EncodeFailed."""
         artifacts = [load_pose_artifact(data, expected_sha256=sha256) for data, sha256 in context.earlier.artifacts()]
+        previewed = join_previews(context, [artifact.chunk.frame_pts for artifact in artifacts])
         began = time.monotonic()
         analysed = _analysed(context, artifacts)
-        warnings = accounts.decoded(context.facts, analysed.posed.timeline.frame_pts)
+        warnings = [*accounts.decoded(context.facts, analysed.posed.timeline.frame_pts), *previewed]
         results = context.folder / RESULTS
         _write(results, context, analysed, artifacts)
         report, missing = _report(context, analysed, artifacts)

@@ -119,6 +119,10 @@ class _PartOfEarlier:
             part = to_json_bytes(both.people) if self._part == "people" else pose_artifacts.to_bytes(both.poses)
             yield part, sha256_hex(part)
 
+    def previews(self, folder: Path) -> Iterator[Path | None]:
+        """Joined by one of the two."""
+        return self._whole.previews(folder) if self._part == "people" else iter(())
+
     def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
         return self._whole.files(folder)
 

@@ -25,6 +25,8 @@ from backend.media.head import RecordedFile
 from backend.media.jail.order import Jail
 from backend.media.paint.layers import load_painters
 from backend.media.poster import draw_poster
+from backend.media.previews import PreviewsOrder
+from backend.media.previews import join_previews as join_small_films
 from backend.media.probe import Prober
 from backend.media.probe_sound import probe_sound as look_at_sound
 from backend.media.render import render as render_film
@@ -107,6 +109,10 @@ def join(task: Task) -> Result:
     return joining.join(joining.JoinOrder(**task.params), task.tell_frames, task.ring)
 
 
+def join_previews(task: Task) -> Result:
+    return join_small_films(PreviewsOrder(**task.params), task.tell_frames)
+
+
 def jail(task: Task) -> Result:
     return {"layers": list(task.layers)}
 
@@ -157,8 +163,8 @@ def prepare(operation: str, params: Mapping[str, Any], closed_in: Jail) -> Progr
 OPERATIONS: dict[str, Callable[[Task], Result]] = {
     operation.__name__: operation
     for operation in (
-        probe, probe_sound, trim, dub, subtitles, index, encoders, decoders, join, samples, render, render_piece,
-        stills, jail,
+        probe, probe_sound, trim, dub, subtitles, index, encoders, decoders, join, join_previews, samples, render,
+        render_piece, stills, jail,
     )
 }  # fmt: skip
 # Those that ask a graphics card for help.

@@ -21,7 +21,7 @@ MAX_DETECTOR_CHARACTERS = 10_000
 MAX_HELD = 64
 # What one PUT to S3 may hold.
 MAX_ARTIFACT_BYTES = 5 * 2**30
-MAX_PREVIEW_BYTES = 32 * 2**20  # a chunk of half a minute has a fiftieth of it
+MAX_PREVIEW_BYTES = 16 * 2**20  # a chunk of half a minute has an eighth of it at most
 
 
 def _small(found: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ def outcome(ends: Ends, surroundings: Surroundings) -> Iterator[None]:
         cause = _of_machine(failure, surroundings)
         if cause is None:
             error(ends.failed, **ends.ids, exc_info=failure)
-        _end(cause or unexpected(failure), ends, surroundings)
+        _end(cause or unexpected(), ends, surroundings)
     else:
         surroundings.recover()
 

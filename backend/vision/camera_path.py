@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.keyframes import Keyframe, Pins
+from backend.vision.path_memory import PathMemory
 from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.timeline import Timeline
@@ -64,12 +65,14 @@ def solve_path(
     smooth_alpha: float = 0.85,
     shots: Sequence[Shot] | None = None,
     keyframes: Sequence[Keyframe] = (),
+    memory: PathMemory | None = None,
+    near: bool = False,
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
-    window. Raises InvalidParams (smoothing, an output that max_upscale forbids, a keyframe that cannot be met),
-    PathUnsolved, ValueError for wrong shapes.
+    window. `memory`, `near`: as in `axis_path`. Raises InvalidParams (smoothing, an output that max_upscale forbids, a
+    keyframe that cannot be met), PathUnsolved, ValueError for wrong shapes.
     """
     require(smoothing in ("optimal", "ema"), "smoothing must be 'optimal' or 'ema'")
     require(0 <= smooth_alpha < 1, "smooth_alpha must be at least 0 and below 1")
@@ -87,7 +90,7 @@ def solve_path(
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins, spec.padding_ratio)
+        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins, spec.padding_ratio, memory, near)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
         raise error
@@ -124,6 +127,8 @@ def _solved_centres(
     frame_size: tuple[int, int],
     pins: Pins,
     padding_ratio: float,
+    memory: PathMemory | None,
+    near: bool,
 ) -> Floats:
     held, wanted = bands(boxes, sizes), wanted_bands(boxes, sizes, padding_ratio)
     centres = np.empty((len(boxes), 2))
@@ -134,7 +139,7 @@ def _solved_centres(
             floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
             pinned = pins.of(start, stop, axis, clock)
             wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, clock[part], pinned)
-            centres[part, axis] = axis_path(wish, frame_size[0])
+            centres[part, axis] = axis_path(wish, frame_size[0], memory, near=near)
     return centres
 
 

@@ -1,10 +1,12 @@
 """The quadratic program of one axis over a stretch of time: which spline moves the window best.
 
-OSQP (Stellato et al. 2020). After Grundmann et al. 2011, "Auto-directed video stabilization with robust L1 optimal
+After Grundmann et al. 2011, "Auto-directed video stabilization with robust L1 optimal
 camera paths": an L1 price on speed makes the window stand still wherever it may and then move once, and containment
 is an L1 penalty; but smoothness is by squared derivatives, so a move begins and ends softly.
 
-OSQP and scipy.sparse are imported where they are used: only aggregators solve, but everybody knows these limits.
+Solved by path_interior.py; where that finds nothing, as where keyframes contradict one another, OSQP (Stellato et al.
+2020) gives the path that comes nearest. Both and scipy.sparse are imported where they are used: only aggregators solve,
+but everybody knows these limits.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import FramefleetError
+from backend.vision.path_interior import Program, Rows, solved
 from backend.vision.window import Floats
 
 Limits = tuple[float, float, float]
@@ -75,16 +78,69 @@ def basis(knots: Floats, count: int) -> Any:
     """Uniform cubic B-splines (n, count) at times in knots: rows of four that add up to one."""
     from scipy import sparse
 
-    cell = np.clip(np.floor(knots).astype(np.int64), 0, count - 4)
-    t = knots - cell
-    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    cell, weights = _local(knots, count)
     columns = cell[:, None] + np.arange(4)
     rows = np.repeat(np.arange(len(knots)), 4)
     return sparse.csr_matrix((weights.ravel(), (rows, columns.ravel())), shape=(len(knots), count))
 
 
+def _local(knots: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
+    """The first coefficient that decides each value, and the weights of it and the three behind it (n, 4)."""
+    cell = np.clip(np.floor(knots).astype(np.int64), 0, count - 4)
+    t = knots - cell
+    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    return cell, weights
+
+
 def best_coefficients(stretch: Stretch, slack_weight: float, limits: Limits = LIMITS) -> Floats:
-    """The spline's coefficients inside floor and ceiling; raises PathUnsolved when OSQP returns none."""
+    """The spline's coefficients inside floor and ceiling; raises PathUnsolved when no solver returns any."""
+    found = solved(_program(stretch, slack_weight, limits), _start(stretch))
+    return _by_osqp(stretch, slack_weight, limits) if found is None else np.clip(found, stretch.floor, stretch.ceiling)
+
+
+def _program(stretch: Stretch, slack_weight: float, limits: Limits) -> Program:
+    """As `_problem`, in the terms of path_interior.py."""
+    count, fixed = len(stretch.floor), len(stretch.fixed)
+    speed, acceleration, jerk = (Rows.stencil(_stencil(order), count) for order in (1, 2, 3))
+    knot_weight, row_weight = KNOT_SEC * _REFERENCE_RATE, stretch.row_sec * _REFERENCE_RATE
+    at_rows = Rows(*_local(stretch.knots, count), count)
+    smooth = _ACCELERATION_WEIGHT * acceleration.band(np.ones(len(acceleration)))
+    smooth += _JERK_WEIGHT * jerk.band(np.ones(len(jerk)))
+    centring = row_weight * _CENTRE_WEIGHT
+    known = np.isfinite(stretch.low)
+    held, still = at_rows.some(known), np.zeros(len(speed))
+    rows = np.full(len(held), row_weight)
+    hard = Rows.stacked(
+        Rows.stencil(np.ones(1), count), speed, acceleration, jerk, Rows(*_local(stretch.pins[:, 0], count), count)
+    )
+    ends = [
+        np.full(len(rows), limit / _REFERENCE_RATE**order)
+        for order, (rows, limit) in enumerate(zip((speed, acceleration, jerk), limits, strict=True), start=1)
+    ]
+    free = hard.beyond(fixed)  # the others are as they were decided
+    return Program(
+        curvature=2 * (knot_weight * smooth + centring * at_rows.band(np.ones(len(at_rows)))),
+        pull=2 * centring * at_rows.back(stretch.target),
+        fixed=stretch.fixed,
+        soft=Rows.stacked(held, held, Rows.stencil(_stencil(1) * knot_weight, count)),
+        soft_low=np.concatenate([stretch.low[known], stretch.wanted_low[known], still]),
+        soft_high=np.concatenate([stretch.high[known], stretch.wanted_high[known], still]),
+        price=np.concatenate([slack_weight * rows, _WANTED_WEIGHT * rows, still + _SPEED_WEIGHT]),
+        square=np.concatenate([_SLACK_SQUARE_WEIGHT * rows, _WANTED_SQUARE_WEIGHT * rows, still]),
+        hard=hard.some(free),
+        hard_low=np.concatenate([stretch.floor, *(-end for end in ends), stretch.pins[:, 1]])[free],
+        hard_high=np.concatenate([stretch.ceiling, *ends, stretch.pins[:, 1]])[free],
+    )
+
+
+def _start(stretch: Stretch) -> Floats:
+    """On the target, as far as it lies inside."""
+    places = np.arange(len(stretch.floor)) - 1.0  # where each coefficient weighs most
+    on_target = np.interp(places, stretch.knots, stretch.target)
+    return np.asarray(np.clip(on_target, stretch.floor, stretch.ceiling))
+
+
+def _by_osqp(stretch: Stretch, slack_weight: float, limits: Limits) -> Floats:
     import osqp  # type: ignore[import-untyped]
 
     solver = osqp.OSQP()
@@ -160,9 +216,13 @@ def _differences(count: int, order: int) -> Any:
     """The derivative of that order, by coefficients, per reference frame instead of per knot."""
     from scipy import sparse
 
-    stencil = np.diff(np.eye(order + 1), n=order, axis=0)[0] if order else np.ones(1)
-    rows = sparse.diags(stencil.tolist(), list(range(order + 1)), shape=(count - order, count), format="csr")
-    return rows / (KNOT_SEC * _REFERENCE_RATE) ** order
+    places = list(range(order + 1))
+    return sparse.diags(_stencil(order).tolist(), places, shape=(count - order, count), format="csr")
+
+
+def _stencil(order: int) -> Floats:
+    """The weights of neighbouring coefficients in that derivative, as `_differences` has it."""
+    return np.asarray(np.diff(np.eye(order + 1), n=order, axis=0)[0] / (KNOT_SEC * _REFERENCE_RATE) ** order)
 
 
 def largest_acceleration(coefficients: Floats) -> float:

@@ -6,10 +6,13 @@ the picture wherever its coefficients are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from backend.vision.path_memory import Chain, PathMemory, digest
 from backend.vision.path_qp import (
     KNOT_SEC,
     LIMITS,
@@ -34,6 +37,9 @@ _GOES_ON_RATIO = 1e-4
 _HELD_TOLERANCE_PX = 0.25
 
 _BY_ROW = ("low", "high", "wanted_low", "wanted_high", "target")
+_UNPINNED = ("knots", *_BY_ROW, "floor", "ceiling")
+# A path that comes so near to an earlier one, in frame widths, goes on as that one did.
+_NEAR = 1e-4
 
 _MAX_STEP_SEC = 1.0
 _MAX_ROWS_PER_SEC = 31.0
@@ -63,8 +69,12 @@ class Axis:
     pins: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
 
-def axis_path(axis: Axis, unit_px: int) -> Floats:
-    """The window's centre in pixels on each frame; the same on all of them where a still window serves."""
+def axis_path(axis: Axis, unit_px: int, memory: PathMemory | None = None, *, near: bool = False) -> Floats:
+    """The window's centre in pixels on each frame; the same on all of them where a still window serves.
+
+    With a `memory` only what was not solved before is solved; `near`: where the path comes as near to the one that was
+    solved last as makes no difference to anybody (a fifth of a pixel), it goes on as that one did.
+    """
     still = _still_centre(axis)
     if still is not None:
         return np.full(len(axis.low), still)
@@ -81,7 +91,7 @@ def axis_path(axis: Axis, unit_px: int) -> Floats:
         ceiling=axis.ceiling / unit_px,
         pins=pins,
     )
-    coefficients = _solve_axis(_whole(scaled, knots), _HELD_TOLERANCE_PX / unit_px)
+    coefficients = _solve_axis(_whole(scaled, knots), _HELD_TOLERANCE_PX / unit_px, memory, near=near)
     return np.asarray(basis(knots, len(coefficients)) @ coefficients) * unit_px
 
 
@@ -133,30 +143,60 @@ def _bounds(axis: Axis, knots: Floats) -> tuple[Floats, Floats]:
     return np.minimum(floor, ceiling), np.maximum(floor, ceiling)
 
 
-def _solve_axis(whole: Stretch, tolerance: float) -> Floats:
+def _solve_axis(whole: Stretch, tolerance: float, memory: PathMemory | None, *, near: bool) -> Floats:
     """The spline's coefficients. Long shots are solved two minutes at a time, each with 20 s of what comes later.
 
     A window begins with the last one's final three coefficients fixed, so speed and acceleration go on smoothly.
     """
+    if memory is None:
+        return _chained(whole, lambda part: _gentlest(part, tolerance))
+    key = digest([getattr(whole, name) for name in _UNPINNED], whole.row_sec, tolerance)
+    last = memory.chain(key)
+    if last is not None and np.array_equal(last.pins, whole.pins):
+        return last.coefficients
+
+    def solve(part: Stretch) -> Floats:
+        own = digest([getattr(part, name) for name in (*_UNPINNED, "fixed", "pins")], part.row_sec, tolerance)
+        return memory.window(own, lambda: _gentlest(part, tolerance))
+
+    found = _chained(whole, solve, last if near else None)
+    if last is None or not near:  # what came near enough is no measure for what comes next
+        memory.keep_chain(key, Chain(found, whole.pins))
+    return found
+
+
+def _chained(whole: Stretch, solve: Callable[[Stretch], Floats], last: Chain | None = None) -> Floats:
     coefficients = np.empty(len(whole.floor))
     cells = len(coefficients) - 3
     for first in range(0, cells, _WINDOW_CELLS):
-        last = min(cells, first + _WINDOW_CELLS + _LOOKAHEAD_CELLS)
+        end = min(cells, first + _WINDOW_CELLS + _LOOKAHEAD_CELLS)
         fixed = coefficients[first : first + 3] if first else np.zeros(0)
-        solved = _gentlest(_part(whole, first, last, fixed), tolerance)
-        coefficients[first + len(fixed) : last + 3] = solved[len(fixed) :]
+        if last is not None and first and _goes_on(whole, first, end, fixed, last):
+            solved = last.coefficients[first : end + 3]
+        else:
+            solved = solve(_part(whole, first, end, fixed))
+        coefficients[first + len(fixed) : end + 3] = solved[len(fixed) :]
     return coefficients
 
 
-def _part(whole: Stretch, first: int, last: int, fixed: Floats) -> Stretch:
-    inside = (whole.knots >= first) & (whole.knots <= last)
+def _goes_on(whole: Stretch, first: int, end: int, fixed: Floats, last: Chain) -> bool:
+    """Whether a window that begins like this would be solved as it was."""
+    now, then = (pins[_pinned(pins, first, end, fixed)] for pins in (whole.pins, last.pins))
+    is_near = bool((np.abs(fixed - last.coefficients[first : first + 3]) < _NEAR).all())
+    return is_near and np.array_equal(now, then)
+
+
+def _pinned(pins: Floats, first: int, end: int, fixed: Floats) -> NDArray[np.bool_]:
     # A pin that the fixed coefficients decide was met by the window before.
-    pinned = (whole.pins[:, 0] >= first + (1 if len(fixed) else 0)) & (whole.pins[:, 0] <= last)
+    return np.asarray((pins[:, 0] >= first + (1 if len(fixed) else 0)) & (pins[:, 0] <= end))
+
+
+def _part(whole: Stretch, first: int, end: int, fixed: Floats) -> Stretch:
+    inside = (whole.knots >= first) & (whole.knots <= end)
+    pins = whole.pins[_pinned(whole.pins, first, end, fixed)] - [first, 0.0]
     cut = {name: getattr(whole, name)[inside] for name in _BY_ROW}
-    sides = {name: getattr(whole, name)[first : last + 3] for name in ("floor", "ceiling")}
-    return replace(
-        whole, knots=whole.knots[inside] - first, fixed=fixed, pins=whole.pins[pinned] - [first, 0.0], **cut, **sides
-    )
+    sides = {name: getattr(whole, name)[first : end + 3] for name in ("floor", "ceiling")}
+    return replace(whole, knots=whole.knots[inside] - first, fixed=fixed, pins=pins, **cut, **sides)
 
 
 def _gentlest(stretch: Stretch, tolerance: float) -> Floats:

@@ -34,6 +34,7 @@ from backend.jobs.webhooks import Webhooks
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE, Done, Kind, Onward
 from backend.kinds.context import WholeContext
+from backend.kinds.preview import PREVIEW
 from backend.kinds.tools import Tools
 from backend.media.results import check_result
 from backend.queue.claims import JobClaim
@@ -113,6 +114,11 @@ class Aggregator:
                 hold.begin(step.words)
             hold.report(share)
 
+        def keep_preview(film: Path) -> None:
+            hold.check_claim()
+            self._store_files(claim, kind, {PREVIEW.name: film}, hold)
+            tell()
+
         with work_folder() as folder:
             tell()
             outcome = step.work(
@@ -134,6 +140,7 @@ class Aggregator:
                     report=report,
                     open_input=further_inputs(lambda uri: open_input(params, uri, self._settings, hold.cutoff), hold),
                     ending=_ending(claim, kind),
+                    keep_preview=keep_preview if self._settings.previews else None,
                 )
             )
             telemetry.add_parts(dict(outcome.seconds))

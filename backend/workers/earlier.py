@@ -19,6 +19,9 @@ class EarlierOfChunk:
     def artifacts(self) -> Iterator[tuple[bytes, str]]:
         return iter(())
 
+    def previews(self, folder: Path) -> Iterator[Path | None]:
+        return iter(())
+
     def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
         return iter(())
 

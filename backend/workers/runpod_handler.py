@@ -88,7 +88,7 @@ class Handler:
             return {"status": "error", "error": f"{failure.code}: {failure.message}"}
         except Exception as failure:  # noqa: BLE001 - RunPod would show the trace, with its paths, to the client
             error(Event.JOB_FAILED_UNEXPECTED, exc_info=failure)
-            return {"status": "error", "error": unexpected(failure).message}
+            return {"status": "error", "error": unexpected().message}
 
     def _worked(self, job: Job, request: Request) -> Job:
         last: list[dict[str, Any]] = []

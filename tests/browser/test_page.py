@@ -30,7 +30,6 @@ expect = playwright_api.expect
 PHONE_PX = 360
 START_SEC, STOP_SEC = 60, 30
 WORK_MS = 60_000
-HOSTILE_NAME = "<img src=x onerror=alert(1)>.mp4"
 NOT_A_VIDEO = b"These are words, not pictures.\n" * 100
 
 
@@ -85,45 +84,38 @@ def page(browser: Any, address: str, faults: list[str]) -> Iterator[Any]:
 def test_an_uploaded_video_is_cropped_played_and_downloaded(page: Any, tmp_path: Path) -> None:
     source = shared_file("media", "facerec_short_hamilton_clip.mp4")
     page.set_input_files("#file", source)
-    expect(page.locator("#chosen-name")).to_have_text("facerec_short_hamilton_clip.mp4")
     page.click("#submit")
-    expect(page.locator("#stage")).not_to_be_empty()
-    page.wait_for_url(re.compile(r"#job=[0-9a-f-]{36}$"))
-    expect(page.locator("#video")).to_be_visible(timeout=WORK_MS)
+    page.wait_for_url(re.compile(r"#/jobs/[0-9a-f-]{36}$"), timeout=WORK_MS)
+    result = page.locator(".of-result video")
+    expect(result).to_be_visible(timeout=WORK_MS)
     expect(page.locator("#stage")).to_have_text("Done")
-    expect(page.locator("#notes-list")).to_contain_text("% of the frames the person is larger than the window")
+    expect(page.locator(".verdict")).to_contain_text("% of the frames do not fit 9:16: show them between bars")
 
-    played = _play_to_the_end(page)
+    played = _play_to_the_end(result)
     assert played["error"] is None
     assert played["height"] == 360
     assert abs(played["width"] - 360 * 9 / 16) <= 2
     assert played["seconds"] == pytest.approx(_seconds(source), abs=0.1)
-
-    _assert_it_plays_on_after_an_error(page)
 
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "facerec_short_hamilton_clip_cropped.mp4"
     download.value.save_as(tmp_path / "film.mp4")
     assert _frames(tmp_path / "film.mp4") == 275
-    for link in ("#tracks", "#camera-path", "#manifest"):
-        with page.expect_download() as download:
-            page.click(link)
-        assert json.loads(Path(download.value.path()).read_bytes())
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Tracks, JSON").click()
+    assert json.loads(Path(download.value.path()).read_bytes())
 
     page.reload()
-    expect(page.locator("#video")).to_be_visible()
-    _assert_fits_a_phone(page)
-    page.click("#another")
-    expect(page.locator("#recent-list a").first).to_contain_text("facerec_short_hamilton_clip.mp4")
+    expect(result).to_be_visible()
     _assert_fits_a_phone(page)
 
 
 @pytest.mark.parametrize(
     ("kind", "download", "plays", "data"),
     [
-        ("audio_trim", "Download the sound", True, ["Manifest"]),
-        ("stage", "Download the result", False, ["Manifest", "copy.json"]),
+        ("audio_trim", "Download the sound", True, ["Report", "How it was cut into parts"]),
+        ("stage", "Download the result", False, ["copy.json", "Report", "How it was cut into parts"]),
     ],
 )
 def test_what_other_kinds_leave_is_shown_and_every_link_leads_somewhere(
@@ -135,7 +127,8 @@ def test_what_other_kinds_leave_is_shown_and_every_link_leads_somewhere(
     expect(page.locator("#download")).to_have_text(download, timeout=WORK_MS)
     expect(page.locator("#job-facts")).to_contain_text(kind.replace("_", "\u00a0"))
     expect(page.locator("#video")).to_be_visible(visible=plays)
-    expect(page.locator("#video-error")).to_be_hidden()
+    if plays:
+        _assert_it_plays_on_after_an_error(page)
     links = page.locator("#links a:visible")
     expect(links).to_have_text(data)
     for link in [page.locator("#download"), *links.all()]:
@@ -143,93 +136,35 @@ def test_what_other_kinds_leave_is_shown_and_every_link_leads_somewhere(
     _assert_fits_a_phone(page)
 
 
-def test_a_file_that_is_no_video_ends_with_a_readable_error(page: Any) -> None:
-    _choose(page, "x.mp4", NOT_A_VIDEO)
-    page.click("#submit")
-    failure = page.locator("#failure")
-    expect(failure).to_be_visible(timeout=WORK_MS)
-    expect(failure.locator("p")).to_contain_text("not a video")
-    expect(failure.locator("code")).to_have_text("not_a_video")
-    expect(page.locator("#retry")).to_be_hidden()
-    expect(page.locator("#another")).to_be_visible()
-    _assert_fits_a_phone(page)
-
-
-def test_a_hostile_file_name_is_shown_as_text_and_runs_nothing(page: Any) -> None:
-    _drop(page, HOSTILE_NAME, NOT_A_VIDEO)
-    expect(page.locator("#chosen-name")).to_have_text(HOSTILE_NAME)
-    page.click("#submit")
-    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
-    expect(page.locator("#job-name")).to_have_text(HOSTILE_NAME)
-    page.click("#another")
-    expect(page.locator("#recent-list a").first).to_contain_text(HOSTILE_NAME)
-    assert page.locator("main img").count() == 0
-
-
-def test_an_empty_file_and_a_bad_link_are_refused_before_anything_is_sent(page: Any) -> None:
-    posts: list[str] = []
-    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
-    error = page.locator("#form-error")
-    page.click("#submit")
-    expect(error).to_contain_text("Choose a video or give a link")
-    page.fill("#uri", "ftp://example.org/x.mp4")
-    page.click("#submit")
-    expect(error).to_contain_text("must begin with https://")
-    _choose(page, "empty.mp4", b"")
-    page.click("#submit")
-    expect(error).to_contain_text("empty")
-    assert posts == []
-
-
-def test_cancelling_an_upload_returns_to_the_form_and_makes_no_job(page: Any) -> None:
-    _slow_uploads(page)
-    _choose(page, "cancelled-upload.mp4", os.urandom(400_000))
-    page.click("#submit")
-    expect(page.locator("#percent")).to_have_text(re.compile(r"[1-9]\d? %"))
-    page.click("#cancel")
-    expect(page.locator("#chosen-name")).to_have_text("cancelled-upload.mp4")
-    expect(page.locator("#submit")).to_be_enabled()
-    names = [job["input"]["name"] for job in page.request.get("/api/v1/jobs?limit=10").json()["jobs"]]
-    assert "cancelled-upload.mp4" not in names
-
-
-def test_cancelling_the_work_stops_the_job(page: Any) -> None:
-    page.set_input_files("#file", shared_file("media", "intel_one-by-one-person-detection.mp4"))
-    page.click("#submit")
-    page.wait_for_url(re.compile(r"#job="))
-    expect(page.locator("#stage")).to_have_text("Finding people", timeout=WORK_MS)
-    page.click("#cancel")
-    expect(page.locator("#stage")).to_have_text("Cancelled")
-    job = page.request.get(f"/api/v1/jobs/{page.url.partition('#job=')[2]}").json()
-    assert job["status"] == "cancelled"
-
-
-def test_a_passing_failure_can_be_tried_again(page: Any) -> None:
-    page.fill("#uri", f"http://127.0.0.1:{_free_port()}/nobody-listens.mp4")
-    page.click("#submit")
-    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
-    expect(page.locator("#job-name")).to_have_text("nobody-listens.mp4")
-    with page.expect_response(re.compile(r"/retry$")) as answer:
-        page.click("#retry")
-    assert answer.value.status == 202
-
-
-def test_a_lost_connection_is_told_and_overcome(page: Any, faults: list[str]) -> None:
+def test_a_file_that_is_no_video_ends_with_a_readable_error_past_a_lost_connection(
+    page: Any, faults: list[str]
+) -> None:
+    file = {"name": "x.mp4", "mimeType": "video/mp4", "buffer": NOT_A_VIDEO}
+    job = page.request.post("/api/v1/jobs", multipart={"kind": "crop", "file": file}).json()
     page.route("**/api/v1/jobs/*", lambda route: route.abort())
-    _choose(page, "x.mp4", NOT_A_VIDEO)
-    page.click("#submit")
+    page.goto(f"/#/jobs/{job['id']}")
     expect(page.locator("#trouble")).to_contain_text("No news from the server")
     page.unroute("**/api/v1/jobs/*")
-    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
+    failure = page.locator("#failure")
+    expect(failure).to_be_visible(timeout=WORK_MS)
     expect(page.locator("#trouble")).to_be_hidden()
+    expect(failure).to_contain_text("not a video")
+    expect(failure).to_contain_text("Check that it is the right file.")
+    expect(failure.locator("code")).to_have_text("not_a_video")
+    expect(page.get_by_role("button", name="Retry")).to_be_hidden()
+    _assert_fits_a_phone(page)
     _take_out(faults, "Failed to load resource")
 
 
-def test_an_address_of_an_unknown_job_says_so(page: Any, faults: list[str]) -> None:
-    page.goto("/#job=00000000-0000-4000-8000-000000000000")
-    expect(page.locator("#failure")).to_contain_text("There is no job")
-    expect(page.locator("#another")).to_be_visible()
-    _take_out(faults, "404")
+def test_a_passing_failure_can_be_tried_again(page: Any) -> None:
+    body = {"input": f"http://127.0.0.1:{_free_port()}/nobody-listens.mp4"}
+    job = page.request.post("/api/v1/jobs", data=body).json()
+    page.goto(f"/#/jobs/{job['id']}")
+    expect(page.locator("#failure")).to_be_visible(timeout=WORK_MS)
+    expect(page.locator("#job-name")).to_have_text("nobody-listens.mp4")
+    with page.expect_response(re.compile(r"/retry$")) as answer:
+        page.get_by_role("button", name="Retry").click()
+    assert answer.value.status == 202
 
 
 def _assert_it_plays_on_after_an_error(page: Any) -> None:
@@ -237,7 +172,7 @@ def _assert_it_plays_on_after_an_error(page: Any) -> None:
     page.evaluate(
         """async () => {
             const video = document.querySelector("#video");
-            video.currentTime = 1;
+            video.currentTime = 0.5;
             await new Promise(resolve => video.addEventListener("seeked", resolve, { once: true }));
             video.addEventListener("emptied", () => { window.beganAnew = true; }, { once: true });
             video.dispatchEvent(new Event("error"));
@@ -245,14 +180,14 @@ def _assert_it_plays_on_after_an_error(page: Any) -> None:
     )
     page.wait_for_function(
         """() => window.beganAnew && document.querySelector("#video").readyState > 1
-                 && Math.abs(document.querySelector("#video").currentTime - 1) < 0.1"""
+                 && Math.abs(document.querySelector("#video").currentTime - 0.5) < 0.1"""
     )
     expect(page.locator("#video-error")).to_be_hidden()
 
 
-def _play_to_the_end(page: Any) -> dict[str, Any]:
+def _play_to_the_end(film: Any) -> dict[str, Any]:
     """Plays fast and without sound until `ended` or an error comes."""
-    return page.locator("#video").evaluate(
+    return film.evaluate(
         """video => new Promise(resolve => {
             const finish = () => resolve({
                 width: video.videoWidth, height: video.videoHeight, seconds: video.currentTime,
@@ -265,30 +200,6 @@ def _play_to_the_end(page: Any) -> dict[str, Any]:
             video.play();
         })"""
     )
-
-
-def _choose(page: Any, name: str, data: bytes) -> None:
-    page.set_input_files("#file", [{"name": name, "mimeType": "video/mp4", "buffer": data}])
-
-
-def _drop(page: Any, name: str, data: bytes) -> None:
-    transfer = page.evaluate_handle(
-        """([name, text]) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([text], name, {type: "video/mp4"}));
-            return transfer;
-        }""",
-        [name, data.decode()],
-    )
-    for event in ("dragenter", "dragover", "drop"):
-        page.dispatch_event("#drop", event, {"dataTransfer": transfer})
-
-
-def _slow_uploads(page: Any) -> None:
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    rates = {"downloadThroughput": -1, "uploadThroughput": 60_000}
-    session.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **rates})
 
 
 def _assert_fits_a_phone(page: Any) -> None:

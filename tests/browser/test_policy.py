@@ -54,14 +54,14 @@ def seen(browser: Any, address: str) -> Iterator[tuple[Any, list[str], list[str]
     page.close()
 
 
+@pytest.mark.parametrize("view", ["new", "jobs", "fleet", "nowhere"])
 def test_the_page_works_under_its_policy_and_asks_this_host_alone(
-    seen: tuple[Any, list[str], list[str]], address: str
+    seen: tuple[Any, list[str], list[str]], address: str, view: str
 ) -> None:
     page, hosts, complaints = seen
-    page.goto(f"{address}/")
-    page.get_by_role("button", name="Start").wait_for(timeout=WAIT_MS)
-    page.get_by_role("button", name="Start").click()  # with nothing chosen: the page itself says so
-    page.get_by_role("alert").filter(has_text="video").first.wait_for(timeout=WAIT_MS)
+    page.goto(f"{address}/#/{view}")
+    page.locator("main h1").wait_for(timeout=WAIT_MS)
+    page.wait_for_timeout(1500)  # what it asks for behind that
     assert complaints == []
     assert set(hosts) <= {urlsplit(address).netloc, "data", "blob"}
 
@@ -76,6 +76,13 @@ def test_the_description_works_under_its_policy_and_asks_this_host_alone(
     operation.locator("button").first.click()  # opens it: parameters, schemas, examples
     page.locator(".opblock-body .responses-wrapper").first.wait_for(timeout=WAIT_MS)
     assert page.locator(".opblock").count() > 40
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("() => document.documentElement.classList.contains('dark-mode')")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert page.title() == "API · framefleet"
+    page.get_by_role("link", name="framefleet", exact=True).click()
+    page.wait_for_url(f"{address}/")
     assert complaints == []
     assert set(hosts) <= {urlsplit(address).netloc, "data", "blob"}
 

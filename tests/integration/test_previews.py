@@ -22,10 +22,20 @@ from PIL import Image
 
 from backend.api.app import create_app
 from backend.db.engine import Database
+from backend.errors import ClaimLost, FramefleetError, InvalidRequest, ServerUnavailable, StorageError
+from backend.jobs.layout import poster_key, preview_key, result_key, source_key
+from backend.jobs.service import JobService, NewJob
+from backend.media.previews import PreviewsOrder, join_previews
+from backend.queue.claims import ChunkClaim
 from backend.settings import Settings
+from backend.storage import open_store
+from backend.storage.pace import Cutoff
 from backend.vision.detector import Detections
 from backend.vision.pose.detector import PoseDetector
-from tests.conftest import shared_file
+from backend.workers.chunk_files import StoredFiles
+from backend.workers.chunk_previews import keep_preview
+from tests.conftest import Said, shared_file
+from tests.integration.rows import sql
 from tests.integration.studio import Studio
 
 JOBS = "/api/v1/jobs"
@@ -115,6 +125,11 @@ def studio(database: Database, settings: Settings, pose_detector: PoseDetector) 
     )
 
 
+def with_settings(studio: Studio, **update: Any) -> Studio:
+    changed = studio.settings.model_copy(update=update)
+    return Studio(studio.database, changed, studio.tools.pose_detector, people=Walker)
+
+
 def looked_at(studio: Studio, path: Path, kind: str = "crop", **params: Any) -> UUID:
     """A job whose chunks are done."""
     job_id = studio.plan(path.as_uri(), kind, sample_fps=FPS, **params)
@@ -195,3 +210,162 @@ def test_what_is_not_there_to_be_seen_is_said(studio: Studio, client: FlaskClien
     for what in (*asked, "preview", "source"):
         answer = client.get(f"{JOBS}/{job_id}/{what}")
         assert (answer.status_code, answer.get_json()["code"]) == (404, "object_not_found"), what
+
+
+def test_the_previews_of_all_chunks_are_one_film_on_the_film_s_clock(studio: Studio, client: FlaskClient) -> None:
+    path = shared_file("media", "streamio_sideways.mov")
+    studio = with_settings(studio, chunk_seconds=0.4)
+    job_id = looked_at(studio, path)
+    assert client.get(f"{JOBS}/{job_id}/preview").status_code == 404
+    assert studio.joiner.work_once(studio.loop)
+    links = client.get(f"{JOBS}/{job_id}").get_json()["links"]
+    assert links["preview"] == f"{JOBS}/{job_id}/preview"
+    shown = decoded(client.get(links["preview"]).data)
+    secs: list[float] = []
+    keyframes = 0
+    for chunk in client.get(links["chunks"]).get_json()["chunks"]:
+        if chunk["phase"] == "detect":
+            part = decoded(client.get(chunk["links"]["preview"]).data)
+            start_sec = client.get(chunk["links"]["people"]).get_json()["start_sec"]
+            secs += [start_sec + sec for sec in part.secs]
+            keyframes += len(part.keyframe_secs)
+    assert len(shown.keyframe_secs) == keyframes >= 3
+    assert shown.secs == pytest.approx(secs, abs=2e-5)
+    frames = source_frames(path, 3)
+    for sec, picture in zip(shown.secs, shown.pictures, strict=True):
+        original = min(frames, key=lambda frame: abs(frame[0] - sec))[1]
+        assert psnr(cv2.resize(original, shown.size, interpolation=cv2.INTER_AREA), picture) > LEAST_DB
+    assert client.get(links["preview.mp4"], headers={"Range": "bytes=4-7"}).data == b"ftyp"
+    assert studio.done(job_id).warnings == []
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param(b"ffconcat version 1.0\nfile /etc/passwd\n", id="a list of files"),
+        pytest.param(b"x" * 5000, id="no film", marks=pytest.mark.slow),
+        pytest.param(b"", id="nothing", marks=pytest.mark.slow),
+    ],
+)
+def test_a_chunk_whose_preview_is_none_of_ours_leaves_a_gap(
+    studio: Studio, client: FlaskClient, hostile: bytes, said: list[Said]
+) -> None:
+    studio = with_settings(studio, chunk_seconds=0.4)
+    job_id = looked_at(studio, shared_file("media", "streamio_sideways.mov"))
+    chunks = studio.service.chunks(job_id)
+    studio.store.put(preview_key(chunks[1].artifact_s3_key or ""), hostile)
+    assert studio.joiner.work_once(studio.loop)
+    shown = decoded(client.get(f"{JOBS}/{job_id}/preview").data)
+    start_sec, end_sec = chunks[1].start_sec, chunks[1].end_sec
+    assert shown.secs[0] == 0 and any(sec >= end_sec - 1e-4 for sec in shown.secs)
+    assert not any(start_sec - 1e-4 <= sec < end_sec - 1e-4 for sec in shown.secs)
+    assert [each.fields["chunks"] for each in said if each.event == "preview_lost"] == [[1]]
+    assert studio.done(job_id).warnings == []
+
+
+def test_what_is_larger_than_a_preview_is_left_out(tmp_path: Path) -> None:
+    large, fine = a_film(tmp_path / "large.mp4", (1280, 720)), a_film(tmp_path / "fine.mp4", (480, 270))
+    order = {
+        "previews": [{"file": str(large), "start_ticks": 0}, {"file": str(fine), "start_ticks": 90_000}],
+        "output_file": str(tmp_path / "joined.mp4"),
+    }
+    assert join_previews(PreviewsOrder.model_validate(order), lambda done: None) == {"taken": [1]}
+    shown = decoded((tmp_path / "joined.mp4").read_bytes())
+    assert shown.secs == pytest.approx([1.0, 1.1, 1.2]) and shown.size == (480, 270)
+
+
+def a_film(path: Path, size: tuple[int, int]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame(*size, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_an_adopted_chunk_brings_its_preview(studio: Studio, client: FlaskClient, said: list[Said]) -> None:
+    path = shared_file("media", "streamio_sideways.mov")
+    first, second = looked_at(studio, path), looked_at(studio, path, aspect="1:1")
+    assert sum(each.event == "chunk_adopted" for each in said) == 1
+    films = [client.get(f"{JOBS}/{job_id}/chunks/detect/0/preview").data for job_id in (first, second)]
+    assert films[0] == films[1] and films[0][4:8] == b"ftyp"
+
+
+def test_a_job_is_done_without_previews(studio: Studio, client: FlaskClient, said: list[Said]) -> None:
+    studio = with_settings(studio, previews=False)
+    job_id = looked_at(studio, shared_file("media", "streamio_sideways.mov"))
+    assert studio.joiner.work_once(studio.loop)
+    assert studio.done(job_id).warnings == []
+    assert client.get(f"{JOBS}/{job_id}/preview").get_json()["code"] == "object_not_found"
+    assert not [each for each in said if each.event == "preview_lost"]
+
+
+@pytest.mark.parametrize("failure", [StorageError("full"), InvalidRequest("no previews"), ServerUnavailable("away")])
+def test_a_preview_that_is_lost_is_told_of_and_stops_nothing(
+    studio: Studio, failure: FramefleetError, said: list[Said]
+) -> None:
+    claim = a_claim(studio)
+    keep_preview(Refusing(claim, studio, failure), claim, Path("preview.mp4"))
+    assert [each.fields["error_code"] for each in said if each.event == "preview_lost"] == [failure.code]
+    with pytest.raises(ClaimLost):
+        keep_preview(Refusing(claim, studio, ClaimLost("gone")), claim, Path("preview.mp4"))
+
+
+class Refusing(StoredFiles):
+    """A store, or a server, that takes no preview."""
+
+    def __init__(self, claim: ChunkClaim, studio: Studio, failure: FramefleetError) -> None:
+        super().__init__(claim, studio.queue, studio.store, studio.settings, Cutoff())
+        self._failure = failure
+
+    def put_preview(self, file: Path) -> None:
+        raise self._failure
+
+
+def a_claim(studio: Studio) -> ChunkClaim:
+    studio.plan(shared_file("media", "streamio_sideways.mov").as_uri(), "crop")
+    claim = studio.queue.claim_chunk(studio.deep_mode)
+    assert claim is not None
+    return claim
+
+
+def test_an_upload_is_handed_out_again_and_nobody_else_s_file(
+    client: FlaskClient, settings: Settings, database: Database
+) -> None:
+    store, service = open_store(settings), JobService(database)
+    job = service.create(NewJob("crop", "https://example.com/film.mp4", "<b>film</b>.mp4", {}))
+    asked = f"{JOBS}/{job.id}/source"
+    places = {
+        store.uri(source_key(job.id)): 206,
+        store.uri(f"jobs/{job.id}/manifest.json"): 404,
+        f"file:///etc/jobs/{job.id}/source": 404,
+        "file:///etc/passwd": 404,
+        "https://example.com/film.mp4": 404,
+        "s3://films/closed.mp4": 404,
+    }
+    store.put(source_key(job.id), b"<script>alert(1)</script>")
+    store.put(f"jobs/{job.id}/manifest.json", b"{}")
+    for uri, status in places.items():
+        sql(database, "UPDATE video_analysis_jobs SET input_uri = :uri", uri=uri)
+        answer = client.get(asked, headers={"Range": "bytes=1-6"})
+        assert answer.status_code == status, uri
+        if status == 404:
+            assert answer.get_json()["code"] == "object_not_found"
+        else:
+            assert (answer.data, answer.content_type) == (b"script", "application/octet-stream")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert client.get(f"{JOBS}/{job.id}").get_json()["links"]["source"] == asked
+
+
+def test_a_version_shows_what_its_first_job_shows(client: FlaskClient, settings: Settings, database: Database) -> None:
+    store, service = open_store(settings), JobService(database)
+    first, version = (service.create(NewJob("crop", "https://example.com/a.mp4", "a.mp4", {})) for _ in range(2))
+    rooted = "UPDATE video_analysis_jobs SET version_of = :of, version = 2 WHERE id = :id"
+    sql(database, rooted, of=first.id, id=version.id)
+    store.put(poster_key(first.id), b"poster")
+    store.put(result_key(first.id, "preview.mp4"), b"preview")
+    for what in ("poster", "preview"):
+        assert client.get(f"{JOBS}/{version.id}/{what}").data == what.encode()
+    store.put(result_key(version.id, "preview.mp4"), b"its own")
+    assert client.get(f"{JOBS}/{version.id}/preview").data == b"its own"

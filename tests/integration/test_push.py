@@ -290,7 +290,7 @@ def test_both_are_asked_for_where_both_are_configured(client_with: Make, databas
     ("failure", "event"),
     [
         (MediaUndecodable("Broken."), "job_failed_processing_error"),
-        (unexpected(ValueError()), "job_failed_unexpected"),
+        (unexpected(), "job_failed_unexpected"),
     ],
 )
 def test_a_job_that_fails_for_good_is_logged_under_the_predecessors_names(

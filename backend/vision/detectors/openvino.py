@@ -20,7 +20,7 @@ from openvino import properties
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
 from backend.errors import ModelMissing
-from backend.events import Event, emit
+from backend.events import Event, emit, warn
 from backend.settings import Settings
 from backend.vision.classes import PEOPLE, PERSON, class_numbers
 from backend.vision.detector import Detections
@@ -50,7 +50,7 @@ class OpenVinoNetwork:
             fixed_batch = None if shape[0].is_dynamic else shape[0].get_length()
             compiled = ov.Core().compile_model(_fed_with_pictures(network), "CPU", _properties(settings))
         except (RuntimeError, ValueError, IndexError) as error:
-            raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}: {error}).") from error
+            raise _unreadable(model, error) from error
         count = int(compiled.get_property(properties.optimal_number_of_infer_requests()))
         self._requests = [compiled.create_infer_request() for _ in range(count)]
         self.batch_size = settings.detect_batch_size or max(BATCH, count)
@@ -105,7 +105,13 @@ def names_of(model: Path) -> Mapping[int, str]:
     try:
         return _names(model, _read(model))
     except (RuntimeError, ValueError, IndexError) as error:
-        raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}: {error}).") from error
+        raise _unreadable(model, error) from error
+
+
+def _unreadable(model: Path, error: Exception) -> ModelMissing:
+    """A library's words are for the log."""
+    warn(Event.LOADING_MODEL, model=str(model), message=f"{type(error).__name__}: {error}")
+    return ModelMissing(f"The weights {model} cannot be loaded: the log says why.")
 
 
 def _names(model: Path, network: ov.Model) -> Mapping[int, str]:

@@ -16,7 +16,7 @@ import pynvml
 from numpy.typing import NDArray
 
 from backend.errors import ModelMissing
-from backend.events import Event, emit
+from backend.events import Event, emit, warn
 from backend.settings import Settings
 from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Detections
@@ -46,7 +46,8 @@ class UltralyticsNetwork:
         try:
             self._yolo = YOLO(str(model), task=self.task)
         except (OSError, RuntimeError, ValueError) as error:
-            raise ModelMissing(f"The weights {model} cannot be loaded ({type(error).__name__}).") from error
+            warn(Event.LOADING_MODEL, model=str(model), message=f"{type(error).__name__}: {error}")
+            raise ModelMissing(f"The weights {model} cannot be loaded: the log says why.") from error
         self.names: Mapping[int, str] = dict(self._yolo.names)
         self._half = on_gpu
         self._name = model.name

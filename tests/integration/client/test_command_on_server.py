@@ -31,7 +31,8 @@ def framefleet(served: Served, tmp_path: Path) -> Framefleet:
 def here(served: Served, tmp_path: Path, *arguments: str) -> str:
     url = served.settings.database_url
     assert url is not None
-    done = framefleet_here(*arguments, cwd=tmp_path, DATABASE_URL=url.get_secret_value())
+    place = {"DATABASE_URL": url.get_secret_value(), "STORAGE_URL": served.settings.storage_url or ""}
+    done = framefleet_here(*arguments, cwd=tmp_path, **place)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -51,6 +52,22 @@ def test_jobs_are_moved(served: Served, framefleet: Framefleet) -> None:
     third = served.job(status="failed", error_code="media_undecodable")
     done = json.loads(framefleet("retry", "--all-failed", "--code", "media_undecodable", "--json").stdout)
     assert done == {"retried": [third], "refused": {}}
+
+
+def test_jobs_are_made_of_jobs(served: Served, framefleet: Framefleet, tmp_path: Path) -> None:
+    analysed = served.analysed_job()
+    arguments = ("version", analysed, "--param", "aspect=1:1", "--param", "zoom=false", "--json")
+    made = [json.loads(framefleet(*arguments).stdout), json.loads(here(served, tmp_path, *arguments))]
+    assert [(job["version_of"], job["version"]) for job in made] == [(analysed, 2), (analysed, 3)]
+    assert made[0]["params"] == made[1]["params"] and made[0]["params"]["aspect"] == "1:1"
+    assert "new analysis" in framefleet("version", analysed, "--param", "conf=0.5", exit_code=2).stderr
+    failed = served.job(status="failed", error_code="source_not_found")
+    for input_ in ([], ["http://127.0.0.1:9/b.mp4"]):
+        arguments = ("again", failed, *input_, "--param", "fill=pad", "--json")
+        again = [json.loads(framefleet(*arguments).stdout), json.loads(here(served, tmp_path, *arguments))]
+        assert {(job["params"]["fill"], job["input"]["name"]) for job in again} == {
+            ("pad", f"{'b' if input_ else 'a'}.mp4")
+        }
 
 
 def test_a_path_is_sent_and_a_uri_is_named(served: Served, framefleet: Framefleet, tmp_path: Path) -> None:

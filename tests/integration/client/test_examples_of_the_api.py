@@ -50,12 +50,14 @@ class Examples:
             open_store(served.settings).put(result_key(done, name), b'{"tracks": []}')
         failed = {"status": "failed", "error_code": "storage_error", "error_message": "Away."}
         self.jobs = {"done": done, "queued": served.job(), "failed": served.job(**failed)}
+        self.jobs["analysed"] = served.analysed_job()
         self.environment = {"PATH": os.environ["PATH"], "FRAMEFLEET_KEY": key}
 
     def shell(self, script: str, state: str) -> str:
         """What the shell printed, with the first block's variables. Fails the test where any line failed."""
         setup = self._here(TASKS[""][1][1])
         names = {"JOB": self.jobs[state], "FAILED_JOB": self.jobs["failed"]}
+        names["ANALYSED_JOB"] = self.jobs["analysed"]
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{setup}\n{self._here(script)}"],
             cwd=self.folder,
@@ -134,6 +136,7 @@ def test_a_key_is_made(examples: Examples, served: Served) -> None:
         ("Look, and wait", "done", "304"),
         ("List and filter", "done", '"storage_error"'),
         ("Cancel, retry, pause", "queued", '"status":"cancelled"'),
+        ("Another version, or once more", "done", '"version":2'),
         ("Be told", "done", '"deliveries":[]'),
     ],
 )
@@ -189,6 +192,18 @@ def test_python_that_moves_jobs(examples: Examples, python: dict[str, Any]) -> N
     examples.python(script, python)
     states = [python["client"].job(python[name]).status for name in ("job_id", "failed_job_id")]
     assert states[0] == "cancelled" and states[1] != "failed"
+
+
+def test_python_that_makes_jobs_of_jobs(
+    examples: Examples, python: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    python["analysed_job_id"], python["failed_job_id"] = examples.served.analysed_job(), examples.jobs["failed"]
+    (script,) = blocks_of("Another version, or once more", "python")
+    examples.python(script, python)
+    version, once_more = python["version"].raw, python["once_more"].raw
+    assert capsys.readouterr().out == f"{[python['analysed_job_id'], version['id']]}\n"
+    assert (version["params"]["aspect"], version["version"], version["status"]) == ("1:1", 2, "aggregating")
+    assert (once_more["params"]["fill"], once_more["input"]["name"]) == ("pad", "talk.mp4")
 
 
 def test_the_receiver_takes_what_is_signed_and_nothing_else(

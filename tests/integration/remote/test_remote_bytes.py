@@ -23,6 +23,7 @@ from backend.errors import (
     SourceChanged,
     SourceForbidden,
     UnsupportedInput,
+    UploadTooLarge,
 )
 from backend.jobs.layout import plan_key, source_key
 from backend.kinds import kind_named
@@ -223,3 +224,25 @@ def test_a_worker_tries_its_way_to_the_store(desk: Desk, tmp_path: Path) -> None
     surroundings = Surroundings(ProbeObject(desk.server, desk.settings))
     assert surroundings.probe() is None
     assert list(desk.store.list("probes/")) == ["probes/remote-1"]
+
+
+def test_a_preview_is_written_once_beside_the_artifact_and_no_larger_than_it_may_be(desk: Desk, tmp_path: Path) -> None:
+    film = tmp_path / "preview.mp4"
+    film.write_bytes(FILM)
+    with pytest.raises(InvalidRequest, match="no previews"):
+        desk.files.put_preview(film)
+    sql(desk.database, "UPDATE video_analysis_jobs SET kind = 'crop', phase = 'detect', params = '{}'")
+    sql(desk.database, "UPDATE video_analysis_chunks SET phase = 'detect'")
+    desk.files.put_preview(film)
+    key = f"jobs/{desk.claim.job_id}/chunks/chunk_0000.preview.mp4"
+    assert desk.store.get(key) == FILM
+    film.write_bytes(b"other")
+    with pytest.raises(ObjectExists):
+        desk.files.put_preview(film)
+    assert desk.store.get(key) == FILM
+    for wanted, refused in (
+        (m.WantedUpload(size_bytes=m.MAX_PREVIEW_BYTES + 1), UploadTooLarge),
+        (m.WantedUpload(size_bytes=5, if_absent=False), ObjectExists),
+    ):
+        with pytest.raises(refused):
+            desk.server.ask(claim_path(desk.claim, "preview/upload"), wanted, m.UploadPlace)

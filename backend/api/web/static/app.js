@@ -44,6 +44,8 @@ const app = {
   /** The server's status (GET /api/v1/status), or null before the first answer; `onStatus(fn)` hears of each change. */
   status: shell.status,
   onStatus: shell.onStatus,
+  /** Asks for the status at once: after a pause. */
+  refresh: shell.refresh,
   /** Tells of the end of jobs where the person asked for it; see shell/watch.js. */
   watch: shell.watch,
 };

@@ -69,7 +69,7 @@ function makeRow(offer, { refresh, onJob }) {
     if (!file) return;
     const complaint = isOther(file, record);
     if (complaint) return complain(complaint);
-    uploads.add({ file, params: record.params });
+    uploads.add({ file, params: record.params, alone: !uploads.isGoingOn() });
     refresh();
   });
   const discard = () => (discardUnfinished(record), refresh());
@@ -112,7 +112,7 @@ async function goOnWith({ record, upload, handle }, { complain, onJob, choose })
   }
   const file = await fileOf(handle);
   const complaint = file ? isOther(file, record) : "The file cannot be opened from here any more. Choose it again.";
-  if (!complaint) return uploads.add({ file, handle, params: record.params });
+  if (!complaint) return uploads.add({ file, handle, params: record.params, alone: !uploads.isGoingOn() });
   complain(complaint);
   choose();
 }

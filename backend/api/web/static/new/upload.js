@@ -80,6 +80,8 @@ export class Upload {
 
   resume() {
     this.#wake?.();
+    for (const wake of this.#sleepers) wake();
+    this.#sleepers.clear();
     this.#pause = this.#wake = null;
     this.#samples = [];
     this.#report();
@@ -238,7 +240,6 @@ export class Upload {
   #end(how) {
     this.#ended = how;
     this.#breakOff();
-    for (const wake of this.#sleepers) wake();
     this.resume();
   }
 

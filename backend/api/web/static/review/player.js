@@ -16,6 +16,7 @@ class Film {
     this.video.muted = muted;
     this.offsetSec = null; // its time of the film's first frame
     this.url = null;
+    this.renewedAt = 0;
   }
 
   /** Resolves when its first picture is there; rejects where the browser cannot show it. */
@@ -69,12 +70,12 @@ export class Player {
     this.#previewUrl = previewUrl;
     this.#source = new Film(review.timesSec, "Source", false);
     this.#result = resultUrl ? new Film(review.timesSec, "Result", true) : null;
-    this.picture = h("div", { class: "picture source" }, this.#source.video);
+    this.picture = h("div", { class: "picture of-source" }, this.#source.video);
     this.element = h("div", { class: "player" }, this.picture);
-    if (this.#result) this.element.append(h("div", { class: "picture result" }, this.#result.video));
+    if (this.#result) this.element.append(h("div", { class: "picture of-result" }, this.#result.video));
     this.ready = this.#load(resultUrl);
     this.#source.video.addEventListener("ended", () => this.pause());
-    this.#source.video.addEventListener("error", () => this.#renew());
+    for (const film of [this.#source, this.#result]) film?.video.addEventListener("error", () => this.#renew(film));
   }
 
   #source;
@@ -85,7 +86,6 @@ export class Player {
   #rate = 1;
   #wanted = null; // the frame that a seek goes to
   #gone = false;
-  #renewedAt = 0;
 
   get video() {
     return this.#source.video;
@@ -117,7 +117,6 @@ export class Player {
     if (this.#gone) return;
     if (!this.#source.isReady) this.trouble = "This browser cannot decode the source, and there is no preview of it.";
     else this.#watch();
-    this.#renewedAt = Date.now();
     this.seek(this.frame);
   }
 
@@ -193,15 +192,16 @@ export class Player {
   }
 
   /** Links to the store run out after minutes: the film goes on by a new one. */
-  async #renew() {
-    const film = this.#source;
-    if (this.#gone || !film.isReady || Date.now() - this.#renewedAt < RELOAD_AFTER_MS) return;
-    this.#renewedAt = Date.now();
+  async #renew(film) {
+    if (this.#gone || !film.isReady || Date.now() - film.renewedAt < RELOAD_AFTER_MS) return;
+    film.renewedAt = Date.now();
+    const wasPlaying = !this.paused;
     try {
       await film.load(film.url);
       this.seek(this.frame);
+      if (wasPlaying) await this.play();
     } catch {
-      this.trouble = "The source cannot be played any more. Reload the page.";
+      this.trouble = "A film cannot be played any more. Reload the page.";
       this.#tell();
     }
   }
