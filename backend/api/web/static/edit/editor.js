@@ -195,9 +195,9 @@ export class Editor {
     const sinceMs = this.#sinceMs ?? performance.now();
     const changes = { ...this.#edits.changes, ...this.#edits.trial };
     this.#sinceMs = null;
-    this.#solver.near(changes, this.#review.timesSec[this.#player.frame], sinceMs);
-    if (how === "trial") return this.#paint();
-    this.#solver.whole(changes, sinceMs);
+    const isStep = how === "step";
+    this.#solver.near(changes, this.#review.timesSec[this.#player.frame], sinceMs, { thenWhole: isStep });
+    if (!isStep) return this.#paint();
     this.element.setAttribute("aria-busy", "true");
     this.#paintEdit();
     this.#paint();
@@ -207,13 +207,13 @@ export class Editor {
     this.#path = laidOver(this.#path, solved);
     // An answer to what was asked before somebody put the window there says nothing about it.
     if (!this.#edits.isTrying && sinceMs >= (this.#held?.sinceMs ?? 0)) this.#held = null;
-    if (solved.whole) this.#settled();
+    if (solved.certificate) this.#settled();
     requestAnimationFrame(() => {
       if (this.#gone) return;
       this.#timeline.setWindow(this.#path.window);
       this.#paint();
       // The frame after: what was drawn is on the screen by then.
-      requestAnimationFrame((nowMs) => measured(sinceMs, nowMs));
+      if (!solved.certificate) requestAnimationFrame((nowMs) => measured(sinceMs, nowMs));
     });
   }
 

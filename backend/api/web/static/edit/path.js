@@ -19,8 +19,8 @@ export function laidOver(path, solved) {
     shots: solved.shots,
     outputSize: solved.output_size,
     subjectIds: solved.subject_track_ids,
-    certificate: solved.whole ? solved.certificate : path.certificate,
-    warnings: solved.whole ? solved.warnings : path.warnings,
+    certificate: solved.certificate ?? path.certificate,
+    warnings: solved.certificate ? solved.warnings : path.warnings,
   };
 }
 

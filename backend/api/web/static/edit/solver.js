@@ -53,11 +53,11 @@ export class Solver {
   #near = new Lane((question) => this.#answer(question));
   #whole = new Lane((question) => this.#answer(question));
 
-  /** The stretch around a time, while somebody drags. A whole path that waits would come too late. */
-  near(params, aroundSec, sinceMs) {
+  /** The stretch around a time, while somebody drags. With `thenWhole` the whole path after it, not beside it: it would take its time. */
+  near(params, aroundSec, sinceMs, { thenWhole = false } = {}) {
     this.#whole.drop();
     this.#newestNear = ++this.#turn;
-    this.#near.ask({ turn: this.#turn, params, aroundSec, sinceMs });
+    this.#near.ask({ turn: this.#turn, params, aroundSec, sinceMs, thenWhole });
   }
 
   /** The whole path, in the background. */
@@ -72,23 +72,32 @@ export class Solver {
   }
 
   async #answer(question) {
-    const { turn, params, aroundSec, sinceMs } = question;
+    const { turn, params, aroundSec, sinceMs, thenWhole } = question;
     const isNewest = () => turn === (aroundSec === null ? this.#turn : this.#newestNear);
     const isOld = () => this.#gone || turn < this.#shown || (aroundSec === null && !isNewest());
     while (!isOld()) {
-      try {
-        const path = await this.#send({ params, around_sec: aroundSec });
-        if (isOld()) return;
+      const { path, problem } = await this.#asked({ params, around_sec: aroundSec });
+      if (isOld()) return;
+      if (path) {
         this.#shown = turn;
         this.#onTrouble(null);
-        return this.#onPath(path, sinceMs);
-      } catch (problem) {
-        if (isOld() || !isNewest()) return;
-        this.#onTrouble(problem);
-        if (problem.status !== BUSY) return;
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-        if (!isNewest()) return; // somebody drags on
+        this.#onPath(path, sinceMs);
+        if (thenWhole && isNewest()) this.whole(params, sinceMs);
+        return;
       }
+      if (!isNewest()) return;
+      this.#onTrouble(problem);
+      if (problem.status !== BUSY) return;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      if (!isNewest()) return; // somebody drags on
+    }
+  }
+
+  async #asked(body) {
+    try {
+      return { path: await this.#send(body) };
+    } catch (problem) {
+      return { problem };
     }
   }
 }
