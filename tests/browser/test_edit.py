@@ -201,9 +201,9 @@ def test_a_person_is_picked_and_a_keyframe_pinned_and_the_new_film_shows_it_with
     expect(page.get_by_role("checkbox", name=f"Person {track}")).to_be_checked()
     assert centre_shown(page)[0] > 250
     page.get_by_label("Frame", exact=True).fill("20")
-    solved(page, lambda: drag(page, centre_shown(page), (160, 90)))
+    solved(page, lambda: drag(page, centre_shown(page), (140, 90)))
     expect(page.locator(".overlay .window.pinned")).to_be_visible()
-    assert centre_shown(page)[0] == pytest.approx(160, abs=1.5)
+    assert centre_shown(page)[0] == pytest.approx(140, abs=1.5)
     expect(page.get_by_role("button", name="Keyframe at 0:02.00")).to_be_visible()
     measures = "performance.getEntriesByName('solve-to-screen').map(each => each.duration)"
     page.wait_for_function(f"{measures}.length > 0")
@@ -222,10 +222,10 @@ def test_a_person_is_picked_and_a_keyframe_pinned_and_the_new_film_shows_it_with
     assert (job.version, str(job.version_of), job.params["subject"]) == (2, desk.job, f"track:{track}")
     assert desk.claimed_chunks() == before
     path = desk.path_of(version, page)
-    assert centre_of(path["frames"][20])[0] == pytest.approx(160, abs=1.5)
+    assert centre_of(path["frames"][20])[0] == pytest.approx(140, abs=1.5)
     assert path["certificate"]["subject_track_ids"] == [track]
     # In the pixels too: the walker, from 100 to 130 at that time, is at the edge of the window that was put there.
-    left = 160 - path["frames"][20][3] / 2
+    left = 140 - path["frames"][20][3] / 2
     shown_to = (130 - left) / path["frames"][20][3]
     assert bright_until(desk.studio.output(UUID(version), tmp_path), 20) == pytest.approx(shown_to, abs=0.05)
     assert bright_until(desk.studio.output(UUID(desk.job), tmp_path), 20) > shown_to + 0.2
