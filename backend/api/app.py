@@ -15,6 +15,7 @@ from backend.api import (
     description,
     error_pages,
     errors,
+    exports,
     fleet,
     jobs,
     looking,
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     errors.register(app)
     app.register_api(jobs.blueprint)
     app.register_api(looking.blueprint)
+    app.register_api(exports.blueprint)
     app.register_api(versions.blueprint)
     app.register_api(solve.blueprint)
     app.register_api(uploads.blueprint)

@@ -34,9 +34,7 @@ blueprint = APIBlueprint(
 )
 
 
-class HistoryQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class HistoryQuery(schemas.Query):
     hours: int = Field(24, ge=1, le=48, description="how far the history goes back")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -55,10 +56,23 @@ class FilePath(JobPath):
     name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="as the job's `links` have it")
 
 
-class CountQuery(BaseModel):
-    """Which jobs."""
+class Query(BaseModel):
+    """Of a request that comes again and again: its JSON schema, which the framework wants in each, is made once."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        return super().model_json_schema(*args, **options) if args or options else _schema_of(cls)
+
+
+@cache
+def _schema_of(model: type[Query]) -> dict[str, Any]:
+    return model.model_json_schema(mode="validation")
+
+
+class CountQuery(Query):
+    """Which jobs."""
 
     kind: Text | None = Field(None, max_length=50)
     created_after: Moment | None = Field(None, description="as in 2026-11-27T00:00:00Z")
@@ -85,9 +99,7 @@ class JobQuery(CountQuery):
         return self
 
 
-class ChunkQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ChunkQuery(Query):
     limit: int = Field(MAX_CHUNKS, ge=1, le=MAX_CHUNKS)
     after: str | None = Field(None, max_length=MAX_CURSOR_CHARACTERS, description="`next` of the page before")
 

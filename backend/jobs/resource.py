@@ -30,6 +30,7 @@ VIEWS = {
     "tracks": "tracks.json",
     "camera-path": "camera_path.json",
     "plot": "camera_path.json",
+    "timeline": "camera_path.json",
     "contact-sheet": "contact_sheet.png",
     "preview": "preview.mp4",
 }
@@ -81,6 +82,7 @@ def job_resource(job: Job, progress: Progress) -> dict[str, Any]:
             **{name: f"{base}/files/{name}" for name in files},
             **({"poster": f"{base}/poster"} if job.width is not None else {}),
             **({"source": f"{base}/source"} if _has_source(job) else {}),
+            **({"report": f"{base}/report"} if job.status == JobStatus.DONE else {}),
         },
     }
 

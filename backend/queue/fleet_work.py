@@ -13,7 +13,7 @@ from backend.queue.figures import READ_TIMEOUT
 MAX_LANES = 100
 MAX_POINTS = 300
 SAMPLE_SECONDS = 60  # backend/workers/samples.py writes one a minute
-MAX_FAILED = 200
+MAX_FAILED = 100
 FAILED_DAYS = 7
 
 

@@ -27,7 +27,7 @@ expect = playwright_api.expect
 
 MIB = 2**20
 NAVIGATION_MS = 90_000
-PATIENCE_SEC = 300  # for half of a large file: the browser's driver is told of every byte of it
+PATIENCE_SEC = 300  # for half of a large file, on a busy machine too
 BUCKET = "films-of-the-page"
 HOSTILE_NAME = "my talk <b>.mp4"
 JOB = re.compile(r"#/jobs/[0-9a-f-]{36}$")
