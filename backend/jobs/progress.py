@@ -60,6 +60,7 @@ class _Chunks:
     pace: float | None = None  # seconds of work for a second of video
     since_last_chunk_sec: float | None = None
     due_at: datetime | None = None  # when the first queued one may be claimed
+    needs: str | None = None  # the encoder without which none of the queued ones can be claimed
 
 
 def progress_of(database: Database, jobs: Sequence[Job]) -> list[Progress]:
@@ -112,7 +113,7 @@ def _progress(job: Job, chunks: _Chunks, film_pace: float | None, now: datetime,
         completed_chunks=chunks.completed,
         failed_chunks=chunks.failed,
         poll_after_seconds=_poll_after(job, chunks, eta_sec),
-        waiting=None if fleet is None else waiting(job, chunks.in_work, chunks.due_at, fleet, now),
+        waiting=None if fleet is None else waiting(job, chunks.in_work, chunks.due_at, chunks.needs, fleet, now),
     )
 
 

@@ -43,9 +43,11 @@ class Waiting:
         }
 
 
-def waiting(job: Job, chunks_in_work: int, due_at: datetime | None, fleet: FleetNow, now: datetime) -> Waiting | None:
+def waiting(
+    job: Job, chunks_in_work: int, due_at: datetime | None, needs: str | None, fleet: FleetNow, now: datetime
+) -> Waiting | None:
     """None for a job that is over, whose file still comes, or that is worked on. `due_at`: when the first of its
-    phase's queued chunks may be claimed; None: none is queued."""
+    phase's queued chunks may be claimed; None: none is queued. `needs`: the encoder that all of these want."""
     if job.status not in WAITING_STATUSES or chunks_in_work or job.lease_expires_at is not None:
         return None
     if job.paused_at is not None:
@@ -57,17 +59,21 @@ def waiting(job: Job, chunks_in_work: int, due_at: datetime | None, fleet: Fleet
             Reason.PLANNING, "The file is looked at next.", job.available_at
         )
     if job.status == JobStatus.AGGREGATING:
-        return _for_worker(job, ANALYSIS_WORKER, job.available_at, fleet, now)
+        return _for_worker(job, ANALYSIS_WORKER, job.available_at, None, fleet, now)
     if due_at is None:  # all are done: somebody is about to move it on
         return None
     worker = GPU_WORKER if job.deep_mode == DeepMode.GPU else ANALYSIS_WORKER
-    return _for_worker(job, worker, due_at, fleet, now)
+    return _for_worker(job, worker, due_at, needs, fleet, now)
 
 
-def _for_worker(job: Job, worker: str, due_at: datetime, fleet: FleetNow, now: datetime) -> Waiting:
+def _for_worker(job: Job, worker: str, due_at: datetime, needs: str | None, fleet: FleetNow, now: datetime) -> Waiting:
     crews = fleet.able(worker, job.kind, job.schema_version)
     if not crews:
         return Waiting(Reason.NO_WORKER, _nobody_words(worker, fleet))
+    crews = [crew for crew in crews if needs is None or needs in crew.hardware]
+    if not crews:
+        message = f"No running worker has the encoder {needs} that the film was begun with. It goes on once one has."
+        return Waiting(Reason.NO_WORKER, message)
     if not any(crew.is_well for crew in crews):
         message = "The workers that could go on cannot reach their store, or have no room. It goes on when they can."
         return Waiting(Reason.NO_WORKER, message)

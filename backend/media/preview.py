@@ -20,7 +20,7 @@ from backend.media.facts import PREVIEW_TICKS, preview_size
 CLOCK = Fraction(1, PREVIEW_TICKS)
 # No picture refers to a later one: they are decoded in the order in which they are shown. The rate is bounded, so that
 # water and leaves do not make megabytes of a chunk.
-OPTIONS = {"preset": "superfast", "crf": "28", "bf": "0", "forced-idr": "1", "maxrate": "500k", "bufsize": "1000k"}
+OPTIONS = {"preset": "superfast", "crf": "30", "bf": "0", "forced-idr": "1", "maxrate": "400k", "bufsize": "800k"}
 BT601, BT709 = 6, 1  # of ITU-T H.273; OpenCV converts with BT.601's matrix
 
 

@@ -21,6 +21,7 @@ class Crew:
 
     kind: str  # of worker
     knows: frozenset[str]  # kinds of job
+    hardware: frozenset[str]  # its encoders and decoders
     schema_version: int
     is_well: bool
     is_leaving: bool
@@ -53,7 +54,8 @@ def fleet_now(database: Database) -> FleetNow:
     """Raises DatabaseUnavailable."""
     row = database.fleet.ask("fleet_now", silent_seconds=SILENT_SECONDS)
     assert row is not None, "the fleet's row is made with its table"
-    crews = tuple(Crew(**{**crew, "knows": frozenset(crew["knows"])}) for crew in row["crews"])
+    sets = ("knows", "hardware")
+    crews = tuple(Crew(**{**crew, **{name: frozenset(crew[name]) for name in sets}}) for crew in row["crews"])
     return FleetNow(row["paused_at"], row["reason"], row["paused_by"], crews)
 
 

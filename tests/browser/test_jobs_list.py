@@ -109,6 +109,14 @@ def test_both_tabs_show_what_becomes_of_the_jobs_and_keep_the_focus(site: Site) 
     expect(link).to_be_focused()
     assert pages[0].locator("main img").count() == 0
     expect(pages[0]).to_have_title("1 under way · Jobs · framefleet")
+    pages[0].context.set_offline(True)
+    site.add("made meanwhile.mp4")
+    for page in pages:
+        expect(page.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
+    pages[0].context.set_offline(False)
+    for page in pages:
+        expect(row(page, "made meanwhile.mp4")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_filters_live_in_the_address(site: Site) -> None:
@@ -214,7 +222,8 @@ def test_a_failed_link_is_edited_and_run_again_with_success(site: Site, tmp_path
     studio = Studio(site.database, site.settings, None)  # type: ignore[arg-type]  # nobody poses
     with loopback(answer) as host:
         page = site.open()
-        created = page.request.post(f"{site.address}/api/v1/jobs", data={"input": f"{host}/flim.mp4"}).json()
+        asked = {"input": f"{host}/flim.mp4", "params": {"sample_fps": 1}}
+        created = page.request.post(f"{site.address}/api/v1/jobs", data=asked).json()
         site.wait(created["id"], JobStatus.FAILED)
         page.goto("/#/jobs")
         row(page, "flim.mp4").get_by_role("button", name="Edit and run: flim.mp4").click()
@@ -232,6 +241,6 @@ def test_a_failed_link_is_edited_and_run_again_with_success(site: Site, tmp_path
         wait_until(lambda: site.job(made)["total_chunks"], 20, "the plan")
         studio.run()
     assert site.job(made)["status"] == JobStatus.DONE
-    assert site.job(made)["params"]["aspect"] == "1:1"
+    assert {"aspect": "1:1", "sample_fps": 1}.items() <= site.job(made)["params"].items()
     page.goto("/#/jobs")
     expect(page.get_by_role("row").nth(1)).to_contain_text("Done")

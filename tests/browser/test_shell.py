@@ -103,3 +103,20 @@ def test_who_asked_for_it_is_told_once_when_the_job_is_done(api: Api, page: Any)
     page.wait_for_function("() => window.told.length > 0")
     page.wait_for_timeout(2000)  # another look at the list says nothing more
     assert page.evaluate("window.told") == ["The film is done: talk.mp4"]
+
+
+def test_estimates_promise_no_more_than_they_know(browser: Any, address: str) -> None:
+    page = browser.new_page(bypass_csp=True)
+    page.goto(address)
+    said = page.evaluate(
+        """async () => {
+            const { timeLeft } = await import("/static/core/words.js");
+            return [null, 3, 10, 11, 56, 58, 89, 90, 3569, 3600, 9000].map(timeLeft);
+        }"""
+    )
+    assert said == [
+        *["", "a few seconds left", "a few seconds left", "about 10 seconds left", "about 55 seconds left"],
+        *["about a minute left", "about a minute left", "about 2 minutes left", "about 59 minutes left"],
+        *["about an hour left", "about 2.5 hours left"],
+    ]
+    page.close()

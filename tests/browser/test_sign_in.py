@@ -11,6 +11,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from backend.access.keys import create_key
+from backend.access.scopes import Scope
 from backend.jobs.service import JobService, NewJob
 from tests.conftest import empty_database
 from tests.integration.conftest import wait_until
@@ -96,3 +97,11 @@ def test_whose_session_ends_in_the_middle_is_asked_again(api: Api, page: Any) ->
     sign_in(page, create_key(api.database, "carla"))
     expect(page.get_by_role("button", name="Sign out carla")).to_be_visible()
     wait_until(lambda: JobService(api.database).get(UUID(job_id)).paused_at, 10, "what was asked for before")
+
+
+def test_who_may_not_see_the_fleet_is_not_led_there(api: Api, page: Any) -> None:
+    page.goto("/#/jobs")
+    sign_in(page, create_key(api.database, "dora", scopes=(Scope.JOBS_READ, Scope.JOBS_WRITE)))
+    expect(page.get_by_role("button", name="Sign out dora")).to_be_visible()
+    expect(page.get_by_role("link", name="Fleet", exact=True)).to_be_hidden()
+    expect(page.get_by_role("link", name="Jobs", exact=True)).to_be_visible()

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import av
 import cv2
 import numpy as np
 import pytest
+import urllib3
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,11 +31,12 @@ from backend.queue.claims import ChunkClaim
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.storage.pace import Cutoff
+from backend.storage.s3 import make_client
 from backend.vision.detector import Detections
 from backend.vision.pose.detector import PoseDetector
 from backend.workers.chunk_files import StoredFiles
 from backend.workers.chunk_previews import keep_preview
-from tests.conftest import Said, shared_file
+from tests.conftest import POSE_MODEL, Said, shared_file
 from tests.integration.rows import sql
 from tests.integration.studio import Studio
 
@@ -369,3 +371,61 @@ def test_a_version_shows_what_its_first_job_shows(client: FlaskClient, settings:
         assert client.get(f"{JOBS}/{version.id}/{what}").data == what.encode()
     store.put(result_key(version.id, "preview.mp4"), b"its own")
     assert client.get(f"{JOBS}/{version.id}/preview").data == b"its own"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "params", "phase"),
+    [
+        ("annotate", {}, "detect"),
+        ("overlay", {"highlight_regions": [{"track_id": 1}]}, "detect"),
+        ("pose", {}, "landmarks"),
+        ("crop", {"pose": True}, "detect_and_pose"),
+        ("annotate", {"pose": True}, "detect_and_pose"),
+    ],
+)
+def test_every_kind_that_samples_shows_what_it_saw(
+    studio: Studio, client: FlaskClient, kind: str, params: dict[str, Any], phase: str
+) -> None:
+    studio = with_settings(studio, chunk_seconds=0.4, pose_model_name=str(POSE_MODEL))
+    job_id = looked_at(studio, shared_file("media", "streamio_sideways.mov"), kind, **params)
+    assert client.get(f"{JOBS}/{job_id}/chunks/{phase}/0/people").get_json()["frame_size"] == [480, 640]
+    assert decoded(client.get(f"{JOBS}/{job_id}/chunks/{phase}/0/preview").data).size == (360, 480)
+    assert studio.joiner.work_once(studio.loop)
+    studio.done(job_id)
+    shown = decoded(client.get(client.get(f"{JOBS}/{job_id}").get_json()["links"]["preview"]).data)
+    assert shown.secs[0] == 0 and shown.secs[-1] > 0.8
+
+
+def test_of_a_bucket_links_are_signed_where_the_tenant_may_read(
+    s3_server: str, database: Database, settings: Settings
+) -> None:
+    bucket = f"looked-at-{uuid4()}"
+    given = {"storage_url": f"s3://{bucket}/store", "allowed_prefixes": f"s3://{bucket}/open/"}
+    settings = Settings.model_validate(settings.model_dump(exclude_unset=True) | given)
+    s3 = make_client(settings)
+    s3.create_bucket(Bucket=bucket)
+    app = create_app(settings)
+    client, store = app.test_client(), open_store(settings)
+    job = JobService(database).create(NewJob("crop", f"s3://{bucket}/open/a.mp4", "a.mp4", {}))
+    for key in ("open/a.mp4", "closed/a.mp4"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"film")
+    store.put(source_key(job.id), b"upload")
+    store.put(result_key(job.id, "preview.mp4"), b"preview")
+    for uri, found in (
+        (f"s3://{bucket}/open/a.mp4", b"film"),
+        (store.uri(source_key(job.id)), b"upload"),
+        (f"s3://{bucket}/closed/a.mp4", None),
+        (f"s3://{bucket}/store/jobs/{job.id}/preview.mp4", None),
+    ):
+        sql(database, "UPDATE video_analysis_jobs SET input_uri = :uri", uri=uri)
+        answer = client.get(f"{JOBS}/{job.id}/source")
+        if found is None:
+            assert (answer.status_code, answer.get_json()["code"]) == (404, "object_not_found"), uri
+        else:
+            assert answer.status_code == 302
+            assert urllib3.request("GET", answer.headers["Location"]).data == found
+    preview = client.get(f"{JOBS}/{job.id}/preview")
+    assert urllib3.request("GET", preview.headers["Location"]).data == b"preview"
+    app.extensions["framefleet"].planners.shutdown()
+    app.extensions["framefleet"].database.close()

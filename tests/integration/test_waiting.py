@@ -68,6 +68,10 @@ def test_a_job_says_why_nothing_happens_to_it(api: Api) -> None:
     assert "cannot reach their store" in (waits(caller, job_id) or {})["message"]
     lives(database, "c", "gpu_chunk_worker")
     assert reason(caller, job_id) == "busy"
+    sql(database, "UPDATE video_analysis_chunks SET needs = 'h264_nvenc'")
+    assert "has the encoder h264_nvenc" in (waits(caller, job_id) or {})["message"]
+    lives(database, "c", "gpu_chunk_worker", encoders=["h264_nvenc", "nvdec"])
+    assert reason(caller, job_id) == "busy"
 
     sql(database, "UPDATE video_analysis_chunks SET available_at = now() + interval '40 s', failures = 1")
     again = waits(caller, job_id) or {}

@@ -15,7 +15,7 @@ def codes(kind: type[errors.FramefleetError]) -> set[str]:
 
 
 def test_each_code_that_has_advice_exists_and_whatever_a_person_can_mend_has_some() -> None:
-    advised = set(re.findall(r"^  (\w+): [\"`]", ADVICE.read_text(), re.MULTILINE))
+    advised = set(re.findall(r"^  (\w+): [\"`A-Z]", ADVICE.read_text(), re.MULTILINE))
     assert advised <= codes(errors.FramefleetError)
     causes = (errors.MediaError, errors.SourceNotFound, errors.SourceForbidden, errors.SourceUnreachable)
     assert set.union(*(codes(kind) for kind in causes)) <= advised

@@ -4,11 +4,13 @@
 -- work that are far enough to tell. Median, because a chunk whose result was there already takes no time at all.
 -- Progress of a chunk never falls, so of one that is worked on anew it tells nothing about this try; its clock does.
 WITH chunk AS (
-    SELECT c.job_id, c.status, c.progress, c.attempts, c.completed_at, c.available_at, c.phase = j.phase AS is_now,
+    SELECT c.job_id, c.status, c.progress, c.attempts, c.completed_at, c.phase = j.phase AS is_now,
            greatest(c.end_sec - c.start_sec, 0.001) AS video_sec,
            CASE WHEN c.status = 'completed' THEN c.runtime_ms / 1000.0 END AS took_sec,
            CASE WHEN c.status = 'processing' AND c.lease_expires_at > now()
-                THEN extract(epoch FROM now() - c.started_at)::float8 END AS at_it_sec
+                THEN extract(epoch FROM now() - c.started_at)::float8 END AS at_it_sec,
+           CASE WHEN c.status = 'queued' AND c.phase = j.phase THEN c.available_at END AS due_at,
+           CASE WHEN c.status = 'queued' AND c.phase = j.phase THEN coalesce(c.needs, '') END AS needs
     FROM video_analysis_chunks c
     JOIN video_analysis_jobs j ON j.id = c.job_id
     WHERE c.job_id = ANY (:job_ids)
@@ -36,7 +38,8 @@ SELECT job_id,
        max(left_sec) AS longest_left_sec,
        max(pace.value) AS pace,
        extract(epoch FROM now() - max(completed_at))::float8 AS since_last_chunk_sec,
-       min(available_at) FILTER (WHERE is_now AND status = 'queued') AS due_at
+       min(due_at) AS due_at,
+       nullif(min(needs), '') AS needs
 FROM todo
 LEFT JOIN pace USING (job_id)
 GROUP BY job_id

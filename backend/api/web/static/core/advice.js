@@ -8,8 +8,8 @@ const OURS = "This is not your file's fault. Try again; if it comes back, tell w
 const ADVICE = {
   // the file
   media_truncated: "The file ends early: export it again, or upload it again if the upload was interrupted.",
-  media_undecodable: `The film cannot be read to its end. ${REEXPORT}`,
-  media_error: `The film cannot be read. ${REEXPORT}`,
+  media_undecodable: REEXPORT,
+  media_error: REEXPORT,
   not_a_video: "Check that it is the right file. If it is a film, export it again as MP4 (H.264).",
   empty_file: "The file has no bytes: export or copy it again, and upload that.",
   no_video_stream: "There is sound alone in it, or nothing. Choose a file with a picture.",
@@ -26,7 +26,7 @@ const ADVICE = {
   source_forbidden: `The link asks for permission. ${NEW_LINK}`,
   source_expired: "The signed link ran out. Edit and run it with a fresh one.",
   no_presign_method_available: `The link asks for permission. ${NEW_LINK}`,
-  source_unreachable: "The other server did not answer. Retry in a few minutes, or give another link.",
+  source_unreachable: "Retry in a few minutes, or edit and run it with another link.",
   unsupported_input: "Give a link that begins with https://, s3:// or gs://, or upload the file.",
   // where the film goes
   output_refused: "The place for the film did not take it. Check that it may be written, then retry.",
@@ -45,7 +45,7 @@ const ADVICE = {
   database_unavailable: `The server is busy with itself. ${AGAIN}`,
   model_missing: "The server lacks its detector's weights. Tell whoever runs it.",
   work_stalled: "It stood still for too long. Retry it; if it stands still again, tell whoever runs the server.",
-  media_process_timeout: `It took longer than a film may. Retry it, or cut it into shorter films.`,
+  media_process_timeout: "Retry it, or cut it into shorter films.",
   media_process_crashed: `Reading the film broke off. Retry it once. ${REEXPORT}`,
   media_jail_unavailable: "The worker is not set up to open films safely. Tell whoever runs the server.",
   encoder_unavailable: "The worker had no encoder free. Retry it.",

@@ -10,9 +10,10 @@ const ENDS = {
   failed: '<circle cx="22" cy="22" r="10" fill="#b3261e"/><path d="M22 16v7m0 3.4v.2" fill="none" stroke="#fff" stroke-width="3.4"/>',
 };
 
-/** `state`: percent, "done", "failed", or null for the icon as it is. */
+/** `state`: percent, "done" or "failed"; with anything else the icon is as it was. */
 export function showInIcon(state) {
-  const href = state === null || state === undefined ? PLAIN : drawn(ENDS[state] ?? bar(Number(state)));
+  const shapes = Number.isFinite(state) ? bar(state) : ENDS[state];
+  const href = shapes ? drawn(shapes) : PLAIN;
   if (LINK.getAttribute("href") !== href) LINK.setAttribute("href", href);
 }
 
