@@ -1,4 +1,4 @@
-"""Pictures of each view, light, dark and on a phone: `python -m tests.screenshots [FOLDER]`, by `make screenshots`.
+"""Pictures of each view, light, dark and on a phone: `python -m tests.screenshots [FOLDER [VIEW …]]`.
 
 A server of its own with an embedded PostgreSQL; one job really runs, all others are rows (tests/seed.py).
 """
@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +93,12 @@ def main() -> None:
         if demo(settings, video=film, workers=1, port=0, stay=False, console=console):
             sys.exit(1)
         with database_of(settings) as (database, located):
-            take_all(database, located, film, folder)
+            wanted = [view for view in VIEWS if not sys.argv[2:] or view.name in sys.argv[2:]]
+            take(wanted, database, located, film, folder)
     console.print(f"{len(list(folder.glob('*.png')))} pictures: {folder}")
 
 
-def take_all(database: Database, settings: Settings, film: Path, folder: Path) -> None:
+def take(views: Sequence[View], database: Database, settings: Settings, film: Path, folder: Path) -> None:
     ran = str(sql(database, "SELECT id FROM video_analysis_jobs")[0]["id"])
     seed(database, jobs=60, chunks=600)
     query = (
@@ -111,7 +112,7 @@ def take_all(database: Database, settings: Settings, film: Path, folder: Path) -
         for signed_out in (False, True):
             access = "keys" if signed_out else "auto"
             with _served(settings.model_copy(update={"api_access": access})) as address:
-                for view in (each for each in VIEWS if each.signed_out == signed_out):
+                for view in (each for each in views if each.signed_out == signed_out):
                     _pause(database, view.paused)
                     for look in LOOKS:
                         _take(browser, f"{address}/{view.address.format(**jobs)}", view, look, film, folder)

@@ -16,7 +16,8 @@ from tests.integration.rows import sql
 from tests.seed import seed
 
 JOBS, CHUNKS = 1000, 10_000
-LOOK_MS, SETTLE_MS = 4000, 1500
+LOOK_MS, SETTLE_MS = 3000, 1000
+LIVE = ("#/jobs", "#/jobs/{id}", "#/fleet")
 # Pictures of what was worked on: no row that stands for a job has any.
 PICTURES = {"poster", "preview", "people"}
 
@@ -41,6 +42,8 @@ def test_the_page_asks_seldom_and_nobody_else(browser: Any, site: tuple[str, str
         page.goto(f"{address}/{view.format(id=job)}")
         page.get_by_role("heading", level=1).first.wait_for()
         page.wait_for_timeout(SETTLE_MS)
+        if view not in LIVE:
+            continue
         start = len(heard.asked)
         page.wait_for_timeout(LOOK_MS)
         polled = [path for host, path, _ in heard.asked[start:]]
