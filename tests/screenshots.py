@@ -1,4 +1,4 @@
-"""Pictures of each view, light, dark and on a phone: `python -m tests.screenshots [FOLDER [VIEW …]]`.
+"""Pictures of each view, light, dark and on a phone: `python -m tests.screenshots [FOLDER [VIEW-LOOK …]]`.
 
 A server of its own with an embedded PostgreSQL; one job really runs, all others are rows (tests/seed.py).
 """
@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ SAMPLE_SEC = 12
 MODEL = "yolo11n.onnx"  # comes with the packages
 SETTLE_MS = 1500
 WIDE, PHONE, NARROW = (1280, 800), (390, 844), (320, 640)
+FILMS_ARE_THERE = """() => !document.querySelector("main h1")?.textContent.startsWith("…")
+  && [...document.querySelectorAll("video[src]:not([hidden])")].every((film) => film.readyState > 1 || film.error)"""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,11 @@ def main() -> None:
         if demo(settings, video=film, workers=1, port=0, stay=False, console=console):
             sys.exit(1)
         with database_of(settings) as (database, located):
-            wanted = [view for view in VIEWS if not sys.argv[2:] or view.name in sys.argv[2:]]
-            take(wanted, database, located, film, folder)
+            take(set(sys.argv[2:]), database, located, film, folder)
     console.print(f"{len(list(folder.glob('*.png')))} pictures: {folder}")
 
 
-def take(views: Sequence[View], database: Database, settings: Settings, film: Path, folder: Path) -> None:
+def take(wanted: set[str], database: Database, settings: Settings, film: Path, folder: Path) -> None:
     ran = str(sql(database, "SELECT id FROM video_analysis_jobs")[0]["id"])
     seed(database, jobs=60, chunks=600)
     query = (
@@ -112,9 +113,9 @@ def take(views: Sequence[View], database: Database, settings: Settings, film: Pa
         for signed_out in (False, True):
             access = "keys" if signed_out else "auto"
             with _served(settings.model_copy(update={"api_access": access})) as address:
-                for view in (each for each in views if each.signed_out == signed_out):
+                for view in (each for each in VIEWS if each.signed_out == signed_out):
                     _pause(database, view.paused)
-                    for look in LOOKS:
+                    for look in (each for each in LOOKS if not wanted or f"{view.name}-{each.name}" in wanted):
                         _take(browser, f"{address}/{view.address.format(**jobs)}", view, look, film, folder)
         browser.close()
 
@@ -124,6 +125,8 @@ def _take(browser: Any, address: str, view: View, look: Look, film: Path, folder
     context = browser.new_context(viewport=size, **look.options)
     page = context.new_page()
     page.goto(address)
+    page.wait_for_timeout(SETTLE_MS)
+    page.wait_for_function(FILMS_ARE_THERE)
     page.wait_for_timeout(SETTLE_MS)
     if view.film:
         page.locator("input[type=file]").first.set_input_files(film)
