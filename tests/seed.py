@@ -19,7 +19,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from backend.db.engine import Database
 from backend.db.models import Chunk, FleetSample, Job, Lane, Worker
 from backend.kinds import KINDS as KNOWN_KINDS
-from backend.queue.fleet_now import ANALYSIS_WORKER, CHUNK_WORKER
+from backend.queue.figures import GPU_WORKER
+from backend.queue.fleet_now import ANALYSIS_WORKER
 from backend.states import ChunkStatus, JobStatus, Stage
 from backend.versions import SCHEMA_VERSION
 
@@ -171,7 +172,7 @@ def _workers(now: datetime, count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         yield {
             "worker_id": f"seeded-{number}",
-            "kind": ANALYSIS_WORKER if number % 3 == 2 else CHUNK_WORKER,
+            "kind": ANALYSIS_WORKER if number % 3 == 2 else GPU_WORKER,
             "knows": sorted(KNOWN_KINDS),
             "schema_version": SCHEMA_VERSION,
             "started_at": now - timedelta(hours=number + 1),
