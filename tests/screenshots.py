@@ -116,12 +116,13 @@ def take(wanted: set[str], database: Database, settings: Settings, film: Path, f
                 for view in (each for each in VIEWS if each.signed_out == signed_out):
                     _pause(database, view.paused)
                     for look in (each for each in LOOKS if not wanted or f"{view.name}-{each.name}" in wanted):
-                        _take(browser, f"{address}/{view.address.format(**jobs)}", view, look, film, folder)
+                        _take(browser, database, f"{address}/{view.address.format(**jobs)}", view, look, film, folder)
         browser.close()
 
 
-def _take(browser: Any, address: str, view: View, look: Look, film: Path, folder: Path) -> None:
+def _take(browser: Any, database: Database, address: str, view: View, look: Look, film: Path, folder: Path) -> None:
     size = {"width": look.size[0], "height": look.size[1]}
+    sql(database, "UPDATE workers SET seen_at = now() WHERE worker_id LIKE 'seeded-%'")
     context = browser.new_context(viewport=size, **look.options)
     page = context.new_page()
     page.goto(address)

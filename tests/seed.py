@@ -176,7 +176,7 @@ def _workers(now: datetime, count: int) -> Iterator[dict[str, Any]]:
             "knows": sorted(KNOWN_KINDS),
             "schema_version": SCHEMA_VERSION,
             "started_at": now - timedelta(hours=number + 1),
-            "seen_at": now + timedelta(hours=1),  # it never says again that it lives
+            "seen_at": now,
             "machine": f"machine-{number % 2}",
             "device": "CPU" if number % 2 else "NVIDIA H100 80GB HBM3",
             "trouble": "The disk is full." if number == 4 else None,
