@@ -87,9 +87,7 @@ class Api:
 
 @contextmanager
 def running(folder: Path, **environment: str) -> Iterator[Api]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "backend", "up", "--workers", "0", "--port", str(port), "--data-dir", str(folder)]
     env = {name: value for name, value in os.environ.items() if name not in ("STORAGE_URL", "DATABASE_URL")}
     up = subprocess.Popen(command, env=env | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -101,6 +99,12 @@ def running(folder: Path, **environment: str) -> Iterator[Api]:
     finally:
         up.send_signal(signal.SIGTERM)
         up.wait(timeout=60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _words(process: psutil.Process) -> str:

@@ -28,7 +28,7 @@ from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
 from backend.jobs.progress import shown_job
-from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries
+from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries, leaves
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE
@@ -253,8 +253,11 @@ def get_file(path: schemas.FilePath) -> Response:
 )
 @needs(Scope.JOBS_READ)
 def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
+    job = context().jobs.get(path.job_id)
     name, content_type = TRACK_FILES[query.format]
-    check_leaves(context().jobs.get(path.job_id), name)
+    if query.format == "csv" and not leaves(job, name):
+        return _as_csv(job, content_type)
+    check_leaves(job, name)
     return _job_object(path, name, content_type)
 
 
@@ -325,6 +328,16 @@ def _shown(job: Job, status: int = 200) -> Response:
 def _require_done(job: Job) -> None:
     if job.status != JobStatus.DONE:
         raise InvalidState(f"The job is {job.status}; there is nothing to show yet.")
+
+
+def _as_csv(job: Job, content_type: str) -> Response:
+    """Made of the Parquet file, as it is sent."""
+    from backend.vision.track_files import csv_of_parquet  # pyarrow takes a while to load
+
+    name, _ = TRACK_FILES["parquet"]
+    check_leaves(job, name)
+    _require_done(job)
+    return Response(csv_of_parquet(context().store.get(result_key(job.id, name))), content_type=content_type)
 
 
 def _job_object(path: schemas.JobPath, name: str, content_type: str) -> Response:

@@ -82,7 +82,7 @@ def solve(path: schemas.JobPath, body: SolveRequest) -> Response:
     with app.editing.turn():
         gathered = _gathered(job, kind.preview, facts)
         solved = kind.preview.solve(gathered, facts, kind.parse_params(params), body.around_sec)
-    return jsonify(_shown(solved))
+    return jsonify(shown(solved))
 
 
 def _gathered(job: Job, preview: PathPreview[Any], facts: VideoFacts) -> Gathered:
@@ -97,7 +97,7 @@ def _gathered(job: Job, preview: PathPreview[Any], facts: VideoFacts) -> Gathere
     return app.editing.gathered(job.version_of or job.id, gather)
 
 
-def _shown(solved: SolvedPath) -> dict[str, Any]:
+def shown(solved: SolvedPath) -> dict[str, Any]:
     return {
         "frames": solved.frames,
         "from_frame": solved.from_frame,

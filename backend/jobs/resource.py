@@ -142,9 +142,14 @@ def _chunk_links(chunk: Chunk) -> dict[str, str]:
     return {name: f"{base}/{name}" for name in ("preview", "people")}
 
 
+def leaves(job: Job, name: str) -> bool:
+    """Whether jobs of this kind and these parameters leave such a file."""
+    return name in _file_names(job)
+
+
 def check_leaves(job: Job, name: str) -> None:
     """Raises ObjectNotFound where jobs of this kind and these parameters never leave such a file."""
-    if name not in _file_names(job):
+    if not leaves(job, name):
         raise ObjectNotFound(f"This job leaves no {name}: its kind is {job.kind}. Its links say what there is.")
 
 

@@ -161,13 +161,14 @@ class _Steps:
                 return None
             if gap < _GAP and worst < _RESIDUAL:
                 return c
-            newton = self._factored(lam / z)
+            weights = lam / z
+            newton = self._factored(weights)
             if newton is None:
                 return None
-            _, _, dz, dlam = newton.step((lam * off - lam * z) / z, off, off_s, off_c)
+            _, _, dz, dlam = newton.step(weights * off - lam, off, off_s, off_c)
             after = float(((lam + _most(lam, dlam) * dlam) * (z + _most(z, dz) * dz)).sum())
             target = lam * z + dlam * dz - (after / gap) ** 3 * gap / len(z)
-            dc, ds, dz, dlam = newton.step((lam * off - target) / z, off, off_s, off_c)
+            dc, ds, dz, dlam = newton.step(weights * off - target / z, off, off_s, off_c)
             # One length for both: the squares tie the program to its dual.
             share = min(1.0, _TO_BOUNDARY * min(_most(lam, dlam), _most(z, dz)))
             c, s, z, lam = c + share * dc, s + share * ds, z + share * dz, lam + share * dlam

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from backend.vision.window import Floats
 
 MAX_BYTES = 16 * 1024 * 1024
+_MOST_TRIED = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,14 @@ class Chain:
     pins: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """The pins that a window was last solved for in full, and the rungs of the solver's ladder that failed by far."""
+
+    pins: Floats
+    hopeless: frozenset[int]
+
+
 class PathMemory:
     """For one film. Several threads may use it. The least lately used goes first."""
 
@@ -31,26 +40,37 @@ class PathMemory:
         self._lock = threading.Lock()
         self._windows: OrderedDict[bytes, Floats] = OrderedDict()
         self._chains: OrderedDict[bytes, Chain] = OrderedDict()
+        self._tried: OrderedDict[bytes, Tried] = OrderedDict()
 
     @property
     def size_bytes(self) -> int:
         return self._bytes
 
-    def window(self, key: bytes, solve: Callable[[], Floats]) -> Floats:
-        """What `solve` gave for that key, once."""
+    def window(self, key: bytes) -> Floats | None:
         with self._lock:
             known = self._windows.get(key)
             if known is not None:
                 self._windows.move_to_end(key)
-                return known
-        found = solve()
+            return known
+
+    def keep_window(self, key: bytes, found: Floats) -> None:
         with self._lock:
             if key not in self._windows:
                 self._windows[key] = found
                 self._bytes += found.nbytes
             while self._bytes > self._max_bytes and self._windows:
                 self._bytes -= self._windows.popitem(last=False)[1].nbytes
-        return found
+
+    def tried(self, key: bytes) -> Tried | None:
+        with self._lock:
+            return self._tried.get(key)
+
+    def keep_tried(self, key: bytes, tried: Tried) -> None:
+        with self._lock:
+            self._tried[key] = tried
+            self._tried.move_to_end(key)
+            while len(self._tried) > _MOST_TRIED:
+                self._tried.popitem(last=False)
 
     def chain(self, key: bytes) -> Chain | None:
         with self._lock:

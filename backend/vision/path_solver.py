@@ -6,13 +6,13 @@ the picture wherever its coefficients are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.path_memory import Chain, PathMemory, digest
+from backend.vision.path_memory import Chain, PathMemory, Tried, digest
 from backend.vision.path_qp import (
     KNOT_SEC,
     LIMITS,
@@ -40,6 +40,8 @@ _BY_ROW = ("low", "high", "wanted_low", "wanted_high", "target")
 _UNPINNED = ("knots", *_BY_ROW, "floor", "ceiling")
 # A path that comes so near to an earlier one, in frame widths, goes on as that one did.
 _NEAR = 1e-4
+# While pins have moved by less than this, in frame widths, a rung that held so much less than enough still does.
+_SAME_RUNGS, _FAR_FROM_ENOUGH = 0.1, 0.005
 
 _MAX_STEP_SEC = 1.0
 _MAX_ROWS_PER_SEC = 31.0
@@ -155,14 +157,32 @@ def _solve_axis(whole: Stretch, tolerance: float, memory: PathMemory | None, *, 
     if last is not None and np.array_equal(last.pins, whole.pins):
         return last.coefficients
 
-    def solve(part: Stretch) -> Floats:
-        own = digest([getattr(part, name) for name in (*_UNPINNED, "fixed", "pins")], part.row_sec, tolerance)
-        return memory.window(own, lambda: _gentlest(part, tolerance))
-
-    found = _chained(whole, solve, last if near else None)
+    found = _chained(whole, lambda part: _remembered(part, tolerance, memory, near=near), last if near else None)
     if last is None or not near:  # what came near enough is no measure for what comes next
         memory.keep_chain(key, Chain(found, whole.pins))
     return found
+
+
+def _remembered(part: Stretch, tolerance: float, memory: PathMemory, *, near: bool) -> Floats:
+    """`near`: rungs of the ladder that failed by far for nearly the same pins are not tried again."""
+    unpinned = digest([getattr(part, name) for name in _UNPINNED], part.row_sec, tolerance)
+    own = unpinned + digest([part.fixed, part.pins])
+    known = memory.window(own)
+    if known is not None:
+        return known
+    tried = memory.tried(unpinned) if near else None
+    if tried is not None and _are_near(tried.pins, part.pins):
+        return _gentlest(part, tolerance, tried.hopeless)
+    hopeless: set[int] = set()
+    found = _gentlest(part, tolerance, noted=hopeless)
+    memory.keep_window(own, found)
+    memory.keep_tried(unpinned, Tried(part.pins, frozenset(hopeless)))
+    return found
+
+
+def _are_near(pins: Floats, others: Floats) -> bool:
+    same_times = np.array_equal(pins[:, 0], others[:, 0])
+    return same_times and bool((np.abs(pins[:, 1] - others[:, 1]) < _SAME_RUNGS).all())
 
 
 def _chained(whole: Stretch, solve: Callable[[Stretch], Floats], last: Chain | None = None) -> Floats:
@@ -199,14 +219,21 @@ def _part(whole: Stretch, first: int, end: int, fixed: Floats) -> Stretch:
     return replace(whole, knots=whole.knots[inside] - first, fixed=fixed, pins=pins, **cut, **sides)
 
 
-def _gentlest(stretch: Stretch, tolerance: float) -> Floats:
+def _gentlest(
+    stretch: Stretch, tolerance: float, hopeless: Collection[int] = (), noted: set[int] | None = None
+) -> Floats:
+    """`hopeless`: rungs of the ladder that need not be tried; `noted` takes those that were far from enough."""
     best, best_share, best_slack_weight = np.zeros(0), -1.0, 0.0
-    for step_sec, slack_weight, enough in _LADDER:
+    for rung, (step_sec, slack_weight, enough) in enumerate(_LADDER):
         # Far from enough, the steps between would cost time and change nothing.
-        if 0 <= best_share < _HOPELESS_HELD and enough > 0:
+        if rung in hopeless or (0 <= best_share < _HOPELESS_HELD and enough > 0):
+            if noted is not None:
+                noted.add(rung)
             continue
         found = best_coefficients(_thinned(stretch, step_sec), slack_weight)
         share = held_share(stretch, found, tolerance)
+        if noted is not None and share < enough - _FAR_FROM_ENOUGH:
+            noted.add(rung)
         if share > best_share:
             best, best_share, best_slack_weight = found, share, slack_weight
         if best_share >= enough:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flask import request
+from flask import Response, g, request
 from werkzeug.serving import make_server
 
 from backend.storage import open_store
@@ -28,13 +28,22 @@ class Served:
         self.parts_let = math.inf  # so many more parts of uploads are taken; others are told to come later
         self._lock = threading.Lock()
         api.app.before_request(self._hold_parts)
+        api.app.after_request(self._count_parts)
 
     def _hold_parts(self) -> tuple[str, int] | None:
         if request.method != "PUT" or not PART.search(request.path):
             return None
         with self._lock:
-            self.parts_let -= 1
-            return None if self.parts_let >= 0 else ("", 503)
+            g.is_let = self.parts_let > 0
+            self.parts_let -= g.is_let
+            return None if g.is_let else ("", 503)
+
+    def _count_parts(self, response: Response) -> Response:
+        """One that did not arrive whole is none."""
+        if g.get("is_let") and response.status_code >= 400:
+            with self._lock:
+                self.parts_let += 1
+        return response
 
     def watch(self, page: Any) -> Any:
         page.on("pageerror", lambda error: self.faults.append(str(error)))

@@ -16,14 +16,18 @@ from typing import Any
 import boto3
 import pytest
 
+from backend.access.keys import create_key
 from tests.browser.conftest import BROWSER_ARGS, BROWSERS
 from tests.browser.served import SentParts, Served, served
+from tests.browser.test_sign_in import sign_in
 from tests.integration.conftest import wait_until
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
 expect = playwright_api.expect
 
 MIB = 2**20
+NAVIGATION_MS = 90_000
+PATIENCE_SEC = 300  # for half of a large file, on a busy machine too
 BUCKET = "films-of-the-page"
 HOSTILE_NAME = "my talk <b>.mp4"
 JOB = re.compile(r"#/jobs/[0-9a-f-]{36}$")
@@ -39,6 +43,7 @@ def site(database_url: str, tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def page(browser: Any, site: Served) -> Iterator[Any]:
     context = browser.new_context(base_url=site.address)
+    context.set_default_navigation_timeout(NAVIGATION_MS)
     page = site.watch(context.new_page())
     page.goto("/")
     yield page
@@ -56,6 +61,7 @@ def profile(browser: Any, folder: Path, site: Served) -> Iterator[tuple[Any, Sen
     path = next(found for name in BROWSERS if (found := shutil.which(name)))
     context = browser.browser_type.launch_persistent_context(folder, executable_path=path, args=BROWSER_ARGS)
     try:
+        context.set_default_navigation_timeout(NAVIGATION_MS)
         page = site.watch(context.pages[0])
         sent = SentParts(page)
         page.goto(site.address)
@@ -67,7 +73,7 @@ def profile(browser: Any, folder: Path, site: Served) -> Iterator[tuple[Any, Sen
 def wait_for_parts(page: Any, sent: SentParts, count: int, timeout_sec: float = 60) -> None:
     deadline = time.monotonic() + timeout_sec
     while len(sent.all) < count:
-        assert time.monotonic() < deadline, f"{count} parts: not within {timeout_sec} s"
+        assert time.monotonic() < deadline, f"{sent.numbers}: not {count} parts within {timeout_sec} s"
         page.wait_for_timeout(50)
 
 
@@ -78,7 +84,7 @@ def kill_at_half_and_go_on(browser: Any, site: Served, film: Path, parts: int, f
         page.set_input_files("#file", film)
         site.parts_let = parts // 2
         page.click("#submit")
-        wait_for_parts(page, first, parts // 2)
+        wait_for_parts(page, first, parts // 2, timeout_sec=PATIENCE_SEC)
         expect(page.get_by_role("listitem", name=HOSTILE_NAME)).to_contain_text(re.compile(r"[\d.]+ MB of [\d.]+ MB"))
         expect(page).to_have_title(re.compile(r"^Uploading \d\d % · framefleet$"))
     site.parts_let = math.inf
@@ -90,7 +96,7 @@ def kill_at_half_and_go_on(browser: Any, site: Served, film: Path, parts: int, f
         chooser.set_input_files(other)
         expect(offer.get_by_role("alert")).to_contain_text("That is another file.")
         chooser.set_input_files(film)
-        page.wait_for_url(JOB, timeout=30_000)
+        page.wait_for_url(JOB, timeout=1000 * PATIENCE_SEC)
         assert len(first.numbers) == parts // 2
         assert sorted(first.numbers + second.numbers) == list(range(1, parts + 1))
         assert {url.rpartition("/")[0] for url, _ in first.all} == {url.rpartition("/")[0] for url, _ in second.all}
@@ -213,6 +219,28 @@ def test_with_a_handle_of_the_file_one_click_goes_on_after_a_reload(page: Any, s
     assert len(site.stored(site.jobs()["own.mp4"]["id"])) == 4 * MIB
 
 
+def test_a_session_that_ends_in_the_middle_is_asked_for_again_and_the_upload_goes_on(
+    browser: Any, database_url: str, tmp_path: Path
+) -> None:
+    with served(database_url, tmp_path / "api", upload_part_bytes=MIB, api_access="keys") as site:
+        context = browser.new_context(base_url=site.address)
+        page = site.watch(context.new_page())
+        sent = SentParts(page)
+        page.goto("/")
+        sign_in(page, create_key(site.api.database, "anna"))
+        expect(page.get_by_role("button", name="Sign out anna")).to_be_visible()
+        site.parts_let = 2
+        page.set_input_files("#file", make_film(tmp_path / HOSTILE_NAME, 4 * MIB))
+        page.click("#submit")
+        wait_for_parts(page, sent, 2)
+        context.clear_cookies()
+        site.parts_let = math.inf
+        sign_in(page, create_key(site.api.database, "bert"))  # of the same tenant
+        page.wait_for_url(JOB)
+        assert sent.numbers == [1, 2, 3, 4]
+        context.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("has_rule", [True, False], ids=["with a CORS rule", "without one"])
 def test_parts_go_straight_to_a_bucket_that_lets_the_page_in_else_through_the_api(
@@ -232,7 +260,7 @@ def test_parts_go_straight_to_a_bucket_that_lets_the_page_in_else_through_the_ap
             page.route(f"{s3_server}/**", lambda route: route.abort())
         page.set_input_files("#file", film)
         page.click("#submit")
-        page.wait_for_url(JOB, timeout=90_000)
+        page.wait_for_url(JOB, timeout=NAVIGATION_MS)
         assert sent.numbers == [1, 2, 3, 4, 5, 6]
         assert {url.startswith(s3_server) for url, _ in sent.all} == {has_rule}
         job_id = page.url.rpartition("/")[2]

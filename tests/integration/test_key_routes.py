@@ -18,7 +18,11 @@ OTHER_JOB = "00000000-0000-4000-8000-000000000001"
 JOBS = "/api/v1/jobs"
 NOT_FOUND = {"job_id": "job_not_found", "upload_id": "upload_not_found"}
 # Of the routes that look at their body before they look for what it is about.
-BODIES: dict[str, dict[str, Any]] = {"parts": {"json": {"parts": [{"number": 1}]}}, "1": {"data": b"bytes"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "parts": {"json": {"parts": [{"number": 1}]}},
+    "1": {"data": b"bytes"},
+    **{name: {"json": {"params": {}}} for name in ("versions", "again", "solve")},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def operations(api: Api) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _filled(path: str) -> str:
-    values = {"job_id": SOME_JOB, "upload_id": SOME_JOB, "name": "a"}
+    values = {"job_id": SOME_JOB, "upload_id": SOME_JOB, "name": "a", "phase": "detect"}
     return re.sub(r"{(\w+)}", lambda match: values.get(match[1], "1"), path)
 
 

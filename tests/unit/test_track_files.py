@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from fractions import Fraction
@@ -14,7 +15,7 @@ import pytest
 
 from backend.vision.stitch import Track
 from backend.vision.timeline import Timeline
-from backend.vision.track_files import tracks_csv, tracks_json, tracks_mot, tracks_parquet
+from backend.vision.track_files import csv_of_parquet, tracks_csv, tracks_json, tracks_mot, tracks_parquet
 
 TIMELINE = Timeline(np.array([7, 17, 27, 37, 47]), Fraction(1, 90), (640, 360))
 TRACKS = [
@@ -81,3 +82,14 @@ def test_no_tracks_give_empty_files() -> None:
     assert tracks_csv([], TIMELINE) == b"frame,pts,time_sec,id,class,x,y,w,h,conf\n"
     assert pq.read_table(io.BytesIO(tracks_parquet([], TIMELINE))).num_rows == 0
     assert json.loads(tracks_json([], TIMELINE))["tracks"] == []
+
+
+def test_csv_made_of_the_parquet_file_has_the_rows_of_the_csv_file() -> None:
+    def rows(text: bytes) -> list[list[str]]:
+        head, *lines = csv.reader(text.decode().splitlines())
+        numbers = [place for place, name in enumerate(head) if name != "class"]
+        return sorted([repr(float(each)) if at in numbers else each for at, each in enumerate(line)] for line in lines)
+
+    made = b"".join(csv_of_parquet(tracks_parquet(TRACKS, TIMELINE)))
+    assert len(rows(made)) > 0
+    assert rows(made) == rows(tracks_csv(TRACKS, TIMELINE))

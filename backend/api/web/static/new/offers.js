@@ -7,15 +7,19 @@ import { fileOf, handleOf } from "./handles.js";
 import { nameOf, unfinished } from "./unfinished.js";
 import { discardUnfinished, forgetAll, sentElsewhere, uploads } from "./uploads.js";
 
+const ELSEWHERE_MS = 5000; // nobody tells when another tab is closed
+
 /** {element, refresh()}: a section that is hidden while there is none. `onJob(job)` hears of one that needed no more bytes. */
 export function offers({ onJob, signal }) {
   const rows = h("ul", { class: "uploads" });
   const element = h("section", { class: "card uploads-card", "aria-labelledby": "offers-title", hidden: true },
     h("h2", { id: "offers-title", tabindex: -1 }, "Not finished"), rows);
   let turn = 0;
+  let later = 0;
 
   async function refresh() {
     const mine = ++turn;
+    clearTimeout(later);
     const elsewhere = await sentElsewhere();
     const records = unfinished().filter((record) => !uploads.has(record));
     const found = await Promise.all(records.map((record) => offerOf(record, elsewhere)));
@@ -24,10 +28,12 @@ export function offers({ onJob, signal }) {
     const hadFocus = rows.contains(document.activeElement);
     keyed(rows, shown, (offer) => nameOf(offer.record), (offer) => makeRow(offer, { refresh, onJob }), paintRow);
     element.hidden = !shown.length;
+    if (shown.some((offer) => offer.isElsewhere)) later = setTimeout(refresh, ELSEWHERE_MS);
     if (hadFocus && document.activeElement === document.body) element.querySelector("h2").focus();
   }
 
   window.addEventListener("storage", refresh, { signal }); // another tab began or ended one
+  signal.addEventListener("abort", () => clearTimeout(later));
   refresh();
   return { element, refresh };
 }
