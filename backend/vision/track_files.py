@@ -83,7 +83,7 @@ def csv_of_parquet(data: bytes) -> Iterator[bytes]:
     """The rows of a file that `tracks_parquet` wrote, as text with the head of `tracks_csv`, in the file's order: track
     by track. Some at a time: an hour of ten people has a million rows. Raises ArtifactCorrupt."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
     import pyarrow.parquet as pq
     from pyarrow import csv as arrow_csv
 

@@ -214,7 +214,7 @@ def test_picked_jobs_are_retried_and_cancelled_together_by_keyboard(site: Site) 
 
 
 def test_a_failed_link_is_edited_and_run_again_with_success(site: Site, tmp_path: Path) -> None:
-    film = make_sample(tmp_path / "film.mp4", seconds=2).read_bytes()
+    film = make_sample(tmp_path / "film.mp4", seconds=1).read_bytes()
 
     def answer(request: Request) -> tuple[int, bytes]:
         return (200, film) if request.path == "/film.mp4" else (404, b"")
