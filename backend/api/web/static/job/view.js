@@ -162,7 +162,7 @@ class JobView {
       const alert = h("div", { class: "alert", role: "alert" });
       fillAlert(alert, problem.message, problem.code);
       this.result.replaceChildren(alert);
-      mountPlainResult(this.result, job);
+      this.#result = mountPlainResult(this.result, job);
     }
     if (this.#gone) this.#result?.unmount();
   }
