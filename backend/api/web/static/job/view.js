@@ -7,6 +7,7 @@ import { poll } from "../core/poll.js";
 import { FINAL, facts, stageWords } from "../core/words.js";
 import { actionsOn } from "../jobs/actions.js";
 import { onCancelling, isCancelling } from "../jobs/cancel.js";
+import { versionsOf } from "../edit/versions.js";
 import { hasReview, mountReview } from "../review/review.js";
 import { downloads } from "./downloads.js";
 import { Glimpse } from "./glimpse.js";
@@ -156,6 +157,7 @@ class JobView {
     this.result.hidden = false;
     this.result.replaceChildren();
     this.aside.replaceChildren(notes(job), downloads(job));
+    if (job.links.versions) this.#showVersions(job);
     try {
       this.#result = hasReview(job) ? await mountReview(this.result, job) : mountPlainResult(this.result, job);
     } catch (problem) {
@@ -165,6 +167,12 @@ class JobView {
       this.#result = mountPlainResult(this.result, job);
     }
     if (this.#gone) this.#result?.unmount();
+  }
+
+  #showVersions(job) {
+    const versions = versionsOf(job);
+    this.aside.append(versions.element);
+    this.#endings.push(() => versions.unmount());
   }
 
   unmount() {
