@@ -48,6 +48,11 @@ def test_people_are_seen_before_half_of_the_chunks_are_done(films: Filmed, page:
     assert done < films.studio.service.get(job_id).total_chunks / 2
     page.locator(".cell.completed").focus()
     expect(page.locator(".strip-about")).to_contain_text("Part 1, 0:00.00 to 0:0")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".strip-about")).to_contain_text("Part 2, 0:0")
+    page.keyboard.press("End")
+    expect(page.locator(".cell").last).to_be_focused()
+    expect(page.locator(".cell[tabindex='0']")).to_have_count(1)
     page.set_viewport_size({"width": PHONE_PX, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_PX
 

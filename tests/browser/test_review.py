@@ -73,6 +73,12 @@ def test_source_and_result_stand_on_the_same_frame_after_steps_seeks_and_a_pause
     page.keyboard.press("k")
     expect(page.locator(".play")).to_have_text("Play")
     assert_both_show(page, frame_said(page))
+    page.locator(".scrub").fill("90")
+    page.locator("#job-name").focus()
+    page.keyboard.press("k")
+    wait_until(lambda: frame_said(page) == 99, 10, "the film to end")
+    expect(page.locator(".play")).to_have_text("Play")
+    assert_both_show(page, 99)
 
 
 def test_a_source_that_the_browser_cannot_decode_plays_as_a_preview(films: Filmed, page: Any) -> None:

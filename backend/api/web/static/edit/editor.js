@@ -226,7 +226,8 @@ export class Editor {
   #statusWords() {
     const { certificate, warnings, outputSize } = this.#path;
     const pct = certificate.holding.whole.pct;
-    return [`${outputSize[0]} × ${outputSize[1]}. ${pct} % of the frames hold who is followed whole.`, ...warnings].join(" ");
+    const said = warnings.map((words) => words.replace(/: try [^.]*\.$/, ".")); // what to try is beside it
+    return [`${outputSize[0]} × ${outputSize[1]}. ${pct} % of the frames hold who is followed whole.`, ...said].join(" ");
   }
 
   #sayTrouble(problem) {

@@ -18,6 +18,8 @@ export class Glimpse {
     this.#stop = h("button", { type: "button", class: "small", hidden: true, onclick: () => this.#toggle() }, "Stop");
     this.element = h("figure", { class: "glimpse", hidden: true }, this.picture, h("figcaption", { class: "toolbar" }, this.#words, this.#stop));
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) this.#video.autoplay = false;
+    for (const event of ["play", "pause"]) this.#video.addEventListener(event, () => this.#paintStop());
+    this.#paintStop();
     this.#video.onloadeddata = () => {
       this.#video.hidden = false;
       this.#image.hidden = true;
@@ -83,6 +85,9 @@ export class Glimpse {
   #toggle() {
     if (this.#video.paused) this.#video.play();
     else this.#video.pause();
+  }
+
+  #paintStop() {
     setText(this.#stop, this.#video.paused ? "Play" : "Stop");
   }
 

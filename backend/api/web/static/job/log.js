@@ -71,7 +71,13 @@ export class Log {
 function paintEvent(item, { at, words, bad }) {
   const [time, text] = item.children;
   time.setAttribute("datetime", at);
-  setText(time, new Date(at).toLocaleTimeString());
+  setText(time, localTime(new Date(at)));
   setText(text, words);
   item.className = bad ? "bad" : "";
+}
+
+/** With its day, unless that is today. */
+function localTime(at) {
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? at.toLocaleTimeString() : at.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
 }

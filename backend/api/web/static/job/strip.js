@@ -37,12 +37,18 @@ export class Strip {
     const all = cells.flatMap(({ chunks }) => chunks).length;
     setText(row.querySelector(".phase"), `${PHASES[phase] ?? phase.replaceAll("_", " ")} · ${done} of ${all}`);
     keyed(row.querySelector(".cells"), cells, ({ key }) => key, () => this.#makeCell(), (cell, item) => this.#paintCell(cell, item));
+    const { children } = row.querySelector(".cells");
+    if (children.length && ![...children].some((cell) => cell.tabIndex === 0)) children[0].tabIndex = 0;
   }
 
   #makeCell() {
-    const cell = h("button", { type: "button", class: "cell" });
+    const cell = h("button", { type: "button", class: "cell", tabindex: -1 });
     const tell = () => setText(this.#about, aboutCell(cell.item));
-    cell.addEventListener("focus", tell);
+    cell.addEventListener("focus", () => {
+      for (const each of cell.parentElement.children) each.tabIndex = each === cell ? 0 : -1;
+      tell();
+    });
+    cell.addEventListener("keydown", moveFocus);
     cell.addEventListener("pointerenter", tell);
     cell.addEventListener("click", () => {
       tell();
@@ -64,7 +70,20 @@ export class Strip {
 }
 
 function makeRow() {
-  return h("div", { class: "strip-row" }, h("p", { class: "phase" }), h("div", { class: "cells" }));
+  return h("div", { class: "strip-row" }, h("p", { class: "phase" }), h("div", { class: "cells", role: "group", "aria-label": "Parts, in order" }));
+}
+
+/** A row is one stop of the Tab key; arrows, Home and End go along it. */
+function moveFocus(event) {
+  const { currentTarget: cell, key } = event;
+  const to = {
+    ArrowLeft: cell.previousElementSibling, ArrowRight: cell.nextElementSibling,
+    Home: cell.parentElement.firstElementChild, End: cell.parentElement.lastElementChild,
+  };
+  if (!(key in to)) return;
+  event.preventDefault();
+  event.stopPropagation(); // the player has these keys too
+  to[key]?.focus();
 }
 
 /** Neighbours in one cell where there are very many; its state is that of the worst. */

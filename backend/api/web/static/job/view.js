@@ -7,6 +7,7 @@ import { poll } from "../core/poll.js";
 import { FINAL, facts, stageWords } from "../core/words.js";
 import { actionsOn } from "../jobs/actions.js";
 import { onCancelling, isCancelling } from "../jobs/cancel.js";
+import { versionsOf } from "../edit/versions.js";
 import { hasReview, mountReview } from "../review/review.js";
 import { downloads } from "./downloads.js";
 import { Glimpse } from "./glimpse.js";
@@ -156,15 +157,22 @@ class JobView {
     this.result.hidden = false;
     this.result.replaceChildren();
     this.aside.replaceChildren(notes(job), downloads(job));
+    if (job.links.versions) this.#showVersions(job);
     try {
       this.#result = hasReview(job) ? await mountReview(this.result, job) : mountPlainResult(this.result, job);
     } catch (problem) {
       const alert = h("div", { class: "alert", role: "alert" });
       fillAlert(alert, problem.message, problem.code);
       this.result.replaceChildren(alert);
-      mountPlainResult(this.result, job);
+      this.#result = mountPlainResult(this.result, job);
     }
     if (this.#gone) this.#result?.unmount();
+  }
+
+  #showVersions(job) {
+    const versions = versionsOf(job);
+    this.aside.append(versions.element);
+    this.#endings.push(() => versions.unmount());
   }
 
   unmount() {

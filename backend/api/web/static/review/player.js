@@ -6,6 +6,7 @@ import { nearest } from "./data.js";
 const FAR_SEC = 0.2; // the result is set anew when it is further from the source than that while both play
 const NEAR_SEC = 0.03;
 const CATCH_UP = 0.08; // how much faster or slower it goes to come near again
+const CALIBRATE_MS = 10_000; // then the film is taken to begin at its first frame
 const RELOAD_AFTER_MS = 10_000; // links to the store run out: a film that fails at once again has another fault
 
 /** One film element, whose clock is brought to that of the frames. */
@@ -35,8 +36,9 @@ class Film {
 
   /** Where the first frame lies on the player's clock: containers begin at times of their own. */
   async #calibrate() {
+    await seen(); // a page that nobody sees shows no pictures
     const first = await new Promise((resolve) => {
-      const done = setTimeout(() => resolve(0), 2000); // a page that nobody sees shows no pictures
+      const done = setTimeout(() => resolve(0), CALIBRATE_MS);
       this.video.requestVideoFrameCallback((_, { mediaTime }) => (clearTimeout(done), resolve(mediaTime)));
       this.video.currentTime = 0;
     });
@@ -74,7 +76,7 @@ export class Player {
     this.element = h("div", { class: "player" }, this.picture);
     if (this.#result) this.element.append(h("div", { class: "picture of-result" }, this.#result.video));
     this.ready = this.#load(resultUrl);
-    this.#source.video.addEventListener("ended", () => this.pause());
+    this.#source.video.addEventListener("ended", () => this.#stand());
     for (const film of [this.#source, this.#result]) film?.video.addEventListener("error", () => this.#renew(film));
   }
 
@@ -135,13 +137,17 @@ export class Player {
   async play() {
     if (this.frame >= this.review.timesSec.length - 1) this.seek(0);
     this.#wanted = null;
-    await Promise.all([this.#source, this.#result].filter((film) => film?.isReady).map((film) => film.video.play()));
+    const films = [this.#source, this.#result].filter((film) => film?.isReady);
+    await Promise.all(films.map((film) => film.video.play().catch(unlessPaused)));
     this.#tell();
   }
 
   /** Both stand on the same frame afterwards. */
   pause() {
-    if (this.paused) return;
+    if (!this.paused) this.#stand();
+  }
+
+  #stand() {
     for (const film of [this.#source, this.#result]) film?.video.pause();
     this.seek(this.frame);
   }
@@ -181,6 +187,11 @@ export class Player {
     video.requestVideoFrameCallback(shown);
   }
 
+  /** The source's time of the film's first frame; null before its first picture is there. */
+  get startSec() {
+    return this.#source.offsetSec;
+  }
+
   /** Brings the result to where the source is, without a jump where that will do. */
   #follow() {
     const film = this.#result;
@@ -209,4 +220,15 @@ export class Player {
   #tell() {
     for (const tell of this.#listeners) tell(this.frame);
   }
+}
+
+/** Resolves when somebody looks at the page. */
+function seen() {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
+
+/** A pause before the first picture ends the play: that is what was asked for. */
+function unlessPaused(error) {
+  if (error.name !== "AbortError") throw error;
 }

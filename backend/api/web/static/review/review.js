@@ -31,16 +31,21 @@ export async function mountReview(root, job) {
   timeline.onSeek((frame) => player.seek(frame));
   root.append(verdict(job, review.certificate), player.element, note, transport.element, timeline.element);
   let endThumbs = () => {};
+  let gone = false;
   player.ready.then(() => {
+    if (gone) return;
     note.textContent = player.trouble || (player.usesPreview ? PREVIEW_NOTE : "");
     note.hidden = !note.textContent;
-    const url = job.links.preview ?? job.links.source;
-    if (url) endThumbs = drawThumbs(review, review.tracks.slice(0, 12), timeline.element.querySelectorAll("[data-track]"), url, 0);
+    // The preview begins at the film's first frame; what plays in its place begins where the player found it.
+    const [url, startSec] = job.links.preview ? [job.links.preview, 0] : [job.links.source, player.startSec];
+    const names = timeline.element.querySelectorAll("[data-track]");
+    if (url && startSec !== null) endThumbs = drawThumbs(review, review.tracks.slice(0, names.length), names, url, startSec);
   });
   player.seek(0);
   return {
     key: (event) => transport.key(event),
     unmount() {
+      gone = true;
       endThumbs();
       player.destroy();
     },

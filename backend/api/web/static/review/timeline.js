@@ -13,6 +13,7 @@ export class Timeline {
     this.review = review;
     const { timesSec } = review;
     this.#endSec = timesSec[timesSec.length - 1] || 1;
+    this.#cuts = new Set(review.shots.map(([start]) => start));
     this.#head = h("div", { class: "playhead", "aria-hidden": "true" });
     this.#range = h("input", {
       type: "range", class: "scrub", min: 0, max: timesSec.length - 1, step: 1, value: 0, "aria-label": "Frame",
@@ -37,6 +38,7 @@ export class Timeline {
   }
 
   #endSec;
+  #cuts; // the first frame of each shot
   #head;
   #range;
   #curve;
@@ -96,7 +98,7 @@ export class Timeline {
   }
 
   #isCut(frame) {
-    return this.review.shots.some(([start]) => start === frame);
+    return this.#cuts.has(frame);
   }
 
   #seek(frame) {
