@@ -152,8 +152,8 @@ def _pass_sec(clip: Path, folder: Path) -> float:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Client]:
-    port = free_port()
+def serving(folder: Path, port: int | None = None) -> Iterator[Client]:
+    port = port or free_port()
     words = [sys.executable, "-m", "backend", "up", "--workers", "2", "--port", str(port), "--data-dir", str(folder)]
     env = {name: value for name, value in os.environ.items() if name not in ("STORAGE_URL", "DATABASE_URL")}
     up = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
