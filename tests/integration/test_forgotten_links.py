@@ -98,7 +98,8 @@ def shown(client: FlaskClient, job_id: str) -> str:
     """What anybody can ask for about a job, and in lists."""
     job = client.get(f"{JOBS}/{job_id}").get_json()
     paths = [JOBS, f"{JOBS}/{job_id}", f"/status/{job_id}", "/metrics", "/api/v1/workers", *job["links"].values()]
-    return "\n".join(answer for path in paths if (answer := client.get(path).get_data(as_text=True)))
+    # Pictures are bytes of any kind.
+    return "\n".join(client.get(path).data.decode("utf-8", errors="replace") for path in paths)
 
 
 def stored(settings: Settings) -> str:
