@@ -18,7 +18,6 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import boto3
-from moto.server import ThreadedMotoServer
 from sqlalchemy import text
 
 from backend.db.embedded import EmbeddedPostgres
@@ -27,6 +26,7 @@ from backend.db.migrate import upgrade
 from backend.errors import DatabaseUnavailable
 from tests.chaos import audit
 from tests.chaos.films import Frames, frames_of, make_film
+from tests.moto_s3 import moto_server
 
 FILM_SECONDS = (2, 3, 4)
 KEY = "testing"
@@ -141,7 +141,7 @@ def _start_s3(stack: ExitStack) -> tuple[str, int]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server = moto_server(port)
     server.start()
     stack.callback(server.stop)
     return "127.0.0.1", port

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.storage.base import ObjectStore
 from backend.storage.s3 import make_client
+from tests.moto_s3 import moto_server
 
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = moto_server()
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"

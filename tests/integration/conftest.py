@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,14 +15,13 @@ from typing import Any
 import av
 import psycopg
 import pytest
-from moto.s3.responses import S3Response
-from moto.server import ThreadedMotoServer
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
 from backend.jobs.service import JobService
 from backend.local.parts import Fleet, Worker
 from backend.settings import Settings
+from tests.moto_s3 import moto_server
 
 CHUNK_WORKER = "backend.workers.gpu_chunk_worker"
 ANALYSIS_WORKER = "backend.workers.analysis_worker"
@@ -151,25 +149,13 @@ def _errors(log: Path) -> list[str]:
     return [line for line in log.read_text().splitlines() if '"level": "error"' in line or "Traceback" in line]
 
 
-def _one_by_one(put: Callable[[S3Response], Any]) -> Callable[[S3Response], Any]:
-    """S3 looks whether there is an object and writes it in one step; moto's threads come between the two."""
-    lock = threading.Lock()
-
-    def put_object(response: S3Response) -> Any:
-        with lock:
-            return put(response)
-
-    return put_object
-
-
 @pytest.fixture
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of an S3 server of this test; credentials for it are in the environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    monkeypatch.setattr(S3Response, "put_object", _one_by_one(S3Response.put_object))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
+    server = moto_server(port)
     server.start()
     address = f"http://127.0.0.1:{port}"
     for name, value in {

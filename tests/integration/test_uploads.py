@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 from flask.testing import FlaskClient
-from moto.server import ThreadedMotoServer
 
 from backend.api import new_job
 from backend.api.app import create_app
@@ -30,6 +29,7 @@ from backend.storage.local_parts import FOLDER
 from backend.storage.s3 import make_client
 from tests.conftest import empty_database
 from tests.integration.rows import sql
+from tests.moto_s3 import moto_server
 
 UPLOADS, JOBS = "/api/v1/uploads", "/api/v1/jobs"
 BUCKET = "uploads-in-parts"
@@ -101,7 +101,7 @@ def _without_length(headers: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = moto_server()
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
