@@ -97,7 +97,7 @@ def chunk_of(database: Database, job: Job) -> Chunk:
 def test_a_detector_that_hangs_loses_its_chunk_and_its_process(
     database: Database, settings: Settings, job: Job, workers: Workers
 ) -> None:
-    with sleeper(settings, FOR_EVER, STALL_SECONDS="1") as stuck:
+    with sleeper(settings, FOR_EVER, STALL_SECONDS="3") as stuck:
         assert stuck.wait(timeout=20) == EXIT_STUCK
         assert stuck.stderr is not None
         log = stuck.stderr.read()
