@@ -152,13 +152,14 @@ def test_sigterm_lets_a_worker_finish_the_chunk_in_hand_and_claim_no_other(
 def test_cancelling_stops_the_running_work_and_the_worker_goes_on_with_the_next_job(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LEASE_SECONDS", "1.5")
+    # Half of it is what work that lost its claim has to stop, on a machine that does other things too.
+    monkeypatch.setenv("LEASE_SECONDS", "12")
     source = make_sample(tmp_path / "clip.mp4", seconds=16).as_uri()
     job = submit(database, settings, source)
     workers.start_chunk_worker()
     workers.wait_for_work(job)
     JobService(database).cancel(job.id)
-    wait_until(lambda: '"claim_lost"' in workers.log("chunk-0"), 5, "the heartbeat finds the job cancelled")
+    wait_until(lambda: '"claim_lost"' in workers.log("chunk-0"), 20, "the heartbeat finds the job cancelled")
     short = submit(database, settings, make_sample(tmp_path / "short.mp4", seconds=1).as_uri())
     workers.start_analysis_worker()
     assert workers.wait_for_end(short).status == "done"
