@@ -161,7 +161,6 @@ def test_a_temporary_folder_that_is_gone_does_not_fail_the_film(
     workers: Workers, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("PREVIEWS", "false")  # one of the first film could be what finds the folder gone
     source = make_sample(tmp_path / "clip.mp4", seconds=1).as_uri()
     folder = tmp_path / "tmp"
     folder.mkdir()
@@ -171,6 +170,8 @@ def test_a_temporary_folder_that_is_gone_does_not_fail_the_film(
         workers.start_analysis_worker()
     # The worker is at home in its folder by then.
     assert workers.wait_for_end(submit(database, settings, source)).status == "done"
+    # It is told when the folder of its work has been cleared: nothing of it may be what finds the folder gone.
+    wait_until(lambda: '"job_complete"' in workers.log("analysis"), 60, "the first film's work is over")
     shutil.rmtree(folder)
     job = submit(database, settings, source)
     service = JobService(database)
