@@ -31,6 +31,7 @@ START_TIMEOUT_SEC = 30.0
 WATCH_EVERY_SEC = 0.5
 RESTART_PAUSE_SEC = 2.0
 MAX_DRAIN_SEC = 10.0
+MAX_POLL_SEC = 0.25
 
 
 class ServiceFailed(FramefleetError):
@@ -43,7 +44,9 @@ class Service:
     def __init__(self, settings: Settings, *, workers: int, host: str, port: int) -> None:
         # Whoever presses Ctrl-C waits no longer than this; chunks that are not done by then are released.
         drain_sec = min(settings.drain_seconds, MAX_DRAIN_SEC)
-        changes = {"data_dir": settings.data_dir.resolve(), "drain_seconds": drain_sec}
+        # A few workers of one machine may ask often: somebody waits in front of it.
+        poll_sec = min(settings.poll_seconds, MAX_POLL_SEC)
+        changes = {"data_dir": settings.data_dir.resolve(), "drain_seconds": drain_sec, "poll_seconds": poll_sec}
         self._given = settings.model_copy(update=changes)
         self._workers = workers
         self._host = host

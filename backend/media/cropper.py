@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -22,6 +23,12 @@ from backend.media.paint.layers import LayerOrder, painters_of
 from backend.media.resample import Geometry, Window, crop, plane
 from backend.media.shape import PictureOrder
 from backend.media.stills import StillOrder, Stills
+
+# Threads beside those that decode and encode: a plane that several of them share takes a fifth more time of cores, so
+# a small machine has none to give.
+CORES_A_THREAD = 4
+# A frame; what creeps less is, over a second, a hundredth of a pixel.
+_STILL_PX = 1e-4
 
 
 class CropOrder(PictureOrder):
@@ -56,6 +63,7 @@ class Cropper:
     """Takes the frames of the path, one after another."""
 
     def __init__(self, order: CropOrder, time_base: Fraction, stills: Stills | None) -> None:
+        cv2.setNumThreads(max(1, len(os.sched_getaffinity(0)) // CORES_A_THREAD))
         self._order = order
         self._time_base = time_base
         self._shape = order.coded_shape
@@ -63,6 +71,7 @@ class Cropper:
         self._geometry = Geometry(*self._shape.size, *upright, order.rotation, order.mirrored)
         self._stills = stills
         self._path = _path_of(order.path_file)
+        self._still = _still(self._path)
         self._look: Look | None = None
         self._painters = painters_of(order.layers)
 
@@ -79,7 +88,7 @@ class Cropper:
         if self._stills:
             self._stills.look_at(frame)
         window = Window(*(float(v) for v in self._path[number, 1:5]))
-        picture, shown = self._shown(frame, window)
+        picture, shown = self._shown(frame, window, self._still[number])
         for painter in self._painters:
             painter.paint(picture, shown, number, frame.pts)
         if self._order.draw_timestamp:
@@ -94,7 +103,7 @@ class Cropper:
         encoder = self._look.encoder(order.output_size, order.crf, order.preset, order.encoder)
         return encoder.add_stream(output, order.output_size, Fraction(*order.fps), self._time_base)
 
-    def _shown(self, frame: VideoFrame, window: Window) -> tuple[VideoFrame, Window]:
+    def _shown(self, frame: VideoFrame, window: Window, still: tuple[bool, bool]) -> tuple[VideoFrame, Window]:
         """What the window shows, of the output's size, as the encoder wants it; and the window of all of the picture,
         bars too."""
         order, size = self._order, self._order.output_size
@@ -103,7 +112,7 @@ class Cropper:
         planar, tags = self._in_shape(frame, self._look)
         place = None if order.fill == "crop" else placement(window, size)
         if place is None:
-            picture = self._look.finished(crop(planar, window, size, self._geometry), tags)
+            picture = self._look.finished(crop(planar, window, size, self._geometry, still=still), tags)
             note_tags(picture, _tags_in(picture, tags))
             return picture, window
         picture = self._look.finished(crop(planar, place.window, place.size, self._geometry, halves=True), tags)
@@ -129,6 +138,13 @@ def _tags_in(finished: VideoFrame, tags: Tags) -> Tags:
 def _path_of(file: str) -> NDArray[np.float64]:
     path: NDArray[Any] = np.load(file, allow_pickle=False)
     return path
+
+
+def _still(path: NDArray[np.float64]) -> list[tuple[bool, bool]]:
+    """Of each row: whether the window is where it was a frame before, or will be a frame later, along x and along y."""
+    moves = np.abs(np.diff(path[:, 1:5], axis=0, prepend=np.nan, append=np.nan))
+    still = np.maximum(moves[:, :2], moves[:, 2:]) < _STILL_PX
+    return [(bool(x), bool(y)) for x, y in still[:-1] | still[1:]]
 
 
 def _draw_timestamp(picture: VideoFrame, source: VideoFrame) -> None:

@@ -51,6 +51,8 @@ _UNSCALED_TOLERANCE = 1e-9
 _TAPS, _CENTRE = 6, 2
 # Closer than this to a whole pixel is a copy.
 _WHOLE_TOLERANCE = 1e-3
+# An axis along which the window stands still may be this far off, all the while: in a pan it would show as a tremor.
+_STILL_TOLERANCE, _STILL_MARGINS = 1 / 64, 64
 _ALIASING_SHRINK = 1.5
 _TEN_BITS = 1023
 
@@ -80,10 +82,17 @@ def window_to_coded(window: Window, output_size: tuple[int, int], geometry: Geom
 
 
 def crop(
-    frame: VideoFrame, window: Window, output_size: tuple[int, int], geometry: Geometry, *, halves: bool = False
+    frame: VideoFrame,
+    window: Window,
+    output_size: tuple[int, int],
+    geometry: Geometry,
+    *,
+    halves: bool = False,
+    still: tuple[bool, bool] = (False, False),
 ) -> VideoFrame:
     """A frame of `output_size` (even numbers) that shows the window. Both are 4:2:0 of 8 or 10 bits, `frame` of the
-    coded size. `halves`: a window that is shrunk to half or less is halved first, which is as good and far quicker."""
+    coded size. `halves`: a window that is shrunk to half or less is halved first, which is as good and far quicker.
+    `still`: along which axes (x, y) of the window it neither moves nor grows, so that a 64th of a pixel is nothing."""
     output = VideoFrame(*output_size, frame.format.name.replace("yuvj", "yuv"))
     to_coded = window_to_coded(window, output_size, geometry)
     for number, grid in enumerate((_LUMA, _CHROMA, _CHROMA)):
@@ -91,7 +100,7 @@ def crop(
         source = plane(frame, number)
         if halves:
             source, matrix = _halved(source, matrix)
-        _resample(source, plane(output, number), matrix)
+        _resample(source, plane(output, number), matrix, still)
     return output
 
 
@@ -103,14 +112,14 @@ def plane(frame: VideoFrame, number: int) -> Samples:
     return samples.reshape(-1, part.line_size // samples.itemsize)[: part.height, : part.width]
 
 
-def _resample(source: Samples, target: Samples, matrix: Matrix) -> None:
+def _resample(source: Samples, target: Samples, matrix: Matrix, still: tuple[bool, bool]) -> None:
     source, matrix = _upright(source, matrix)
     scale = (float(matrix[0, 0]), float(matrix[1, 1]))
     start = (float(matrix[0, 2]), float(matrix[1, 2]))
     if max(abs(scale[0] - 1), abs(scale[1] - 1)) < _UNSCALED_TOLERANCE:
         target[:] = _moved(source, start, target.shape)
     else:
-        target[:] = _scaled(source, start, scale, target.shape)
+        target[:] = _scaled(source, start, scale, target.shape, still)
     if target.dtype == np.uint16:  # the filters saturate at 16 bits, the samples have ten
         np.minimum(target, _TEN_BITS, out=target)
 
@@ -180,19 +189,53 @@ def _whole_and_kernel(position: float) -> tuple[int, NDArray[np.float32] | None]
     return whole, (taps / taps.sum()).astype(np.float32)
 
 
-def _scaled(source: Samples, start: tuple[float, float], scale: tuple[float, float], shape: tuple[int, ...]) -> Samples:
+def _scaled(
+    source: Samples,
+    start: tuple[float, float],
+    scale: tuple[float, float],
+    shape: tuple[int, ...],
+    still: tuple[bool, bool] = (False, False),
+) -> Samples:
     """As _moved, `scale` source samples (x, y) apart: brought to whole samples first, then enlarged or shrunk.
 
     cv2.resize begins at the corner of what it gets, and keeps a fractional factor exactly when no size is given.
     """
     # A margin of whole output samples on either side keeps the resize's own taps off the edge.
-    margin = [math.ceil(_TAPS / 2 / step) + 1 for step in scale]
-    corner = tuple(at - m * step - (step - 1) / 2 for at, m, step in zip(start, margin, scale, strict=True))
-    needed = [math.ceil((shape[1 - i] + 2 * margin[i]) * scale[i]) + 1 for i in (0, 1)]
+    after = [math.ceil(_TAPS / 2 / step) + 1 for step in scale]
+    before = [
+        _still_margin(at, step, margin) if is_still else margin
+        for at, step, margin, is_still in zip(start, scale, after, still, strict=True)
+    ]
+    corner = [_corner(at, step, margin) for at, step, margin in zip(start, scale, before, strict=True)]
+    corner = [
+        round(at) if is_still and _rest(at) <= _STILL_TOLERANCE else at
+        for at, is_still in zip(corner, still, strict=True)
+    ]
+    needed = [math.ceil((shape[1 - i] + before[i] + after[i]) * scale[i]) + 1 for i in (0, 1)]
     part = _moved(source, (corner[0], corner[1]), (needed[1], needed[0]))
     # Four taps alias when much is thrown away; an average does not.
     shrinks = min(scale) >= 1 and max(scale) > _ALIASING_SHRINK
     kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     resized = cv2.resize(part, None, fx=1 / scale[0], fy=1 / scale[1], interpolation=kind)
-    left, top = margin
+    left, top = before
     return resized[top : top + shape[0], left : left + shape[1]]  # type: ignore[return-value]
+
+
+def _corner(start: float, step: float, margin: int) -> float:
+    """Where cv2.resize has to begin for its sample number `margin` to lie at `start`."""
+    return start - margin * step - (step - 1) / 2
+
+
+def _rest(position: float) -> float:
+    return abs(position - round(position))
+
+
+def _still_margin(start: float, step: float, least: int) -> int:
+    """The smallest margin for which an axis that does not move needs no filter of its own; `least` where none is."""
+    for margin in range(least, least + _STILL_MARGINS):
+        corner = _corner(start, step, margin)
+        if corner < 0:
+            break
+        if _rest(corner) <= _STILL_TOLERANCE:
+            return margin
+    return least
