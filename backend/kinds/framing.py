@@ -84,5 +84,6 @@ def on_subject(
         keyframes=params.pins(),
         memory=memory,
         near=near,
+        cores=subject.people.cores_in(subject.boxes),
     )
     return Framing(found.timeline, found.tracks, subject, path)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backend.vision.groups import Stretch, best_together
 from backend.vision.heads import People
+from backend.vision.limbs import without_limbs
 from backend.vision.passages import Passage, passages
 from backend.vision.sightings import Sighting, Sightings, bridged
 from backend.vision.stitch import Track
@@ -79,7 +80,7 @@ def choose_subject(
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
         subject.left_out[start:stop] = part.left_out
         found.update(part.track_ids)
-        everybody.append(_could_be_shown(people, start, subject.boxes if name == "main" else None))
+        everybody.append(_could_be_shown(people, start, times_sec, subject.boxes if name == "main" else None))
     return replace(subject, track_ids=sorted(found), people=People.all_of(everybody))
 
 
@@ -102,7 +103,9 @@ def _candidates(
     return [sighting for sighting in seen if sighting.track.id in wanted_ids]
 
 
-def _could_be_shown(people: Sequence[Sighting], start: int, only: NDArray[np.float64] | None) -> People:
+def _could_be_shown(
+    people: Sequence[Sighting], start: int, times_sec: NDArray[np.float64], only: NDArray[np.float64] | None
+) -> People:
     """The people of a shot that begins on frame `start`; asked for are all of them, or those who are what `only`
     (n_frames, 4) has."""
     parts = []
@@ -110,7 +113,7 @@ def _could_be_shown(people: Sequence[Sighting], start: int, only: NDArray[np.flo
         known = np.isfinite(person.boxes[:, 0])
         frames, boxes = start + person.rows[known], person.boxes[known]
         asked = np.ones(len(frames), dtype=np.bool_) if only is None else (only[frames] == boxes).all(axis=1)
-        parts.append(People(frames, boxes, asked))
+        parts.append(People(frames, boxes, without_limbs(boxes, times_sec[person.rows[known]]), asked))
     return People.all_of(parts)
 
 
