@@ -72,6 +72,7 @@ class Stretch:
     ceiling: Floats
     fixed: Floats
     pins: Floats
+    beyond: tuple[int, int] = (0, 0)  # rows with a subject outside of it and how many of those are held
 
 
 def basis(knots: Floats, count: int) -> Any:
@@ -232,8 +233,15 @@ def largest_acceleration(coefficients: Floats) -> float:
 
 
 def held_share(stretch: Stretch, coefficients: Floats, tolerance: float) -> float:
-    """Share of the rows with a subject that the path holds; 1 where there is none."""
+    """Share of the rows with a subject that the path holds, those beyond too; 1 where there is none."""
+    known, held = rows_held(stretch, coefficients, tolerance)
+    rows = int(known.sum()) + stretch.beyond[0]
+    return (int(held.sum()) + stretch.beyond[1]) / rows if rows else 1.0
+
+
+def rows_held(stretch: Stretch, coefficients: Floats, tolerance: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows have a subject, and which of them the path holds."""
     centres = np.asarray(basis(stretch.knots, len(coefficients)) @ coefficients)
-    known: NDArray[np.bool_] = np.isfinite(stretch.low)
+    known = np.asarray(np.isfinite(stretch.low))
     inside = (centres >= stretch.low - tolerance) & (centres <= stretch.high + tolerance)
-    return float(inside[known].mean()) if known.any() else 1.0
+    return known, np.asarray(known & inside)

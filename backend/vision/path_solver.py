@@ -22,6 +22,7 @@ from backend.vision.path_qp import (
     best_coefficients,
     held_share,
     largest_acceleration,
+    rows_held,
 )
 from backend.vision.timeline import Timeline
 from backend.vision.window import Floats
@@ -47,6 +48,8 @@ _MAX_STEP_SEC = 1.0
 _MAX_ROWS_PER_SEC = 31.0
 _WINDOW_CELLS = 600
 _LOOKAHEAD_CELLS = 100
+# How far around a pin that moves, in cells, a path is solved anew while somebody drags it.
+_REACH_CELLS = 100
 
 
 def clock_sec(timeline: Timeline) -> Floats:
@@ -157,10 +160,45 @@ def _solve_axis(whole: Stretch, tolerance: float, memory: PathMemory | None, *, 
     if last is not None and np.array_equal(last.pins, whole.pins):
         return last.coefficients
 
-    found = _chained(whole, lambda part: _remembered(part, tolerance, memory, near=near), last if near else None)
-    if last is None or not near:  # what came near enough is no measure for what comes next
-        memory.keep_chain(key, Chain(found, whole.pins))
+    def solve(part: Stretch) -> Floats:
+        return _remembered(part, tolerance, memory, near=near)
+
+    if near and last is not None:  # what came near enough is no measure for what comes next: it is not kept
+        around = _around_pins(whole, last, tolerance, solve)
+        return _chained(whole, solve, last) if around is None else around
+    found = _chained(whole, solve)
+    memory.keep_chain(key, Chain(found, whole.pins))
     return found
+
+
+def _around_pins(whole: Stretch, last: Chain, tolerance: float, solve: Callable[[Stretch], Floats]) -> Floats | None:
+    """The last path, solved anew around the pins that are other ones; None where those are too far apart, or where the
+    rest of the path leaves them too little room."""
+    moved = [float(sec) for sec, _ in {*map(tuple, whole.pins.tolist())} ^ {*map(tuple, last.pins.tolist())}]
+    cells = len(last.coefficients) - 3
+    first, end = max(0, int(min(moved)) - _REACH_CELLS), min(cells, int(max(moved)) + 1 + _REACH_CELLS)
+    if end - first > _WINDOW_CELLS:
+        return None
+    part = _part(whole, first, end, last.coefficients[first : first + 3] if first else np.zeros(0))
+    part = replace(part, beyond=_beyond(whole, first, end, last.coefficients, tolerance))
+    if end < cells:
+        floor, ceiling = part.floor.copy(), part.ceiling.copy()
+        floor[-3:] = ceiling[-3:] = last.coefficients[end : end + 3]
+        part = replace(part, floor=floor, ceiling=ceiling)
+    try:
+        solved = solve(part)
+    except PathUnsolved:
+        return None
+    return np.concatenate([last.coefficients[:first], solved, last.coefficients[end + 3 :]])
+
+
+def _beyond(whole: Stretch, first: int, end: int, coefficients: Floats, tolerance: float) -> tuple[int, int]:
+    """Rows on either side of the cells, and how many of them are held: as much may be lost as in a window that is
+    solved whole, which these cells would be a part of."""
+    reach = (_WINDOW_CELLS + _LOOKAHEAD_CELLS) / 2
+    near = (np.abs(whole.knots - (first + end) / 2) <= reach) & ~((whole.knots >= first) & (whole.knots <= end))
+    known, held = rows_held(whole, coefficients, tolerance)
+    return int((known & near).sum()), int((held & near).sum())
 
 
 def _remembered(part: Stretch, tolerance: float, memory: PathMemory, *, near: bool) -> Floats:

@@ -53,8 +53,8 @@ def test_a_keyframe_that_is_dragged_is_within_a_pixel_of_the_whole_solve(boxes: 
         near = solve(boxes, keyframes, memory=memory, near=True)
         assert furthest_px(near, solve(boxes, keyframes)) <= 1.0
         assert furthest_px(near, before) > 5  # it does something
-        # Windows before the one with the keyframe are as they were.
-        untouched = np.arange(len(boxes)) < (int(at_sec // 120) - 1) * 120 * RATE
+        # Further away nothing is solved, and nothing moves.
+        untouched = np.abs(np.arange(len(boxes)) / RATE - at_sec) > 25
         assert np.array_equal(near.x[untouched], before.x[untouched])
 
 
