@@ -93,7 +93,8 @@ def analysed(
     params: CropParams,
     folder: Path = Path(),
 ) -> Analysed:
-    """Planned and worked on in chunks of that length, in this process. `folder`: for their temporary files. Raises FramefleetError for a broken file."""
+    """Planned and worked on in chunks of that length, in this process. `folder`: for their temporary files. Raises
+    FramefleetError for a broken file."""
     source = open_source(file.resolve().as_uri(), settings)
     cache = BlockCache()
     facts = probe_source(RangeReader(source, cache), settings)

@@ -36,9 +36,9 @@ def talker(path: Path, start_sec: float, stop_sec: float, view: tuple[float, flo
     times = np.arange(start_sec, stop_sec - 1e-6, 1 / FPS)
     with av.open(str(path)) as container:
         shown = [
-            (float(frame.pts * frame.time_base), _pane(frame.to_ndarray(format="bgr24"), view))
+            (frame.time, _pane(frame.to_ndarray(format="bgr24"), view))
             for frame in container.decode(video=0)
-            if start_sec - 1 <= float(frame.pts * frame.time_base) <= stop_sec + 1
+            if start_sec - 1 <= frame.time <= stop_sec + 1
         ]
     at = np.searchsorted([time for time, _ in shown], times + 0.5 / FPS, side="right") - 1
     pictures = np.stack([shown[max(0, int(place))][1] for place in at])
@@ -56,7 +56,7 @@ def _sound(path: Path, start_sec: float, samples: int) -> NDArray[np.int16]:
     track = np.zeros(samples, np.int16)
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
-            begins = round((float(frame.pts * frame.time_base) - start_sec) * RATE_HZ)
+            begins = round((frame.time - start_sec) * RATE_HZ)
             frame.pts = None
             for part in resampler.resample(frame):
                 values = part.to_ndarray().ravel()
@@ -78,7 +78,11 @@ def turns(seconds: float, seed: int) -> list[tuple[float, float, int]]:
 
 
 def side_by_side(
-    path: Path, people: tuple[Talker, Talker], spoken: list[tuple[float, float, int]], *, silent_is_still: bool = False,
+    path: Path,
+    people: tuple[Talker, Talker],
+    spoken: list[tuple[float, float, int]],
+    *,
+    silent_is_still: bool = False,
     sound: NDArray[np.int16] | None = None,
 ) -> None:
     """Both go on moving, each from another place of its stretch; the sound is the one of whoever's turn it is, or

@@ -36,7 +36,6 @@ from backend.vision.mouths import Mouths
 from backend.vision.speech_record import SPEECH, MouthRecord
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
-
 # A syllable is a fifth of a second, and its mouth opens and closes.
 SPEECH_FPS = 25.0
 

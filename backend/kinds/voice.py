@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def voice_of(work: ChunkContext[Params], start_pts: int) -> VoiceRecord | None:
         return None
 
 
-def _decoded(work: ChunkContext[Params], order: dict[str, object]) -> np.ndarray:
+def _decoded(work: ChunkContext[Params], order: Mapping[str, object]) -> np.ndarray:
     with MediaProcess(
         "voice",
         order,

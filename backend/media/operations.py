@@ -168,8 +168,8 @@ def prepare(operation: str, params: Mapping[str, Any], closed_in: Jail) -> Progr
 OPERATIONS: dict[str, Callable[[Task], Result]] = {
     operation.__name__: operation
     for operation in (
-        probe, probe_sound, trim, voice, dub, subtitles, index, encoders, decoders, join, join_previews, samples, render,
-        render_piece, stills, jail,
+        probe, probe_sound, trim, voice, dub, subtitles, index, encoders, decoders, join, join_previews, samples,
+        render, render_piece, stills, jail,
     )
 }  # fmt: skip
 # Those that ask a graphics card for help.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
-import av
 import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.media.decode import open_container
@@ -53,7 +55,7 @@ def write_voice(source: BinaryIO, order: VoiceOrder, report: Callable[[float], N
                 resampler = _resampler(order)
             form = now
             frame.pts = None  # places are counted here
-            target.place(at_sec, np.concatenate([part.to_ndarray().ravel() for part in resampler.resample(frame)] or [[]]))
+            target.place(at_sec, [part.to_ndarray().ravel() for part in resampler.resample(frame)])
             if target.is_full:
                 break
             if at_sec > told_sec + _REPORT_EVERY_SEC:
@@ -79,10 +81,8 @@ class _Decoded:
         stream, order = self._stream, self._order
         assert stream.time_base is not None  # `chosen_sound` takes no other
         base = float(stream.time_base)
-        try:
+        with contextlib.suppress(av.error.FFmpegError, OverflowError):  # from the start, then
             self._container.seek(int((order.start_sec - _SEEK_BACK_SEC) / base), stream=stream, backward=True)
-        except (av.error.FFmpegError, OverflowError):
-            pass  # from the start, then
         for packet in self._packets():
             if packet.pts is not None and order.stop_sec is not None and packet.pts * base > order.stop_sec:
                 return
@@ -96,7 +96,7 @@ class _Decoded:
                 if frame.pts is not None and frame.time_base is not None:
                     yield frame, float(frame.pts * frame.time_base)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[Packet[Any]]:
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -116,13 +116,14 @@ class Samples:
         self._most = int(min(seconds, order.longest_sec) * order.rate_hz)
         self._order = order
         self._written = 0
-        self._file = open(order.output_file, "wb")  # noqa: SIM115 - closed by `finish`
+        self._file = Path(order.output_file).open("wb")  # noqa: SIM115 - closed by `finish`
 
     @property
     def is_full(self) -> bool:
         return self._written >= self._most
 
-    def place(self, at_sec: float, samples: np.ndarray) -> None:
+    def place(self, at_sec: float, parts: list[np.ndarray]) -> None:
+        samples = np.concatenate([_SILENCE[:0], *parts])
         begin = round((at_sec - self._order.start_sec) * self._order.rate_hz)
         # Less than a packet's roundness apart is the next sample.
         if abs(begin - self._written) < self._order.rate_hz // 50:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ class Face:
 @cache
 def _cascade() -> cv2.CascadeClassifier:
     """Viola and Jones (2001), as trained by R. Lienhart for OpenCV."""
-    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_alt2.xml")
+    return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"))
 
 
 def face_in(grey: NDArray[np.uint8], person: NDArray[np.float64]) -> Face | None:

@@ -38,7 +38,7 @@ class Mouths:
         self._before: NDArray[np.uint8] | None = None
         self._samples = 0
         # Optical flow by inverse search: Kroeger et al., ECCV 2016.
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(0)
         self._flow.setPatchSize(8)
         self._flow.setPatchStride(4)
@@ -64,7 +64,7 @@ class Mouths:
         is_turn = self._samples % _FIND_EVERY == 0
         if known is None or self._before is None:
             face = face_in(grey, box) if is_turn or self._before is None else None
-            return NO_FACE, face and _Known(face, self._samples)
+            return NO_FACE, _Known(face, self._samples) if face else None
         motion, moved = self._motion(self._before, grey, known.face)
         if motion == NO_FACE:
             return motion, None
@@ -78,7 +78,8 @@ class Mouths:
         """Of the mouth, the head's own taken out; and where the face has gone."""
         scale = _SIZE[0] / face.width
         view = np.array([[scale, 0, -face.x * scale], [0, scale, -face.y * scale]])
-        flow = self._flow.calc(_seen(before, view), _seen(after, view), None)
+        still = np.zeros((*_SIZE[::-1], 2), np.float32)
+        flow = np.asarray(self._flow.calc(_seen(before, view), _seen(after, view), still))
         head = np.median(flow[_UPPER].reshape(-1, 2), axis=0)
         own = np.hypot(*np.moveaxis(flow - head, -1, 0))
         if float(np.abs(head).max()) > _MOST_SHIFT_RATIO * _SIZE[0]:

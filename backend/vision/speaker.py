@@ -1,4 +1,4 @@
-"""Who is followed where whoever speaks is wanted: the voice in the sound beside the motion of each mouth, over seconds."""
+"""Whom to follow where the speaker is wanted: the voice in the sound beside the motion of each mouth, over seconds."""
 
 from __future__ import annotations
 
@@ -41,10 +41,12 @@ class Spoken:
     lead_sec: float | None
 
     def figures(self, frame_pts: NDArray[np.int64]) -> dict[str, Any]:
-        """For the certificate: turns by the PTS of their first frame."""
+        """For the certificate: turns by their first frame's PTS; in how much of the film nobody is seen to speak."""
+        unknown = sum(turn.stop - turn.start for turn in self.turns if turn.track_id is None)
         return {
             "turns": [{"first_pts": int(frame_pts[turn.start]), "track_id": turn.track_id} for turn in self.turns],
             "speech_seconds": round(self.speech_sec, 3),
+            "unknown_pct": round(100 * unknown / max(1, len(frame_pts)), 2),
             "lead_seconds": None if self.lead_sec is None else round(self.lead_sec, 3),
         }
 

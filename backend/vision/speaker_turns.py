@@ -1,4 +1,4 @@
-"""Whose turn it is, as an editor cuts: not on every word, rather in a pause, never for less than a second and a half."""
+"""Whose turn it is, as an editor cuts: not on every word, rather in a pause, never for less than 1.5 s."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def best_turns(evidence: NDArray[np.float64], speech: NDArray[np.float64]) -> ND
     """The choice (n,) for each step, of the columns of `evidence` (n, choices): the sequence of turns that has most of
     it in sum, less what switches cost, which is less where `speech` (n,), a probability, is low.
 
-    Found exactly by dynamic programming (Viterbi) over the choice and how long it lasts. Where there is not time for two
+    Found exactly by dynamic programming (Viterbi) over the choice and how long it lasts. Where there is no time for two
     turns, one choice. Of equal ones the first.
     """
     steps, choices = evidence.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class Voice:
 
 def joined(records: list[VoiceRecord], first_pts: int, time_base: Fraction) -> Voice:
     """The chunks' records, in order, as one. Where two tell of the same time, the later chunk is heard."""
-    parts: list[tuple[NDArray[np.float64], ...]] = []
+    parts: list[tuple[NDArray[np.floating[Any]], ...]] = []
     for record, after in zip(records, [*records[1:], None], strict=True):
         start_sec = float((record.start_pts - first_pts) * time_base)
         end_sec = float((after.start_pts - first_pts) * time_base) if after else np.inf
@@ -98,4 +99,6 @@ def joined(records: list[VoiceRecord], first_pts: int, time_base: Fraction) -> V
         level_db = np.asarray(record.level, np.float64) / _UNITS_PER_DB + _FLOOR_DB
         speech = np.asarray(record.speech, np.float64) / 100
         parts.append((level_sec[own], level_db[own], speech_sec[spoken], speech[spoken]))
-    return Voice(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else Voice(*[np.zeros(0)] * 4)
+    if not parts:
+        return Voice(*[np.zeros(0)] * 4)
+    return Voice(*(np.concatenate(column) for column in zip(*parts, strict=True)))
