@@ -2,9 +2,9 @@
 
 A mouth moves most where the level of its sound changes. What is compared is how far a mouth moves and how fast the
 level changes, each against its own last seconds. How much earlier a mouth moves than it is heard is measured for the
-film: speakers differ (Chandrasekaran et al., The natural statistics of audiovisual speech, PLoS Comput Biol 2009), and so do
-recordings. Where no such time fits better than chance, the sound is not of these mouths: a film that was dubbed, a
-commentator who is not seen.
+film: speakers differ (Chandrasekaran et al., The natural statistics of audiovisual speech, PLoS Comput Biol 2009),
+and so do recordings. Where no such time fits better than chance, the sound is not of these mouths: a film that was
+dubbed, a commentator who is not seen.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def voice(opened: NDArray[np.float64], speech: float = 1.0, lead_sec: float = LE
     level_sec = LEVEL_SEC * (np.arange(int(SECONDS / LEVEL_SEC)) + 0.5)
     speech_sec = SPEECH_SEC * (np.arange(int(SECONDS / SPEECH_SEC)) + 0.5)
     heard = np.interp(level_sec - lead_sec, np.arange(len(opened)) / 100, opened)
-    return Voice(level_sec, SILENT + (LOUD - SILENT) * heard**0.5, speech_sec, np.full(len(speech_sec), speech))
+    level_db = SILENT + (LOUD - SILENT) * heard**0.5
+    return Voice(*(np.asarray(each, np.float64) for each in (level_sec, level_db, speech_sec, 0 * speech_sec + speech)))
 
 
 def taking_turns(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
