@@ -140,7 +140,7 @@ def main() -> None:
     clips = sequences(folders)
     if not clips:
         sys.exit(f"no sequences in {', '.join(map(str, folders))}")
-    rows = []
+    rows: list[Row] = []
     for clip in clips:
         rows += rows_of(clip, again)
     console.print(table_of(rows))

@@ -91,7 +91,7 @@ def score(path: CameraPath, truth: Truth, timeline: Timeline) -> Score:
 def held(boxes: Floats, corners: Floats, sizes: Floats) -> NDArray[np.bool_]:
     """Which boxes (people, frames, 4) lie in the windows, but for 2 % of their longer side."""
     sides = [held_along(boxes, axis, corners[..., axis], sizes[..., axis]) for axis in range(2)]
-    return sides[0] & sides[1]
+    return np.logical_and(*sides)
 
 
 def held_along(boxes: Floats, axis: int, start: Floats, length: Floats) -> NDArray[np.bool_]:

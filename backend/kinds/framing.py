@@ -36,7 +36,8 @@ class Framing:
     def certificate(self, smooth_alpha: float) -> dict[str, Any]:
         """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
         subject, times_sec = self.subject, self.timeline.times_sec
-        return certificate(self.path, subject.boxes, self.timeline, smooth_alpha, subject.somebody) | {
+        found = certificate(self.path, subject.boxes, self.timeline, smooth_alpha, subject.somebody, subject.people)
+        return found | {
             "subject_track_ids": subject.track_ids,
             "passing_frames": int(subject.passing.sum()),
             "passing": counted(subject.passing, times_sec),
