@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from backend.kinds.crop_params import CropParams
+from backend.kinds.speaking import followed
 from backend.kinds.stitched import Stitched, stitched
 from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
@@ -15,6 +16,7 @@ from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.holding import counted
 from backend.vision.path_memory import PathMemory
+from backend.vision.speaker import Spoken
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
 from backend.vision.timeline import Timeline
@@ -29,6 +31,7 @@ class Framing:
     tracks: list[Track]
     subject: Subject
     path: CameraPath
+    spoken: Spoken | None = None  # where whoever speaks is followed
 
     def certificate(self, smooth_alpha: float) -> dict[str, Any]:
         """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
@@ -39,6 +42,7 @@ class Framing:
             "passing_frames": int(subject.passing.sum()),
             "passing": counted(subject.passing, times_sec),
             "left_out": counted(subject.left_out, times_sec),
+            **({"speaker": self.spoken.figures(self.timeline.frame_pts)} if self.spoken else {}),
         }
 
     def files(self, proof: dict[str, Any]) -> dict[str, bytes]:
@@ -66,7 +70,8 @@ def framed(found: Stitched, params: CropParams) -> Framing:
 def subject_of(found: Stitched, params: CropParams) -> Subject:
     """Raises InvalidParams (an unknown track or shot)."""
     room = room_of(params.spec(), found.timeline.frame_size)
-    return choose_subject(found.tracks, found.timeline, params.subject, found.shots, params.shots, room)
+    whom = followed(found, params)
+    return choose_subject(found.tracks, found.timeline, whom.mode, whom.shots, whom.shot_modes, room)
 
 
 def on_subject(
@@ -80,10 +85,10 @@ def on_subject(
         params.spec(),
         params.smoothing,
         params.smooth_alpha,
-        shots=found.shots,
+        shots=followed(found, params).shots,
         keyframes=params.pins(),
         memory=memory,
         near=near,
         cores=subject.people.cores_in(subject.boxes),
     )
-    return Framing(found.timeline, found.tracks, subject, path)
+    return Framing(found.timeline, found.tracks, subject, path, found.spoken if params.with_speech else None)

@@ -5,7 +5,8 @@ import { h } from "../core/dom.js";
 const SHAPES = [
   ["9:16", "Story", "portrait"], ["1:1", "Square", "square"], ["4:5", "Feed", "tall"], ["16:9", "Wide", "wide"], ["source", "Source", "source"],
 ];
-const SUBJECTS = [["main", "Main person", "Seen the most"], ["all", "Everyone", "Keep all in view"]];
+const SUBJECTS = [["main", "Main person", "Seen the most"], ["all", "Everyone", "Keep all in view"],
+  ["speaker", "Whoever speaks", "By voice and mouths; takes longer"]];
 const FILLS = { crop: "Crop: fill the picture, cut what is outside", pad: "Show them whole, between black bars", blur: "Show them whole, between blurred bars" };
 const QUALITIES = { 17: "High – large file", 20: "Good", 26: "Small file" };
 const MOVEMENTS = { optimal: "Steady – looks ahead", ema: "Simple – trails behind (moving average)" };
