@@ -1,12 +1,8 @@
-"""Where people's heads are, by the shape of their boxes, and who of them a window shows."""
+"""Where people's heads are, by the shape of their boxes, and what comes first where a body is too high."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.vision.window import Floats
 
@@ -19,41 +15,6 @@ _HEAD_WIDE = 0.75
 _FILLED_RATIO, _FAR_TOO_HIGH = 0.9, 1.1
 # Whose box ends this near to the bottom of the picture is cut off by it.
 _CUT_OFF_RATIO = 0.98
-
-_FIELDS = ("frames", "boxes", "cores", "asked")
-
-
-@dataclass(frozen=True, eq=False)
-class People:
-    """Everybody who could be shown: for each frame and person the number of the frame (k,), the box (k, 4) in pixels,
-    the same without limbs, and whether it was asked for that this person is shown then (k,)."""
-
-    frames: NDArray[np.int64]
-    boxes: Floats
-    cores: Floats
-    asked: NDArray[np.bool_]
-
-    @classmethod
-    def nobody(cls) -> People:
-        return cls(np.zeros(0, dtype=np.int64), np.zeros((0, 4)), np.zeros((0, 4)), np.zeros(0, dtype=np.bool_))
-
-    @classmethod
-    def all_of(cls, parts: Sequence[People]) -> People:
-        """`parts` one after another."""
-        if not parts:
-            return cls.nobody()
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
-
-    def cores_in(self, boxes: Floats) -> Floats:
-        """Of the people who are in each frame's box (n_frames, 4), the union without their limbs; the box itself where
-        nobody is in it, as where it is bridged between two tracks of one person."""
-        around = boxes[self.frames]
-        inside = ((self.boxes[:, :2] >= around[:, :2]) & (self.boxes[:, 2:] <= around[:, 2:])).all(axis=1)
-        frames, cores = self.frames[inside], self.cores[inside]
-        low, high = np.full((len(boxes), 2), np.inf), np.full((len(boxes), 2), -np.inf)
-        np.minimum.at(low, frames, cores[:, :2])
-        np.maximum.at(high, frames, cores[:, 2:])
-        return np.where(np.isfinite(low[:, :1]), np.hstack([low, high]), boxes)
 
 
 def head_boxes(bodies: Floats, frame_height: float) -> Floats:

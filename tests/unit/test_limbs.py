@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from backend.vision.camera_path import CameraPath, solve_path
-from backend.vision.heads import People, heads_first
+from backend.vision.candidates import People
+from backend.vision.heads import heads_first
 from backend.vision.limbs import without_limbs
 from backend.vision.moves import direction_changes
 from backend.vision.timeline import Timeline

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from backend.vision.camera_path import CameraPath, path_of
+from backend.vision.candidates import People
 from backend.vision.certificate import certificate
-from backend.vision.heads import People, head_boxes
+from backend.vision.heads import head_boxes
 from backend.vision.holding import counted
 from backend.vision.holding_words import headline, shortfalls
 from backend.vision.showing import showing
