@@ -44,7 +44,9 @@ def chin_down(picture: NDArray[np.uint8], face: Face, px: float) -> NDArray[np.u
     """The mouth and what is below of it, stretched downwards."""
     ys, xs = (each.astype(np.float32) for each in np.indices(picture.shape[:2]))
     middle = face.y + 0.75 * face.width
-    pull = px * np.clip((ys - middle) / (0.1 * face.width), 0, 1) * (np.abs(xs - face.x - face.width / 2) < face.width / 3)
+    pull = (
+        px * np.clip((ys - middle) / (0.1 * face.width), 0, 1) * (np.abs(xs - face.x - face.width / 2) < face.width / 3)
+    )
     return np.asarray(cv2.remap(picture, xs, ys - pull.astype(np.float32), cv2.INTER_LINEAR), np.uint8)
 
 
