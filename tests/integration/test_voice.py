@@ -77,7 +77,7 @@ def heard(path: Path, folder: Path, start_sec: float, stop_sec: float | None, **
 def beginnings_sec(samples: NDArray[np.int16]) -> list[float]:
     loud = np.abs(samples.astype(np.int64)) > 3000
     at = np.flatnonzero(loud)
-    return (at[np.flatnonzero(np.diff(at, prepend=-RATE_HZ) > RATE_HZ // 2)] / RATE_HZ).tolist()
+    return [float(each) / RATE_HZ for each in at[np.flatnonzero(np.diff(at, prepend=-RATE_HZ) > RATE_HZ // 2)]]
 
 
 @pytest.mark.parametrize("start_sec", [0.0, 2.0, -1.0])
