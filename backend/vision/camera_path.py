@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.heads import heads_first
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.path_memory import PathMemory
 from backend.vision.path_qp import PathUnsolved
@@ -67,8 +68,10 @@ def solve_path(
     keyframes: Sequence[Keyframe] = (),
     memory: PathMemory | None = None,
     near: bool = False,
+    cores: Floats | None = None,
 ) -> CameraPath:
-    """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known.
+    """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known;
+    `cores`, as they, what of them has to be held, where the rest is only wanted.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
     window. `memory`, `near`: as in `axis_path`. Raises InvalidParams (smoothing, an output that max_upscale forbids, a
@@ -90,7 +93,10 @@ def solve_path(
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins, spec.padding_ratio, memory, near)
+        core = boxes if cores is None else inside_picture(cores, count, frame_size)
+        held, wanted = (heads_first(each, sizes) for each in (core, boxes))
+        bands_px = (*bands(held, sizes), *wanted_bands(wanted, sizes, spec.padding_ratio))
+        centres = _solved_centres(bands_px, sizes, clock, cuts, frame_size, pins, memory, near)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
         raise error
@@ -120,22 +126,21 @@ def _zoom(
 
 
 def _solved_centres(
-    boxes: Floats,
+    bands_px: tuple[Floats, ...],
     sizes: Floats,
     clock: Floats,
     shots: tuple[Shot, ...],
     frame_size: tuple[int, int],
     pins: Pins,
-    padding_ratio: float,
     memory: PathMemory | None,
     near: bool,
 ) -> Floats:
-    held, wanted = bands(boxes, sizes), wanted_bands(boxes, sizes, padding_ratio)
-    centres = np.empty((len(boxes), 2))
+    """`bands_px`: lowest and highest centre (n_frames, 2) that hold the subject, then those that are wanted."""
+    centres = np.empty_like(sizes)
     for start, stop in shots:
         part = slice(start, stop)
         for axis in range(2):
-            (low, high), (wanted_low, wanted_high) = ([side[part, axis] for side in band] for band in (held, wanted))
+            low, high, wanted_low, wanted_high = (side[part, axis] for side in bands_px)
             floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
             pinned = pins.of(start, stop, axis, clock)
             wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, clock[part], pinned)
