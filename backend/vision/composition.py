@@ -56,7 +56,8 @@ def composed(
 
 
 def _pace(boxes: Floats, leads: NDArray[np.bool_], clock_sec: Floats, frame_width: int) -> Floats:
-    """From -1, going left fast, over 0, standing, to 1 (n,): what the middle of the box does over three seconds."""
+    """From -1, going left fast, over 0, standing, to 1 (n,): what the middle of the box does over a second and a
+    half before and after."""
     known = np.isfinite(boxes[:, 0]) & leads
     if known.sum() < 2 or clock_sec[-1] - clock_sec[0] < _SPEED_SEC:
         return np.zeros(len(boxes))
@@ -64,7 +65,9 @@ def _pace(boxes: Floats, leads: NDArray[np.bool_], clock_sec: Floats, frame_widt
     grid = np.arange(clock_sec[0], clock_sec[-1] + _GRID_SEC, _GRID_SEC)
     places = np.interp(grid, clock_sec[known], middle)
     half = round(_SPEED_SEC / 2 / _GRID_SEC)
-    around = np.pad(places, half, mode="edge")
-    speed = (around[2 * half :] - around[: -2 * half]) / _SPEED_SEC
-    share = np.clip((np.abs(speed) - _SLOW) / (_FAST - _SLOW), 0.0, 1.0) * np.sign(speed)
+    around = np.pad(places, half, mode="reflect", reflect_type="odd")
+    # Both before and after, or the window would set out before them and settle after them.
+    before, after = (around[half:-half] - around[: -2 * half], around[2 * half :] - around[half:-half])
+    speed = np.where(before * after > 0, np.minimum(np.abs(before), np.abs(after)), 0.0) / (half * _GRID_SEC)
+    share = np.clip((speed - _SLOW) / (_FAST - _SLOW), 0.0, 1.0) * np.sign(before)
     return np.asarray(np.interp(clock_sec, grid, share))
