@@ -89,6 +89,6 @@ def on_subject(
         keyframes=params.pins(),
         memory=memory,
         near=near,
-        cores=subject.cores,
+        bodies=subject.bodies,
     )
     return Framing(found.timeline, found.tracks, subject, path, found.spoken if params.with_speech else None)

@@ -11,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.composition import composed
 from backend.vision.heads import heads_first
 from backend.vision.keyframes import Keyframe, Pins
+from backend.vision.limbs import Bodies
 from backend.vision.path_memory import PathMemory
 from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
@@ -68,10 +70,10 @@ def solve_path(
     keyframes: Sequence[Keyframe] = (),
     memory: PathMemory | None = None,
     near: bool = False,
-    cores: Floats | None = None,
+    bodies: Bodies | None = None,
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known;
-    `cores`, as they, what of them has to be held, where the rest is only wanted.
+    `bodies`: what of them has to be held, where the rest is only wanted.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
     window. `memory`, `near`: as in `axis_path`. Raises InvalidParams (smoothing, an output that max_upscale forbids, a
@@ -93,9 +95,11 @@ def solve_path(
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        core = boxes if cores is None else inside_picture(cores, count, frame_size)
+        core = boxes if bodies is None else inside_picture(bodies.cores, count, frame_size)
+        leads = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
         held, wanted = (heads_first(each, sizes) for each in (core, boxes))
-        bands_px = (*bands(held, sizes), *wanted_bands(wanted, sizes, spec.padding_ratio))
+        padded = wanted_bands(wanted, sizes, spec.padding_ratio)
+        bands_px = (*bands(held, sizes), *composed(padded, wanted, leads, sizes, clock, cuts, frame_size))
         centres = _solved_centres(bands_px, sizes, clock, cuts, frame_size, pins, memory, near)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")

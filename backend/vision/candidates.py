@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.limbs import without_limbs
+from backend.vision.limbs import Bodies, without_limbs
 from backend.vision.sightings import Sighting
 from backend.vision.who_matters import who_matters
 from backend.vision.window import Floats
@@ -41,7 +41,7 @@ class People:
     def size_bytes(self) -> int:
         return sum(int(getattr(self, name).nbytes) for name in _FIELDS)
 
-    def cores_in(self, boxes: Floats) -> Floats:
+    def bodies_in(self, boxes: Floats) -> Bodies:
         """Of the people who are in each frame's box (n_frames, 4), the union without their limbs; the box itself where
         nobody is in it, as where it is bridged between two tracks of one person."""
         around = boxes[self.frames]
@@ -50,7 +50,8 @@ class People:
         low, high = np.full((len(boxes), 2), np.inf), np.full((len(boxes), 2), -np.inf)
         np.minimum.at(low, frames, cores[:, :2])
         np.maximum.at(high, frames, cores[:, 2:])
-        return np.where(np.isfinite(low[:, :1]), np.hstack([low, high]), boxes)
+        cores_of_all = np.where(np.isfinite(low[:, :1]), np.hstack([low, high]), boxes)
+        return Bodies(cores_of_all, np.bincount(frames, minlength=len(boxes)) == 1)
 
 
 def candidates(

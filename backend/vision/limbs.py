@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from backend.vision.window import Floats
 
@@ -16,6 +18,15 @@ _AXIS_SEC = 1.5
 _REACH_SEC, _REACH_QUANTILE = 1.5, 0.6
 # Longer gaps are nobody's.
 _GAP_SEC = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Bodies:
+    """What has to be held of the subject on each frame: its box without limbs (n_frames, 4), and whether it is one
+    person alone (n_frames,)."""
+
+    cores: Floats
+    alone: NDArray[np.bool_]
 
 
 def without_limbs(boxes: Floats, times_sec: Floats) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backend.vision.candidates import People, candidates, could_be_shown
 from backend.vision.groups import Stretch, best_together
+from backend.vision.limbs import Bodies
 from backend.vision.passages import Passage, passages
 from backend.vision.sightings import Sighting, Sightings, bridged
 from backend.vision.stitch import Track
@@ -27,7 +28,7 @@ _TURN_SEC = 2.0
 @dataclass(frozen=True, eq=False)
 class Subject:
     """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known or the picture passes from one
-    person to another; `cores` (n_frames, 4), the same without limbs; the ids of the tracks that they came from; the
+    person to another; `bodies`, the same without limbs; the ids of the tracks that they came from; the
     `people` who could be shown.
 
     Masks (n_frames,): `passing` marks the latter, `left_out` the frames where somebody who was asked for and is there
@@ -40,7 +41,7 @@ class Subject:
     left_out: NDArray[np.bool_]
     somebody: NDArray[np.bool_]
     people: People = field(default_factory=People.nobody)
-    cores: NDArray[np.float64] | None = None
+    bodies: Bodies | None = None
 
     @classmethod
     def nobody(cls, count: int) -> Subject:
@@ -82,8 +83,8 @@ def choose_subject(
         found.update(part.track_ids)
         everybody.append(could_be_shown(people, start, times_sec, subject.boxes if name == "main" else None))
     shown = People.all_of(everybody)
-    cores = shown.cores_in(subject.boxes)
-    return replace(subject, track_ids=sorted(found), people=shown, cores=cores)
+    bodies = shown.bodies_in(subject.boxes)
+    return replace(subject, track_ids=sorted(found), people=shown, bodies=bodies)
 
 
 @dataclass(frozen=True, eq=False)

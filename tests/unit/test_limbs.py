@@ -10,7 +10,7 @@ import pytest
 from backend.vision.camera_path import CameraPath, solve_path
 from backend.vision.candidates import People
 from backend.vision.heads import heads_first
-from backend.vision.limbs import without_limbs
+from backend.vision.limbs import Bodies, without_limbs
 from backend.vision.moves import direction_changes
 from backend.vision.timeline import Timeline
 from backend.vision.window import CropSpec
@@ -33,7 +33,9 @@ def arm_out(start: int, stop: int, reach: float = 140.0) -> np.ndarray:
 
 
 def path_without_limbs(boxes: np.ndarray) -> CameraPath:
-    return solve_path(boxes, TIMELINE, SPEC, cores=without_limbs(boxes, TIMES_SEC))
+    return solve_path(
+        boxes, TIMELINE, SPEC, bodies=Bodies(without_limbs(boxes, TIMES_SEC), np.ones(COUNT, dtype=np.bool_))
+    )
 
 
 def test_an_arm_for_a_moment_is_no_part_of_the_body_and_moves_nothing() -> None:
@@ -81,7 +83,7 @@ def test_the_cores_of_those_in_the_box_are_joined_and_others_left_out() -> None:
     cores = bodies + np.array([10.0, 0, -10, 0])
     people = People(np.zeros(3, dtype=np.int64), bodies, cores, np.ones(3, dtype=np.bool_))
     union = np.array([[100.0, 50, 400, 400], [500.0, 50, 600, 400], [np.nan] * 4])
-    found = people.cores_in(union)
+    found = people.bodies_in(union).cores
     assert found[0].tolist() == [110, 50, 390, 400]
     assert found[1].tolist() == union[1].tolist() and np.isnan(found[2]).all()
 
