@@ -91,8 +91,11 @@ def _times_sec(file: Path, first: int, last: int) -> tuple[float, float]:
     return times[first], times[last]
 
 
-def measure(name: str, film: Film, folder: Path, detector: Detector, settings: Settings) -> Row:
-    spoken = turns(SECONDS, film.seed)
+def measure(
+    name: str, film: Film, folder: Path, detector: Detector, settings: Settings, spoken: Spoken | None = None
+) -> Row:
+    """`spoken`: who speaks when; None: in turns drawn by the film's seed."""
+    spoken = spoken or turns(SECONDS, film.seed)
     path = folder / f"{name.replace(' ', '_').replace(',', '')}.mp4"
     film.make(path, spoken)
     chunks = analysed(path, CHUNK_SECONDS, detector, settings, PARAMS, folder)
