@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from backend.kinds.crop_params import CropParams
 from backend.kinds.stitched import Stitched, stitched
@@ -13,12 +16,21 @@ from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
-from backend.vision.holding import counted
+from backend.vision.holding import HELD_TOLERANCE_PX, counted
+from backend.vision.layouts import MAX_PANELS, Laid, laid_out, panel_areas, rooms_of
 from backend.vision.path_memory import PathMemory
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
 from backend.vision.timeline import Timeline
-from backend.vision.window import room_of
+from backend.vision.window import Floats, bands, output_of, room_of
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """Whom the window follows, and how each stretch of the film is laid out; none where the fill leaves no choice."""
+
+    subject: Subject
+    parts: Sequence[Laid] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +41,7 @@ class Framing:
     tracks: list[Track]
     subject: Subject
     path: CameraPath
+    parts: Sequence[Laid] = ()
 
     def certificate(self, smooth_alpha: float) -> dict[str, Any]:
         """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
@@ -38,6 +51,22 @@ class Framing:
             "passing_frames": int(subject.passing.sum()),
             "passing": counted(subject.passing, times_sec),
             "left_out": counted(subject.left_out, times_sec),
+            "layouts": self._layouts(times_sec),
+        }
+
+    def _layouts(self, times_sec: Floats) -> dict[str, Any]:
+        """How long each layout is shown, how often it changes within a shot, and in which share of the split frames
+        every panel holds its people."""
+        names = np.repeat([part.layout for part in self.parts], [part.stop - part.start for part in self.parts])
+        if not len(names):
+            return {}
+        changes = sum(one.shot == other.shot for one, other in pairwise(self.parts))
+        shown = {name: counted(np.asarray(names == name), times_sec) for name in ("crop", "split", "bars")}
+        held = [_panels_hold(self.path, part) for part in self.parts if part.layout == "split"]
+        every = np.concatenate(held) if held else np.zeros(0)
+        return shown | {
+            "changes_within_shots": changes,
+            "panels_held_pct": round(100.0 * float(every.mean()), 4) if len(every) else None,
         }
 
     def files(self, proof: dict[str, Any]) -> dict[str, bytes]:
@@ -62,26 +91,105 @@ def framed(found: Stitched, params: CropParams) -> Framing:
     return on_subject(found, params, subject_of(found, params))
 
 
-def subject_of(found: Stitched, params: CropParams) -> Subject:
+def subject_of(found: Stitched, params: CropParams) -> Followed:
     """Raises InvalidParams (an unknown track or shot)."""
-    room = room_of(params.spec(), found.timeline.frame_size)
-    return choose_subject(found.tracks, found.timeline, params.subject, found.shots, params.shots, room)
+    spec, timeline = params.spec(), found.timeline
+    room = room_of(spec, timeline.frame_size)
+    if params.fill not in ("auto", "split"):
+        subject = choose_subject(found.tracks, timeline, params.subject, found.shots, params.shots, room)
+        return Followed(subject)
+    rooms = rooms_of(room, output_of(spec, timeline.frame_size), timeline.frame_size, bars=params.fill == "auto")
+    pinned = [int(np.abs(timeline.times_sec - pin.time_sec).argmin()) for pin in params.pins()]
+    parts = laid_out(found.tracks, timeline, found.shots, params.subject, params.shots, rooms, pinned)
+    # Each part is a shot of its own, with the subject of the one that it is a part of.
+    modes = {number: params.shots.get(part.shot, params.subject) for number, part in enumerate(parts)}
+    cuts, bars = [(part.start, part.stop) for part in parts], [part.layout == "bars" for part in parts]
+    subject = choose_subject(found.tracks, timeline, params.subject, cuts, modes, room, bars)
+    ids = set(subject.track_ids)
+    for part in parts:
+        if part.layout == "split":
+            here = slice(part.start, part.stop)
+            subject.boxes[here] = part.panel_boxes[0]
+            subject.passing[here] = subject.left_out[here] = False
+            ids.update(part.track_ids)
+    return Followed(replace(subject, track_ids=sorted(ids)), parts)
 
 
 def on_subject(
-    found: Stitched, params: CropParams, subject: Subject, memory: PathMemory | None = None, *, near: bool = False
+    found: Stitched, params: CropParams, followed: Followed, memory: PathMemory | None = None, *, near: bool = False
 ) -> Framing:
     """Whom the window follows is chosen. `memory`, `near`: as in `solve_path`. Raises InvalidParams (a keyframe that
     cannot be met), PathUnsolved."""
+    subject, parts = followed.subject, followed.parts
+    boxes = subject.boxes.copy()
+    for part in parts:
+        if part.layout == "split":
+            boxes[part.start : part.stop] = np.nan  # each panel has a path of its own
     path = solve_path(
-        subject.boxes,
+        boxes,
         found.timeline,
         params.spec(),
         params.smoothing,
         params.smooth_alpha,
-        shots=found.shots,
+        shots=[(part.start, part.stop) for part in parts] if parts else found.shots,
         keyframes=params.pins(),
         memory=memory,
         near=near,
+        bars=[part.layout == "bars" for part in parts] if parts else None,
     )
-    return Framing(found.timeline, found.tracks, subject, path)
+    if parts:
+        path = replace(path, shots=tuple(found.shots), layout_parts=path.shots)
+        path = _with_panels(path, found.timeline, params, parts, memory, near=near)
+    return Framing(found.timeline, found.tracks, subject, path, parts)
+
+
+def _with_panels(
+    path: CameraPath,
+    timeline: Timeline,
+    params: CropParams,
+    parts: Sequence[Laid],
+    memory: PathMemory | None,
+    *,
+    near: bool,
+) -> CameraPath:
+    """The path with a window for each panel of the parts that are split, solved for its own people."""
+    split = [part for part in parts if part.layout == "split"]
+    if not split:
+        return path
+    panels = np.full((len(timeline), MAX_PANELS - 1, 4), np.nan)
+    window = np.stack([path.x, path.y, path.width, path.height], axis=1)
+    for part in split:
+        here = slice(part.start, part.stop)
+        _, _, width, height = panel_areas(path.output_size, len(part.panel_boxes))[0]
+        spec = replace(
+            params.spec(),
+            aspect=Fraction(width, height),
+            keep_aspect=True,
+            output_size=(width, height),
+            fill="crop",
+        )
+        frames = replace(timeline, frame_pts=timeline.frame_pts[here])
+        for number, boxes in enumerate(part.panel_boxes):
+            own = solve_path(boxes, frames, spec, params.smoothing, params.smooth_alpha, memory=memory, near=near)
+            rows = np.stack([own.x, own.y, own.width, own.height], axis=1)
+            if number:
+                panels[here, number - 1] = rows
+            else:
+                window[here] = rows
+    x, y, width, height = window.T
+    return replace(path, x=x, y=y, width=width, height=height, panels=panels)
+
+
+def _panels_hold(path: CameraPath, part: Laid) -> Floats:
+    """On which of the part's frames (n,) every panel holds its people, as far as they are there."""
+    assert path.panels is not None
+    here = slice(part.start, part.stop)
+    windows = [np.stack([path.x, path.y, path.width, path.height], axis=1)[here]]
+    windows += [path.panels[here, number] for number in range(len(part.panel_boxes) - 1)]
+    held = np.ones(part.stop - part.start, np.bool_)
+    for window, boxes in zip(windows, part.panel_boxes, strict=True):
+        low, high = bands(boxes, window[:, 2:])
+        centre = window[:, :2] + window[:, 2:] / 2
+        inside = (centre >= low - HELD_TOLERANCE_PX) & (centre <= high + HELD_TOLERANCE_PX)
+        held &= inside.all(axis=1) | ~np.isfinite(boxes[:, 0])
+    return held.astype(np.float64)

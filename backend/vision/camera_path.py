@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,12 @@ _ROWS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, eq=False)
 class CameraPath:
-    """Per frame the window's top-left corner and size in source pixels, each (n_frames,); shots as [start, stop)."""
+    """Per frame the window's top-left corner and size in source pixels, each (n_frames,); shots as [start, stop).
+
+    `panels` (n_frames, 2, 4): x, y, width and height of the second and the third panel where the picture is split, NaN
+    where there is none; the window is the first panel's then. `stretches`: as `shots`, and cut where a layout ends too;
+    only between two of them does the window jump.
+    """
 
     x: Floats
     y: Floats
@@ -45,6 +50,12 @@ class CameraPath:
     height: Floats
     shots: tuple[Shot, ...]
     output_size: tuple[int, int]
+    panels: Floats | None = None
+    layout_parts: tuple[Shot, ...] | None = None
+
+    @property
+    def stretches(self) -> tuple[Shot, ...]:
+        return self.shots if self.layout_parts is None else self.layout_parts
 
     @property
     def sizes(self) -> Floats:
@@ -67,12 +78,15 @@ def solve_path(
     keyframes: Sequence[Keyframe] = (),
     memory: PathMemory | None = None,
     near: bool = False,
+    bars: Sequence[bool] | None = None,
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
-    window. `memory`, `near`: as in `axis_path`. Raises InvalidParams (smoothing, an output that max_upscale forbids, a
-    keyframe that cannot be met), PathUnsolved, ValueError for wrong shapes.
+    window. `memory`, `near`: as in `axis_path`; `bars`: which shots may have some.
+
+    Raises InvalidParams (smoothing, an output that max_upscale forbids, a keyframe that cannot be met), PathUnsolved,
+    ValueError for wrong shapes.
     """
     require(smoothing in ("optimal", "ema"), "smoothing must be 'optimal' or 'ema'")
     require(0 <= smooth_alpha < 1, "smooth_alpha must be at least 0 and below 1")
@@ -80,7 +94,7 @@ def solve_path(
     count, frame_size = len(timeline), timeline.frame_size
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
-    shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size)
+    shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size, bars)
     pins = Pins(keyframes, timeline, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
     clock = clock_sec(timeline)
@@ -165,7 +179,23 @@ def to_json(
     parts = [_json(head)[:-1], b',"frames":[']
     parts += _rows(len(timeline), lambda part: _window_rows(timeline.frame_pts[part], window[part]))
     parts += [b'],"subject":[', *_rows(len(timeline), lambda part: _box_rows(subject_boxes[part]))]
+    parts += [b'],"panels":[', _json(panel_rows(path))[1:-1]]
     return b"".join([*parts, b'],"certificate":', _json(certificate), b"}"])
+
+
+def panel_rows(path: CameraPath, part: slice = slice(None)) -> list[dict[str, Any]]:
+    """The stretches of frames [start, stop) of the part whose picture is split: for each frame its further panels as x,
+    y, width and height."""
+    if path.panels is None:
+        return []
+    first, panels = part.start or 0, np.round(path.panels[part], _WINDOW_DECIMALS)
+    counts = np.isfinite(panels[:, :, 0]).sum(axis=1)
+    edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
+    return [
+        {"start": first + start, "stop": first + stop, "windows": panels[start:stop, : counts[start]].tolist()}
+        for start, stop in pairwise(edges)
+        if counts[start]
+    ]
 
 
 def _rows(count: int, rows_of: Callable[[slice], list[Any]]) -> list[bytes]:

@@ -39,8 +39,8 @@ def certificate(
     boxes = np.round(inside_picture(subject_boxes, len(timeline), frame_size), BOX_DECIMALS)  # as the file has them
     somebody = np.isfinite(boxes[:, 0]) if somebody is None else somebody
     static = static_path(path, boxes, frame_size)
-    ema = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha)
-    causal = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha, causal=True)
+    ema = ema_path(boxes, path.sizes, frame_size, path.stretches, path.output_size, smooth_alpha)
+    causal = ema_path(boxes, path.sizes, frame_size, path.stretches, path.output_size, smooth_alpha, causal=True)
     held = holding(path, boxes, somebody)
     facts = {
         "frames": len(timeline),
@@ -64,6 +64,8 @@ def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> lis
 def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
     width, height = path.output_size
     other_shape = np.abs(path.width * height - path.height * width) > width + height
+    if path.panels is not None:
+        other_shape &= ~np.isfinite(path.panels[:, 0, 0])
     return _stretches_pts(np.asarray(other_shape), frame_pts)
 
 
@@ -72,7 +74,7 @@ def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) ->
     low, high = bands(boxes, path.sizes)
     known = np.isfinite(low[:, 0])
     centres = np.empty((len(boxes), 2))
-    for start, stop in path.shots:
+    for start, stop in path.stretches:
         part = np.arange(start, stop)[known[start:stop]]
         centre = np.array(frame_size, dtype=np.float64) / 2
         held = np.ones(len(part), dtype=np.bool_)
@@ -81,7 +83,7 @@ def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) ->
             centre[axis] = _most_held(low[own, axis], high[own, axis])
             held = np.asarray((low[part, axis] <= centre[axis]) & (centre[axis] <= high[part, axis]))
         centres[start:stop] = centre
-    return path_of(centres, path.sizes, frame_size, path.shots, path.output_size)
+    return path_of(centres, path.sizes, frame_size, path.stretches, path.output_size)
 
 
 def _most_held(low: Floats, high: Floats) -> float:
@@ -108,7 +110,7 @@ def figures(
         "held_part_pct": _percent(np.asarray(inside[known].all(axis=1)), if_none=None),
         "still_frames_pct": _percent(np.concatenate(_moves_px(path)) < STILL_PX_PER_FRAME, if_none=100.0),
     }
-    derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.shots]
+    derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.stretches]
     for order, name in enumerate(("speed", "acceleration", "jerk")):
         values = np.concatenate([np.zeros(0), *(shot[order] for shot in derivatives)])
         found[f"{name}_max"] = round(float(values.max(initial=0.0)), 6)
@@ -122,7 +124,7 @@ def _percent(mask: NDArray[np.bool_], if_none: float | None) -> float | None:
 
 def _moves_px(path: CameraPath) -> list[Floats]:
     """Pixels moved from frame to frame within each shot; never an empty list."""
-    steps = [np.diff(path.centres[start:stop], axis=0) for start, stop in path.shots]
+    steps = [np.diff(path.centres[start:stop], axis=0) for start, stop in path.stretches]
     return [np.zeros(0), *(np.hypot(step[:, 0], step[:, 1]) for step in steps)]
 
 
