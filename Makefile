@@ -80,6 +80,7 @@ lint: setup
 
 bench-quality: setup
 	@$(BIN)/python -m benchmarks.tracking
+	@$(BIN)/python -m benchmarks.framing
 	@$(BIN)/python -m benchmarks.paths
 	@$(BIN)/python -m benchmarks.seams
 	@$(BIN)/python -m benchmarks.length

@@ -19,7 +19,7 @@ from backend.kinds.sheet import plan_sheet
 from backend.kinds.stitched import artifacts_of
 from backend.states import Stage
 from backend.vision.holding_words import shortfalls
-from backend.vision.layouts import MAX_PANELS, panel_areas
+from backend.vision.window import MAX_PANELS, panel_areas
 
 # Stitching and solving take seconds where rendering takes minutes.
 SOLVED_SHARE = 0.05

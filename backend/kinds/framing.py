@@ -17,12 +17,12 @@ from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
 from backend.vision.holding import HELD_TOLERANCE_PX, counted
-from backend.vision.layouts import MAX_PANELS, Laid, laid_out, panel_areas, rooms_of
+from backend.vision.layouts import Laid, laid_out, rooms_of
 from backend.vision.path_memory import PathMemory
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
 from backend.vision.timeline import Timeline
-from backend.vision.window import Floats, bands, output_of, room_of
+from backend.vision.window import MAX_PANELS, Floats, bands, output_of, panel_areas, room_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ class Framing:
     def certificate(self, smooth_alpha: float) -> dict[str, Any]:
         """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
         subject, times_sec = self.subject, self.timeline.times_sec
-        return certificate(self.path, subject.boxes, self.timeline, smooth_alpha, subject.somebody) | {
+        found = certificate(self.path, subject.boxes, self.timeline, smooth_alpha, subject.somebody, subject.people)
+        return found | {
             "subject_track_ids": subject.track_ids,
             "passing_frames": int(subject.passing.sum()),
             "passing": counted(subject.passing, times_sec),

@@ -17,12 +17,14 @@ from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.timeline import Timeline
 from backend.vision.window import (
+    MAX_PANELS,
     CropSpec,
     Floats,
     Shot,
     bands,
     inside_picture,
     padded_share,
+    panel_areas,
     require,
     smallest_width,
     wanted_bands,
@@ -56,6 +58,19 @@ class CameraPath:
     @property
     def stretches(self) -> tuple[Shot, ...]:
         return self.shots if self.layout_parts is None else self.layout_parts
+
+    @property
+    def panel_counts(self) -> NDArray[np.int64]:
+        """(n_frames,): how many windows each frame shows."""
+        if self.panels is None:
+            return np.ones(len(self.x), np.int64)
+        return np.asarray(1 + np.isfinite(self.panels[:, :, 0]).sum(axis=1))
+
+    @property
+    def filled_sizes(self) -> NDArray[np.int64]:
+        """(n_frames, 2): width and height in the output of what each of a frame's windows fills."""
+        sizes = {1: self.output_size} | {n: panel_areas(self.output_size, n)[0][2:] for n in range(2, MAX_PANELS + 1)}
+        return np.array([sizes[count] for count in range(1, MAX_PANELS + 1)])[self.panel_counts - 1]
 
     @property
     def sizes(self) -> Floats:
@@ -189,7 +204,7 @@ def panel_rows(path: CameraPath, part: slice = slice(None)) -> list[dict[str, An
     if path.panels is None:
         return []
     first, panels = part.start or 0, np.round(path.panels[part], _WINDOW_DECIMALS)
-    counts = np.isfinite(panels[:, :, 0]).sum(axis=1)
+    counts = path.panel_counts[part] - 1
     edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
     return [
         {"start": first + start, "stop": first + stop, "windows": panels[start:stop, : counts[start]].tolist()}

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.camera_path import BOX_DECIMALS, CameraPath, ema_path, path_of
-from backend.vision.holding import HELD_TOLERANCE_PX, holding
+from backend.vision.heads import People
+from backend.vision.holding import HELD_TOLERANCE_PX, counted, holding
+from backend.vision.moves import direction_changes, largest_lurch
 from backend.vision.path_qp import LIMITS
+from backend.vision.showing import showing
 from backend.vision.timeline import Timeline, runs
 from backend.vision.window import Floats, bands, inside_picture
 
 STILL_PX_PER_FRAME = 0.05
+# Enlarged by more than this, a picture is plainly soft.
+_ENLARGED = 1.5
 
 
 def certificate(
@@ -22,6 +27,7 @@ def certificate(
     timeline: Timeline,
     smooth_alpha: float = 0.85,
     somebody: NDArray[np.bool_] | None = None,
+    people: People | None = None,
 ) -> dict[str, Any]:
     """What the path holds and how it moves, and the same for other paths of the same sizes: the best static window of
     each shot, the zero-phase EMA (`ema`) and the one of live systems, which sees no future (`ema_causal`).
@@ -33,7 +39,9 @@ def certificate(
     Both are None where there is nobody at all. `still_frames_pct`: share of frames that move less than 0.05 px. Speed,
     acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3; `limits` are those the solver keeps
     to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches where the subject's whole box is
-    larger than its window; `filled_pts`: of those shown between bars.
+    larger than its window; `filled_pts`: of those shown between bars. `direction_changes` within shots, along both
+    axes; `lurch_max`: the most that the window goes in half a second, frame widths; `enlarged_max`: how far the
+    smallest window is enlarged; `enlarged`: how many frames by more than 1.5. With `people`, all that `showing` finds.
     """
     frame_pts, frame_size, times_sec = timeline.frame_pts, timeline.frame_size, timeline.times_sec
     boxes = np.round(inside_picture(subject_boxes, len(timeline), frame_size), BOX_DECIMALS)  # as the file has them
@@ -50,10 +58,20 @@ def certificate(
         "limits": dict(zip(("speed", "acceleration", "jerk"), LIMITS, strict=True)),
         "larger_than_window_pts": _stretches_pts(held.larger, frame_pts),
         "filled_pts": _filled(path, frame_pts),
+        "enlarged": counted(_enlargement(path) > _ENLARGED, times_sec),
     }
     others = {"static": static, "ema": ema, "ema_causal": causal}
-    compared = {name: figures(other, boxes, times_sec, frame_size, somebody) for name, other in others.items()}
-    return {**facts, **figures(path, boxes, times_sec, frame_size, somebody), **compared}
+
+    def told(each: CameraPath) -> dict[str, Any]:
+        shown = {} if people is None else showing(each, people, times_sec, frame_size)
+        return figures(each, boxes, times_sec, frame_size, somebody) | shown
+
+    return {**facts, **told(path), **{name: told(other) for name, other in others.items()}}
+
+
+def _enlargement(path: CameraPath) -> Floats:
+    """By how much each frame's window is enlarged; one that is shown between bars by less."""
+    return np.asarray((path.filled_sizes / path.sizes).min(axis=1))
 
 
 def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> list[list[int]]:
@@ -62,10 +80,8 @@ def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> lis
 
 
 def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
-    width, height = path.output_size
+    width, height = path.filled_sizes.T
     other_shape = np.abs(path.width * height - path.height * width) > width + height
-    if path.panels is not None:
-        other_shape &= ~np.isfinite(path.panels[:, 0, 0])
     return _stretches_pts(np.asarray(other_shape), frame_pts)
 
 
@@ -105,10 +121,15 @@ def figures(
     low, high = bands(boxes, path.sizes)
     known = np.isfinite(low[:, 0])
     inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
-    found = {
+    found: dict[str, float | None] = {
         "containment_pct": holding(path, boxes, known if somebody is None else somebody).containment_pct,
         "held_part_pct": _percent(np.asarray(inside[known].all(axis=1)), if_none=None),
         "still_frames_pct": _percent(np.concatenate(_moves_px(path)) < STILL_PX_PER_FRAME, if_none=100.0),
+    }
+    found |= {
+        "direction_changes": direction_changes(path.centres, path.stretches, frame_size[0]),
+        "lurch_max": largest_lurch(path.centres, times_sec, path.stretches, frame_size[0]),
+        "enlarged_max": round(float(_enlargement(path).max(initial=1.0)), 4),
     }
     derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.stretches]
     for order, name in enumerate(("speed", "acceleration", "jerk")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Less than both is not worth a sentence.
@@ -30,8 +30,23 @@ def shortfalls(certificate: Mapping[str, Any], subject: str, fill: str) -> list[
         (certificate["passing"], "the window passes from one person to another and holds nobody."),
         (_less(held["not_followed"], certificate["passing"]), f"{unfollowed}."),
         (held["nobody"], f"{unseen}; the window waits there or moves on."),
+        *_shown(certificate),
     ]
     return [f"{_share(counted)} {sentence}" for counted, sentence in told if _is_worth(counted)]
+
+
+def _shown(certificate: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """What an editor would add; certificates of earlier versions do not have it."""
+    if "nobody_shown" in certificate:
+        unseen = _less(certificate["nobody_shown"], certificate["passing"])
+        yield unseen, "no head is in the window, although somebody who could be shown is there."
+        yield (
+            certificate["at_edge"],
+            "the head is at the edge of the window: try more padding_ratio, or a wider aspect.",
+        )
+    if "enlarged" in certificate:
+        times = f"{certificate['enlarged_max']:.1f}"
+        yield certificate["enlarged"], f"the picture is soft, as it is enlarged up to {times} times: lower max_upscale."
 
 
 def headline(certificate: Mapping[str, Any]) -> str:
@@ -45,7 +60,9 @@ def headline(certificate: Mapping[str, Any]) -> str:
         "nobody": "nobody there",
     }
     parts = [f"{words[name]} {_pct(held[name])} %" for name in words if name == "whole" or held[name]["frames"]]
-    return f"Of all frames: {', '.join(parts)}. Still: {certificate['still_frames_pct']:.0f} %"
+    heads = certificate.get("heads_held_pct")
+    shown = "" if heads is None else f" Heads in the window: {_pct({'pct': heads})} %."
+    return f"Of all frames: {', '.join(parts)}.{shown} Still: {certificate['still_frames_pct']:.0f} %"
 
 
 def _less(counted: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

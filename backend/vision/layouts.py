@@ -22,10 +22,9 @@ from backend.vision.stitch import Track
 from backend.vision.subject_modes import modes_of_shots, wanted_ids
 from backend.vision.timeline import Timeline, seconds_from_start
 from backend.vision.who_matters import who_matters
-from backend.vision.window import FITS_PX, Floats, Room, Shot, largest_window
+from backend.vision.window import FITS_PX, MAX_PANELS, Floats, Room, Shot, largest_window, panel_areas
 
 Layout = Literal["crop", "split", "bars"]
-MAX_PANELS = 3
 
 # One window is what people expect; bars waste the picture.
 _SPLIT_WORTH, _BARS_WORTH = 0.8, 0.55
@@ -70,17 +69,6 @@ class Rooms:
     whole: Room
     panels: dict[int, Room]
     bars: bool = True
-
-
-def panel_areas(output_size: tuple[int, int], count: int) -> list[tuple[int, int, int, int]]:
-    """x, y, width, height in the output of each panel, all of the same even size: one above the other in a picture that
-    is higher than wide, else side by side. What is left over by rounding is at the end."""
-    width, height = output_size
-    if height >= width:
-        each = height // count // 2 * 2
-        return [(0, number * each, width, each) for number in range(count)]
-    each = width // count // 2 * 2
-    return [(number * each, 0, each, height) for number in range(count)]
 
 
 def rooms_of(whole: Room, output_size: tuple[int, int], frame_size: tuple[int, int], *, bars: bool) -> Rooms:

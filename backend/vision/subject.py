@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.groups import Stretch, best_together
+from backend.vision.heads import People
 from backend.vision.passages import Passage, passages
 from backend.vision.sightings import Sighting, Sightings, bridged
 from backend.vision.stitch import Track
@@ -27,7 +28,7 @@ _TURN_SEC = 2.0
 @dataclass(frozen=True, eq=False)
 class Subject:
     """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known or the picture passes from one
-    person to another; the ids of the tracks that the boxes came from.
+    person to another; the ids of the tracks that the boxes came from; `people` who could be shown.
 
     Masks (n_frames,): `passing` marks the latter, `left_out` the frames where somebody who was asked for and is there
     is not in the box, `somebody` those where any track is.
@@ -38,11 +39,12 @@ class Subject:
     passing: NDArray[np.bool_]
     left_out: NDArray[np.bool_]
     somebody: NDArray[np.bool_]
+    people: People = field(default_factory=People.nobody)
 
     @classmethod
     def nobody(cls, count: int) -> Subject:
         masks = [np.zeros(count, dtype=np.bool_) for _ in range(3)]
-        return cls(np.full((count, 4), np.nan), [], *masks)
+        return cls(np.full((count, 4), np.nan), [], masks[0], masks[1], masks[2])
 
 
 def choose_subject(
@@ -70,14 +72,17 @@ def choose_subject(
     subject = replace(Subject.nobody(len(timeline)), somebody=sightings.anybody(frame_pts))
     found: set[int] = set()
     rooms = [room] * len(cuts) if room is None or bars is None else [replace(room, may_have_bars=may) for may in bars]
+    everybody: list[People] = []
     for (start, stop), name, shot_room in zip(cuts, modes, rooms, strict=True):
         times_sec = seconds_from_start(frame_pts[start:stop], timeline.time_base)
         seen = sightings.on(frame_pts[start:stop], times_sec)
-        part = _choice(name, wanted[name], seen, _Shot(times_sec, frame_size, shot_room))
+        people = _candidates(name, wanted[name], seen, times_sec, frame_size)
+        part = (_main if name == "main" else _together)(people, _Shot(times_sec, frame_size, shot_room))
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
         subject.left_out[start:stop] = part.left_out
         found.update(part.track_ids)
-    return replace(subject, track_ids=sorted(found))
+        everybody.append(_could_be_shown(people, start, subject.boxes if name == "main" else None))
+    return replace(subject, track_ids=sorted(found), people=People.all_of(everybody))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +92,28 @@ class _Shot:
     room: Room | None
 
 
-def _choice(mode: str, wanted_ids: set[int], seen: Sequence[Sighting], shot: _Shot) -> Subject:
-    if mode == "main":
-        return _main(who_matters(seen, shot.times_sec, shot.frame_size), shot)
-    if mode == "all":
-        return _together(who_matters(seen, shot.times_sec, shot.frame_size), shot)
-    return _together([sighting for sighting in seen if sighting.track.id in wanted_ids], shot)
+def _candidates(
+    mode: str,
+    wanted_ids: set[int],
+    seen: Sequence[Sighting],
+    times_sec: NDArray[np.float64],
+    frame_size: tuple[int, int],
+) -> list[Sighting]:
+    if mode in ("main", "all"):
+        return who_matters(seen, times_sec, frame_size)
+    return [sighting for sighting in seen if sighting.track.id in wanted_ids]
+
+
+def _could_be_shown(people: Sequence[Sighting], start: int, only: NDArray[np.float64] | None) -> People:
+    """The people of a shot that begins on frame `start`; asked for are all of them, or those who are what `only`
+    (n_frames, 4) has."""
+    parts = []
+    for person in people:
+        known = np.isfinite(person.boxes[:, 0])
+        frames, boxes = start + person.rows[known], person.boxes[known]
+        asked = np.ones(len(frames), dtype=np.bool_) if only is None else (only[frames] == boxes).all(axis=1)
+        parts.append(People(frames, boxes, asked))
+    return People.all_of(parts)
 
 
 # Several people.

@@ -22,6 +22,7 @@ _MAX_OUTPUT_PX = 16_384
 # outstretched arm is not worth them.
 _TOO_LARGE_SHARE = 0.05
 FITS_PX = 0.5
+MAX_PANELS = 3
 
 Fill = Literal["crop", "pad", "blur"]
 # These choose for each stretch of a shot (backend.vision.layouts): `auto` among all, `split` without bars.
@@ -135,6 +136,17 @@ def output_size(spec: CropSpec, window: tuple[float, float]) -> tuple[int, int]:
     largest = f"{spec.max_upscale * window[0]:.0f}x{spec.max_upscale * window[1]:.0f}"
     require(fits, f"output {size[0]}x{size[1]} is too large for this source; it allows up to {largest}")
     return size
+
+
+def panel_areas(output_size: tuple[int, int], count: int) -> list[tuple[int, int, int, int]]:
+    """x, y, width, height in the output of each panel, all of the same even size: one above the other in a picture that
+    is higher than wide, else side by side. What is left over by rounding is at the end."""
+    width, height = output_size
+    if height >= width:
+        each = height // count // 2 * 2
+        return [(0, number * each, width, each) for number in range(count)]
+    each = width // count // 2 * 2
+    return [(number * each, 0, each, height) for number in range(count)]
 
 
 def window_sizes(

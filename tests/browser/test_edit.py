@@ -239,7 +239,7 @@ def test_a_person_is_picked_and_a_keyframe_pinned_and_the_new_film_shows_it_with
     for number in (1, 2):
         page.get_by_role("checkbox", name=f"Compare version {number}").check()
     page.get_by_role("button", name="Compare two").click()
-    expect(page.get_by_role("group", name="Versions 1 and 2").get_by_role("row")).to_have_count(6)
+    expect(page.get_by_role("group", name="Versions 1 and 2").get_by_role("row")).to_have_count(7)
 
 
 def test_all_of_it_by_keys_and_what_cannot_be_is_said_beside_the_picture(desk: Desk) -> None:

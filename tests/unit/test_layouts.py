@@ -14,9 +14,9 @@ from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, framed
 from backend.kinds.stitched import Stitched
 from backend.vision.camera_path import panel_rows
-from backend.vision.layouts import panel_areas
 from backend.vision.stitch import Track
 from backend.vision.timeline import Timeline
+from backend.vision.window import panel_areas
 from tests.unit.test_groups import FRAMES, SIZE, TIME_BASE, person
 
 APART = (person(1, 300), person(2, 1600))

@@ -40,9 +40,11 @@ const FIGURES = [
   ["Person larger than the window", (found) => found.holding.larger.pct],
   ["Somebody else", (found) => found.holding.not_followed.pct],
   ["Nobody", (found) => found.holding.nobody.pct],
+  ["Heads in the window", (found) => found.heads_held_pct],
 ];
 
 /** [[words, "12.5 %", "3 %"], …] of two certificates. */
 export function figureRows(one, other) {
-  return FIGURES.map(([words, read]) => [words, `${read(one)} %`, `${read(other)} %`]);
+  const both = FIGURES.filter(([, read]) => Number.isFinite(read(one)) && Number.isFinite(read(other)));
+  return both.map(([words, read]) => [words, `${read(one)} %`, `${read(other)} %`]);
 }

@@ -27,7 +27,27 @@ export function shortfalls(job, certificate) {
     told(notFollowed, "show somebody whom the window does not follow", other),
     told(passing, "pass from one person to another", []),
     told(holding.nobody, "have nobody in them; the window waits or moves on", []),
+    ...shown(job, certificate, wider),
   ].filter(Boolean);
+}
+
+/** What an editor would add; certificates of earlier versions do not have it. */
+function shown(job, { nobody_shown: nobody, at_edge: edge, enlarged, enlarged_max: most, passing }, wider) {
+  return [
+    nobody && told({ pct: nobody.pct - passing.pct, seconds: nobody.seconds - passing.seconds }, "show no head, although somebody is there", wider),
+    edge && told(edge, "have the head at the edge", [...wider, edit(job, "give it more room", { padding_ratio: 0.25 })]),
+    enlarged && told(enlarged, `are soft, as they are enlarged up to ${most.toFixed(1)} times`, [edit(job, "enlarge less", { max_upscale: 1.2 })]),
+  ];
+}
+
+/** Heads, whole people and moves in a sentence each, beside a window that stands still; null of earlier versions. */
+export function motion(certificate) {
+  const { heads_held_pct: heads, whole_held_pct: whole, static: still, direction_changes: turns, lurch_max: lurch } = certificate;
+  if (heads === undefined || heads === null) return null;
+  const fit = whole === null ? "" : `, and ${percent(whole)} of the people who fit are whole`;
+  const back = turns === 0 ? "It never turns back" : `It turns back ${turns === 1 ? "once" : `${turns} times`}`;
+  return `${percent(heads)} of the heads are in the window (${percent(still.heads_held_pct)} in the best one that stands still)${fit}. `
+    + (lurch < 0.001 ? "It stands still." : `${back} and moves by at most ${percent(100 * lurch)} of the picture in half a second.`);
 }
 
 /** The box at the top of a review. */
@@ -39,6 +59,7 @@ export function verdict(job, certificate) {
     "section", { class: "verdict", "aria-label": "What the film shows" },
     h("p", { class: "sum" }, h("b", {}, `${percent(whole.pct)} of the frames hold ${everybodyWords(job)} whole.`)),
     layoutWords(certificate) && h("p", {}, layoutWords(certificate)),
+    motion(certificate) && h("p", {}, motion(certificate)),
     found.length > 0 && h("ul", {}, found.map(({ words, actions }) => h("li", {}, `${words}${actions.length ? ": " : "."}`, actions.flatMap(link)))),
     rest.length > 0 && h("ul", { class: "quiet" }, rest.map((warning) => h("li", {}, warning))),
   );
