@@ -85,8 +85,16 @@ class Analysed:
     artifacts: list[ChunkArtifact]
 
 
-def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Settings, params: CropParams) -> Analysed:
-    """Planned and worked on in chunks of that length, in this process. Raises FramefleetError for a broken file."""
+def analysed(
+    file: Path,
+    chunk_seconds: float,
+    detector: Detector,
+    settings: Settings,
+    params: CropParams,
+    folder: Path = Path(),
+) -> Analysed:
+    """Planned and worked on in chunks of that length, in this process. `folder`: for their temporary files. Raises
+    FramefleetError for a broken file."""
     source = open_source(file.resolve().as_uri(), settings)
     cache = BlockCache()
     facts = probe_source(RangeReader(source, cache), settings)
@@ -104,7 +112,7 @@ def analysed(file: Path, chunk_seconds: float, detector: Detector, settings: Set
                 probed=facts,
                 params=params,
                 reader=RangeReader(source, cache),
-                folder=Path(),
+                folder=folder,
                 tools=tools,
                 earlier=Left(),
                 report=lambda share: None,

@@ -10,10 +10,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from backend.kinds.people import WithPosesParams
 from backend.vision.keyframes import Keyframe
+from backend.vision.subject_modes import SPEAKER
 from backend.vision.window import CropSpec, Fill, Laying
 
 ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
 SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
+SubjectOfFilm = Annotated[str, Field(pattern=r"^(all|main|speaker|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
 MAX_SHOTS, MAX_SHOTS_NAMED = 1_000_000, 10_000
 MAX_KEYFRAMES = 10_000
 
@@ -37,7 +39,9 @@ class KeyframeParams(BaseModel):
 
 class CropParams(WithPosesParams):
     aspect: str = Field("source", description="`source`, or width:height as in 9:16, 1:1, 4:5")
-    subject: SubjectMode = Field("main", description="main, all, track:<id>, or several as in track:1,track:4")
+    subject: SubjectOfFilm = Field(
+        "main", description="main, all, speaker, track:<id>, or several as in track:1,track:4"
+    )
     shots: dict[ShotIndex, SubjectMode] = Field(
         default_factory=dict, description="another subject for single shots, by their index from 0"
     )
@@ -88,6 +92,10 @@ class CropParams(WithPosesParams):
         if not sides or not (int(sides[1]) and int(sides[2])):
             raise ValueError("must be 'source' or width:height, as in 9:16")
         return aspect
+
+    @property
+    def with_speech(self) -> bool:
+        return self.subject == SPEAKER
 
     def check(self) -> None:
         self.spec()

@@ -12,7 +12,7 @@ import numpy as np
 from backend.kinds import accounts, with_poses
 from backend.kinds.context import Earlier
 from backend.kinds.crop_params import CropParams
-from backend.kinds.framing import Followed, on_subject, subject_of
+from backend.kinds.framing import Chosen, on_subject, subject_of
 from backend.kinds.path_preview import Gathered, PathPreview, SolvedPath
 from backend.kinds.stitched import Stitched, artifacts_in, stitched
 from backend.media.facts import VideoFacts
@@ -25,7 +25,7 @@ from backend.vision.path_memory import PathMemory
 REMEMBERED = 4
 # Windows that differ by less are the same to whoever looks.
 SAME_PX = 0.05
-Remembered = TypeVar("Remembered", bound="Followed | CameraPath")
+Remembered = TypeVar("Remembered", bound="Chosen | CameraPath")
 
 
 class Edited:
@@ -35,7 +35,7 @@ class Edited:
         self.found = found
         self.memory = PathMemory()
         self._lock = threading.Lock()
-        self._followed: OrderedDict[str, Followed] = OrderedDict()
+        self._chosen: OrderedDict[str, Chosen] = OrderedDict()
         self._paths: OrderedDict[str, CameraPath] = OrderedDict()
 
     @property
@@ -43,13 +43,13 @@ class Edited:
         frames = len(self.found.timeline)
         return self.found.size_bytes + self.memory.size_bytes + 80 * frames * REMEMBERED
 
-    def followed(self, params: CropParams) -> Followed:
+    def chosen(self, params: CropParams) -> Chosen:
         """Raises InvalidParams."""
         key = _written(params, exclude={"keyframes", "smoothing", "smooth_alpha", "zoom"})
         if params.fill in ("auto", "split"):  # a shot with a keyframe is one window
             key += json.dumps(sorted(pin.time_sec for pin in params.pins()))
-        known = self._known(self._followed, key)
-        return known or self._kept(self._followed, key, subject_of(self.found, params))
+        known = self._known(self._chosen, key)
+        return known or self._kept(self._chosen, key, subject_of(self.found, params))
 
     def last_path(self, params: CropParams) -> CameraPath | None:
         """Solved whole, with keyframes that may have been other ones."""
@@ -86,7 +86,7 @@ class CropPreview(PathPreview[CropParams]):
         assert isinstance(gathered, Edited)  # as this gathers them
         found = gathered.found
         last = gathered.last_path(params) if around_sec is not None else None
-        framing = on_subject(found, params, gathered.followed(params), gathered.memory, near=last is not None)
+        framing = on_subject(found, params, gathered.chosen(params), gathered.memory, near=last is not None)
         path, proof = framing.path, None
         warnings = accounts.decoded(facts, found.timeline.frame_pts)
         if last is None:

@@ -11,25 +11,30 @@ from typing import Any
 import numpy as np
 
 from backend.kinds.crop_params import CropParams
+from backend.kinds.panels import panels_hold, with_panels
+from backend.kinds.speaking import followed
 from backend.kinds.stitched import Stitched, stitched
 from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
 from backend.vision.camera_path import CameraPath, solve_path, to_json
 from backend.vision.certificate import certificate
-from backend.vision.holding import HELD_TOLERANCE_PX, counted
+from backend.vision.holding import counted
 from backend.vision.layouts import Laid, laid_out, rooms_of
 from backend.vision.path_memory import PathMemory
+from backend.vision.speaker import Spoken
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
 from backend.vision.timeline import Timeline
-from backend.vision.window import MAX_PANELS, Floats, bands, output_of, panel_areas, room_of
+from backend.vision.window import Floats, Shot, output_of, room_of
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
-    """Whom the window follows, and how each stretch of the film is laid out; none where the fill leaves no choice."""
+class Chosen:
+    """Whom the window follows, the film's shots as the camera sees them, and how each stretch of the film is laid out;
+    none where the fill leaves no choice."""
 
     subject: Subject
+    shots: Sequence[Shot]
     parts: Sequence[Laid] = ()
 
 
@@ -42,6 +47,7 @@ class Framing:
     subject: Subject
     path: CameraPath
     parts: Sequence[Laid] = ()
+    spoken: Spoken | None = None  # where whoever speaks is followed
 
     def certificate(self, smooth_alpha: float) -> dict[str, Any]:
         """Of the path, and how many frames pass from one person to another or leave out somebody who was asked for."""
@@ -53,6 +59,7 @@ class Framing:
             "passing": counted(subject.passing, times_sec),
             "left_out": counted(subject.left_out, times_sec),
             "layouts": self._layouts(times_sec),
+            **({"speaker": self.spoken.figures(self.timeline.frame_pts)} if self.spoken else {}),
         }
 
     def _layouts(self, times_sec: Floats) -> dict[str, Any]:
@@ -63,7 +70,7 @@ class Framing:
             return {}
         changes = sum(one.shot == other.shot for one, other in pairwise(self.parts))
         shown = {name: counted(np.asarray(names == name), times_sec) for name in ("crop", "split", "bars")}
-        held = [_panels_hold(self.path, part) for part in self.parts if part.layout == "split"]
+        held = [panels_hold(self.path, part) for part in self.parts if part.layout == "split"]
         every = np.concatenate(held) if held else np.zeros(0)
         return shown | {
             "changes_within_shots": changes,
@@ -92,18 +99,18 @@ def framed(found: Stitched, params: CropParams) -> Framing:
     return on_subject(found, params, subject_of(found, params))
 
 
-def subject_of(found: Stitched, params: CropParams) -> Followed:
+def subject_of(found: Stitched, params: CropParams) -> Chosen:
     """Raises InvalidParams (an unknown track or shot)."""
     spec, timeline = params.spec(), found.timeline
-    room = room_of(spec, timeline.frame_size)
+    room, whom = room_of(spec, timeline.frame_size), followed(found, params)
     if params.fill not in ("auto", "split"):
-        subject = choose_subject(found.tracks, timeline, params.subject, found.shots, params.shots, room)
-        return Followed(subject)
+        subject = choose_subject(found.tracks, timeline, whom.mode, whom.shots, whom.shot_modes, room)
+        return Chosen(subject, whom.shots)
     rooms = rooms_of(room, output_of(spec, timeline.frame_size), timeline.frame_size, bars=params.fill == "auto")
     pinned = [int(np.abs(timeline.times_sec - pin.time_sec).argmin()) for pin in params.pins()]
-    parts = laid_out(found.tracks, timeline, found.shots, params.subject, params.shots, rooms, pinned)
+    parts = laid_out(found.tracks, timeline, whom.shots, whom.mode, whom.shot_modes, rooms, pinned)
     # Each part is a shot of its own, with the subject of the one that it is a part of.
-    modes = {number: params.shots.get(part.shot, params.subject) for number, part in enumerate(parts)}
+    modes = {number: whom.shot_modes.get(part.shot, whom.mode) for number, part in enumerate(parts)}
     cuts, bars = [(part.start, part.stop) for part in parts], [part.layout == "bars" for part in parts]
     subject = choose_subject(found.tracks, timeline, params.subject, cuts, modes, room, bars)
     ids = set(subject.track_ids)
@@ -113,15 +120,15 @@ def subject_of(found: Stitched, params: CropParams) -> Followed:
             subject.boxes[here] = part.panel_boxes[0]
             subject.passing[here] = subject.left_out[here] = False
             ids.update(part.track_ids)
-    return Followed(replace(subject, track_ids=sorted(ids)), parts)
+    return Chosen(replace(subject, track_ids=sorted(ids)), whom.shots, parts)
 
 
 def on_subject(
-    found: Stitched, params: CropParams, followed: Followed, memory: PathMemory | None = None, *, near: bool = False
+    found: Stitched, params: CropParams, chosen: Chosen, memory: PathMemory | None = None, *, near: bool = False
 ) -> Framing:
     """Whom the window follows is chosen. `memory`, `near`: as in `solve_path`. Raises InvalidParams (a keyframe that
     cannot be met), PathUnsolved."""
-    subject, parts = followed.subject, followed.parts
+    subject, parts = chosen.subject, chosen.parts
     boxes = subject.boxes.copy()
     for part in parts:
         if part.layout == "split":
@@ -132,65 +139,13 @@ def on_subject(
         params.spec(),
         params.smoothing,
         params.smooth_alpha,
-        shots=[(part.start, part.stop) for part in parts] if parts else found.shots,
+        shots=[(part.start, part.stop) for part in parts] if parts else chosen.shots,
         keyframes=params.pins(),
         memory=memory,
         near=near,
         bars=[part.layout == "bars" for part in parts] if parts else None,
     )
     if parts:
-        path = replace(path, shots=tuple(found.shots), layout_parts=path.shots)
-        path = _with_panels(path, found.timeline, params, parts, memory, near=near)
-    return Framing(found.timeline, found.tracks, subject, path, parts)
-
-
-def _with_panels(
-    path: CameraPath,
-    timeline: Timeline,
-    params: CropParams,
-    parts: Sequence[Laid],
-    memory: PathMemory | None,
-    *,
-    near: bool,
-) -> CameraPath:
-    """The path with a window for each panel of the parts that are split, solved for its own people."""
-    split = [part for part in parts if part.layout == "split"]
-    if not split:
-        return path
-    panels = np.full((len(timeline), MAX_PANELS - 1, 4), np.nan)
-    window = np.stack([path.x, path.y, path.width, path.height], axis=1)
-    for part in split:
-        here = slice(part.start, part.stop)
-        _, _, width, height = panel_areas(path.output_size, len(part.panel_boxes))[0]
-        spec = replace(
-            params.spec(),
-            aspect=Fraction(width, height),
-            keep_aspect=True,
-            output_size=(width, height),
-            fill="crop",
-        )
-        frames = replace(timeline, frame_pts=timeline.frame_pts[here])
-        for number, boxes in enumerate(part.panel_boxes):
-            own = solve_path(boxes, frames, spec, params.smoothing, params.smooth_alpha, memory=memory, near=near)
-            rows = np.stack([own.x, own.y, own.width, own.height], axis=1)
-            if number:
-                panels[here, number - 1] = rows
-            else:
-                window[here] = rows
-    x, y, width, height = window.T
-    return replace(path, x=x, y=y, width=width, height=height, panels=panels)
-
-
-def _panels_hold(path: CameraPath, part: Laid) -> Floats:
-    """On which of the part's frames (n,) every panel holds its people, as far as they are there."""
-    assert path.panels is not None
-    here = slice(part.start, part.stop)
-    windows = [np.stack([path.x, path.y, path.width, path.height], axis=1)[here]]
-    windows += [path.panels[here, number] for number in range(len(part.panel_boxes) - 1)]
-    held = np.ones(part.stop - part.start, np.bool_)
-    for window, boxes in zip(windows, part.panel_boxes, strict=True):
-        low, high = bands(boxes, window[:, 2:])
-        centre = window[:, :2] + window[:, 2:] / 2
-        inside = (centre >= low - HELD_TOLERANCE_PX) & (centre <= high + HELD_TOLERANCE_PX)
-        held &= inside.all(axis=1) | ~np.isfinite(boxes[:, 0])
-    return held.astype(np.float64)
+        path = replace(path, shots=tuple(chosen.shots), layout_parts=path.shots)
+        path = with_panels(path, found.timeline, params, parts, memory, near=near)
+    return Framing(found.timeline, found.tracks, subject, path, parts, found.spoken if params.with_speech else None)

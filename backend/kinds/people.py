@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from backend import telemetry
@@ -18,6 +19,7 @@ from backend.kinds.context import ChunkContext
 from backend.kinds.decoding import on_best_decoder
 from backend.kinds.sampled import Picture, SampledChunk, SampledParams, sample_chunk
 from backend.kinds.tools import Need
+from backend.kinds.voice import voice_of
 from backend.settings import Settings
 from backend.states import Stage
 from backend.vision.artifacts import (
@@ -30,7 +32,12 @@ from backend.vision.artifacts import (
 )
 from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Described, Detections
+from backend.vision.mouths import Mouths
+from backend.vision.speech_record import SPEECH, MouthRecord
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
+
+# A syllable is a fifth of a second, and its mouth opens and closes.
+SPEECH_FPS = 25.0
 
 
 class DetectionParams(SampledParams):
@@ -44,6 +51,16 @@ class DetectionParams(SampledParams):
     def followed(self) -> tuple[str, ...]:
         """The classes that are detected."""
         return PEOPLE
+
+    @property
+    def with_speech(self) -> bool:
+        """Whether the chunks also tell how mouths move, and of the voice in the sound."""
+        return False
+
+    @property
+    def samples_per_sec(self) -> float:
+        """The pictures a second that are looked at: mouths move faster than people."""
+        return max(self.sample_fps, SPEECH_FPS) if self.with_speech else self.sample_fps
 
 
 class WithPosesParams(DetectionParams):
@@ -106,7 +123,8 @@ def chunk_identity(params: DetectionParams, detector: Described, settings: Setti
 
 def detected_with(params: DetectionParams) -> dict[str, Any]:
     """The parameters that a chunk of people is made of."""
-    return {"sample_fps": params.sample_fps, "conf": params.conf, "iou": params.iou, **_classes_of(params)}
+    chosen = {"sample_fps": params.samples_per_sec, "conf": params.conf, "iou": params.iou}
+    return chosen | _classes_of(params) | ({"speech": SPEECH} if params.with_speech else {})
 
 
 def _classes_of(params: DetectionParams) -> dict[str, Any]:
@@ -136,8 +154,10 @@ class FindPeople:
         self._detector = detector
         self._classes = params.followed
         self._check_classes()
-        self._tracker = Tracker(conf=params.conf, sample_fps=params.sample_fps, classes=self._classes)
+        self._tracker = Tracker(conf=params.conf, sample_fps=params.samples_per_sec, classes=self._classes)
         self._detections: list[DetectionRecord] = []
+        self._mouths = Mouths() if params.with_speech else None
+        self._motions: list[MouthRecord] = []
 
     def take(self, pts: Sequence[int], pictures: Sequence[Picture]) -> None:
         weakest = min(WEAK_CONFIDENCE, self._params.conf)
@@ -147,7 +167,11 @@ class FindPeople:
         with telemetry.part("track"):
             for at, picture, detections in zip(pts, pictures, found, strict=True):
                 scale = size[0] / picture.shape[1], size[1] / picture.shape[0]
-                self._take(at, detections.placed(scale, size))
+                placed = detections.placed(scale, size)
+                self._take(at, placed)
+                if self._mouths is not None and len(placed.boxes):
+                    motion = self._mouths.take(picture, placed.boxes / np.array(scale * 2))
+                    self._motions.append(MouthRecord(pts=at, motion=motion))
 
     def artifact(self, sampled: SampledChunk) -> ChunkArtifact:
         work = self._work
@@ -177,6 +201,8 @@ class FindPeople:
                 for track_id, pts, boxes, confidence in self._tracker.tracks()
             ],
             detections=self._detections,
+            mouths=self._motions if self._mouths else None,
+            voice=voice_of(work, sampled.frame_pts[0]) if self._mouths and sampled.frame_pts else None,
         )
 
     def _check_classes(self) -> None:

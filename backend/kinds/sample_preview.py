@@ -50,7 +50,7 @@ class SamplePreview:
         from backend.media.preview import PreviewFilm  # who detects nothing encodes nothing
 
         params, facts = self._work.params, self._work.facts
-        self._film = PreviewFilm(self._file, size, facts.time_base_fraction, params.sample_fps)
+        self._film = PreviewFilm(self._file, size, facts.time_base_fraction, params.samples_per_sec)
 
     def _tried(self, do: Callable[[], None]) -> None:
         from av.error import FFmpegError

@@ -33,6 +33,10 @@ class SampledParams(Params):
 
     sample_fps: float
 
+    @property
+    def samples_per_sec(self) -> float:
+        return self.sample_fps
+
 
 class Analysis(Protocol):
     """What is done with the pictures. `batch_size`: how many it takes best at once."""
@@ -105,7 +109,7 @@ class _Sampling:
             "start_pts": work.start_pts,
             "end_pts": work.end_pts,
             "overlap_samples": work.settings.overlap_samples if work.end_pts is not None else 0,
-            "sample_fps": work.params.sample_fps,
+            "sample_fps": work.params.samples_per_sec,
             "origin_pts": facts.start_pts,
             "width": self._size[0],
             "height": self._size[1],

@@ -15,7 +15,10 @@ from backend.kinds.params import Params
 from backend.media.budget import check_frames
 from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.link import link
+from backend.vision.mouth_tracks import mouths_of
 from backend.vision.smooth import smoothed
+from backend.vision.speaker import Spoken, who_speaks
+from backend.vision.speech import joined as joined_voice
 from backend.vision.stitch import Track, stitch
 from backend.vision.timeline import Timeline
 
@@ -27,6 +30,7 @@ class Stitched:
     timeline: Timeline
     tracks: list[Track]
     shots: list[tuple[int, int]]
+    spoken: Spoken | None = None  # where the chunks tell of speech
 
     @property
     def size_bytes(self) -> int:
@@ -56,7 +60,8 @@ def stitched(
 ) -> Stitched:
     """Tracks joined over seams and gaps, smoothed, with ids from 1. Raises ArtifactCorrupt."""
     whole = joined(artifacts, time_base, frame_size, conf)
-    return replace(whole, tracks=smoothed(whole.tracks, whole.timeline))
+    whole = replace(whole, tracks=smoothed(whole.tracks, whole.timeline))
+    return replace(whole, spoken=_spoken(whole, artifacts))
 
 
 def joined(
@@ -68,6 +73,15 @@ def joined(
     cuts_pts = _cuts_pts(artifacts)
     linked = link(stitch(artifacts), timeline, conf=conf, cuts_pts=cuts_pts)
     return Stitched(timeline, linked, _shots(cuts_pts, frame_pts))
+
+
+def _spoken(whole: Stitched, artifacts: Sequence[ChunkArtifact]) -> Spoken | None:
+    if all(artifact.mouths is None for artifact in artifacts):
+        return None
+    timeline = whole.timeline
+    records = [artifact.voice for artifact in artifacts if artifact.voice is not None]
+    voice = joined_voice(records, int(timeline.frame_pts[0]), timeline.time_base)
+    return who_speaks(mouths_of(whole.tracks, artifacts), voice, timeline, whole.shots)
 
 
 def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:

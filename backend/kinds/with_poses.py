@@ -141,4 +141,4 @@ def _posing(context: ChunkContext[DetectionParams]) -> ChunkContext[DetectionPar
 
 
 def _pose_params(params: DetectionParams) -> PoseParams:
-    return PoseParams(sample_fps=params.sample_fps, conf=params.conf, iou=params.iou)
+    return PoseParams(sample_fps=params.samples_per_sec, conf=params.conf, iou=params.iou)

@@ -37,6 +37,7 @@ from backend.media.stills import TakeOrder, take_stills
 from backend.media.subtitle_pictures import Programs, SubtitleOrder, draw_subtitles
 from backend.media.trim import TrimOrder
 from backend.media.trim import trim as trim_sound
+from backend.media.voice import VoiceOrder, write_voice
 
 Result = dict[str, Any]
 
@@ -82,6 +83,10 @@ def probe_sound(task: Task) -> Result:
 
 def trim(task: Task) -> Result:
     return trim_sound(task.source, TrimOrder(**task.params), task.tell_sec)
+
+
+def voice(task: Task) -> Result:
+    return {**write_voice(task.source, VoiceOrder(**task.params), task.tell_sec)}
 
 
 def dub(task: Task) -> Result:
@@ -163,8 +168,8 @@ def prepare(operation: str, params: Mapping[str, Any], closed_in: Jail) -> Progr
 OPERATIONS: dict[str, Callable[[Task], Result]] = {
     operation.__name__: operation
     for operation in (
-        probe, probe_sound, trim, dub, subtitles, index, encoders, decoders, join, join_previews, samples, render,
-        render_piece, stills, jail,
+        probe, probe_sound, trim, voice, dub, subtitles, index, encoders, decoders, join, join_previews, samples,
+        render, render_piece, stills, jail,
     )
 }  # fmt: skip
 # Those that ask a graphics card for help.

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from backend.errors import ArtifactCorrupt, NewerVersion
 from backend.vision.classes import PERSON
+from backend.vision.speech_record import MouthRecord, VoiceRecord
 
 Artifact = TypeVar("Artifact", bound=BaseModel)
 
@@ -106,6 +107,9 @@ class ChunkArtifact(_Record):
     cuts_pts: PtsList = Field(default_factory=list)  # first frames of new shots, past end_pts too
     tracks: Annotated[list[TrackRecord], Field(max_length=100_000)]
     detections: Annotated[list[DetectionRecord], Field(max_length=MAX_ROWS)]
+    # Of jobs that follow whoever speaks.
+    mouths: Annotated[list[MouthRecord], Field(max_length=MAX_ROWS)] | None = None
+    voice: VoiceRecord | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -117,6 +121,7 @@ class ChunkArtifact(_Record):
         _require_increasing([detection.pts for detection in self.detections], "detections")
         self._require_frames_in_chunk()
         self._require_known_samples()
+        self._require_mouths_of_people()
         return self
 
     def _require_frames_in_chunk(self) -> None:
@@ -137,13 +142,22 @@ class ChunkArtifact(_Record):
         if not sampled.issuperset(used):
             raise ValueError("tracks or detections name frames that were not sampled")
 
+    def _require_mouths_of_people(self) -> None:
+        people = {found.pts: len(found.boxes) for found in self.detections}
+        mouths = self.mouths or []
+        _require_increasing([mouth.pts for mouth in mouths], "mouths")
+        if any(people.get(mouth.pts) != len(mouth.motion) for mouth in mouths):
+            raise ValueError("mouths are not those of the people detected")
+
 
 def to_json_bytes(artifact: ChunkArtifact) -> bytes:
     """Compact, deterministic JSON; coordinates to 0.01 px and confidences to 0.0001.
 
-    A class is named where it is another than people's, so that older versions read artifacts of people.
+    A class is named where it is another than people's, and speech where it was asked for, so that older versions read
+    artifacts of people.
     """
-    fields: dict[str, Any] = artifact.model_dump(by_alias=True, exclude={"tracks", "detections"})
+    absent = {name for name in ("mouths", "voice") if getattr(artifact, name) is None}
+    fields: dict[str, Any] = artifact.model_dump(by_alias=True, exclude={"tracks", "detections", *absent})
     fields["detector"] = dict(sorted(artifact.detector.items()))
     fields["tracks"] = [
         {"id": t.id, **_class_of(t), "pts": t.pts, **rounded_boxes(t.boxes, t.confidence)} for t in artifact.tracks

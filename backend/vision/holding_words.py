@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from backend.vision.speaker_words import speaker_words
+
 # Less than both is not worth a sentence.
 _WORTH_PCT, _WORTH_SEC = 1.0, 0.5
 
@@ -21,7 +23,7 @@ def shortfalls(certificate: Mapping[str, Any], subject: str, fill: str) -> list[
     everybody = subject == "all" or "," in subject
     way_out = "try fill=pad or fill=blur, or a wider aspect" if fill == "crop" else "try a wider aspect"
     who = "the person is" if not everybody else "a person is"
-    unseen = "nobody was found" if subject in ("all", "main") else "none of the chosen people was found"
+    unseen = "nobody was found" if subject in ("all", "main", "speaker") else "none of the chosen people was found"
     unfollowed = "somebody is there, but nobody whom the window follows"
     told = [
         (held["larger"], f"{who} larger than the window: {way_out}."),
@@ -32,7 +34,8 @@ def shortfalls(certificate: Mapping[str, Any], subject: str, fill: str) -> list[
         (held["nobody"], f"{unseen}; the window waits there or moves on."),
         *_shown(certificate),
     ]
-    return [f"{_share(counted)} {sentence}" for counted, sentence in told if _is_worth(counted)]
+    lacks = [f"{_share(counted)} {sentence}" for counted, sentence in told if _is_worth(counted)]
+    return [*lacks, *speaker_words(certificate)]
 
 
 def _shown(certificate: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -9,6 +9,7 @@ from backend.errors import InvalidParams
 from backend.vision.stitch import Track
 
 _MAX_NAMED_IDS = 50
+MAIN, SPEAKER = "main", "speaker"
 _TRACK_MODE = re.compile(r"track:\d{1,9}(,track:\d{1,9})*", re.ASCII)
 
 

@@ -42,7 +42,7 @@ NEWER = {
 # The shape of what is written, for SCHEMA_VERSION. Different now? Raise the number, and write the new shape here: the
 # workers of the version before must not claim what they cannot read.
 SHAPE = {
-    "version": 5,
+    "version": 6,
     "params": (
         "aspect conf crf draw_timestamp fill hdr iou keep_aspect keyframes max_upscale min_crop_ratio "
         "output_height output_width padding_ratio pose preset sample_fps shots smooth_alpha smoothing subject "
@@ -55,7 +55,8 @@ SHAPE = {
     ),
     "artifact": (
         "boxes chunk_index class classes confidence cuts_pts detections detector end_pts etag frame_pts frame_size id "
-        "job_id params_sha256 pts sampled_pts schema size source start_pts time_base tracks"
+        "job_id level motion mouths params_sha256 pts sampled_pts schema size source speech start_pts time_base tracks "
+        "voice"
     ),
 }
 

@@ -17,7 +17,7 @@ const OTHER_STAGES = {
 export const FINAL = new Set(["done", "failed", "cancelled"]);
 const STATUSES = { done: "Done", failed: "That did not work", cancelled: "Cancelled" };
 const SHORT = { done: "Done", failed: "Failed", cancelled: "Cancelled", queued: "Waiting", uploading: "Uploading" };
-const SUBJECTS = { main: "main person", all: "everyone" };
+const SUBJECTS = { main: "main person", all: "everyone", speaker: "whoever speaks" };
 
 export function stageWords(job) {
   const stages = job.kind === "crop" ? STAGES : OTHER_STAGES;

@@ -13,6 +13,7 @@ const isSide = (value) => value === null || (Number.isInteger(value) && value >=
 const isObject = (value) => Boolean(value) && typeof value === "object" && !Array.isArray(value);
 const MODE = /^(all|main|track:\d{1,9}(,track:\d{1,9}){0,49})$/;
 const isMode = (value) => isText(value) && MODE.test(value);
+const isModeOfFilm = (value) => value === "speaker" || isMode(value);
 const isKeyframe = (value) =>
   isObject(value) && ["time_sec", "x", "y"].every((name) => isNumber(value[name]) && value[name] >= 0) &&
   (value.width === undefined || value.width === null || isNumber(value.width));
@@ -22,7 +23,7 @@ const FORMS = {
   aspect: (value) => isText(value) && /^(source|\d{1,5}:\d{1,5})$/.test(value),
   fill: isText,
   smoothing: isText,
-  subject: isMode,
+  subject: isModeOfFilm,
   shots: (value) => isObject(value) && Object.entries(value).every(([shot, mode]) => /^\d{1,7}$/.test(shot) && isMode(mode)),
   keyframes: (value) => Array.isArray(value) && value.length <= 10_000 && value.every(isKeyframe),
   padding_ratio: (value) => isNumber(value) && value >= 0 && value <= 5,

@@ -5,7 +5,10 @@ import { h } from "../core/dom.js";
 const SHAPES = [
   ["9:16", "Story", "portrait"], ["1:1", "Square", "square"], ["4:5", "Feed", "tall"], ["16:9", "Wide", "wide"], ["source", "Source", "source"],
 ];
-const SUBJECTS = [["main", "Main person", "Seen the most"], ["all", "Everyone", "Keep all in view"]];
+const SUBJECTS = [
+  ["main", "Main person", "Seen the most"], ["all", "Everyone", "Keep all in view"],
+  ["speaker", "Whoever speaks", "By voice and mouths; takes longer"],
+];
 const FILLS = {
   "": "As it suits: crop; for everyone also panels or bars", crop: "Crop: fill the picture, cut what is outside",
   split: "Show several people in panels", pad: "Show them whole, between black bars", blur: "Show them whole, between blurred bars",

@@ -1,0 +1,73 @@
+"""Whose mouth is whose: the motion that the chunks recorded of each person detected, for each track."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.vision.artifacts import ChunkArtifact
+from backend.vision.speaker_signals import Mouth
+from backend.vision.speech_record import MOTION_UNITS, NO_FACE
+from backend.vision.stitch import Track
+
+# A track's box, smoothed, and the detection that it was.
+_SAME_IOU = 0.5
+
+
+def mouths_of(tracks: Sequence[Track], artifacts: Sequence[ChunkArtifact]) -> list[Mouth]:
+    """The mouths that are seen at all. Linear in the length of the film."""
+    pts, boxes, motion = _detected(artifacts)
+    found = []
+    for track in tracks:
+        own = _of_track(track, pts, boxes, motion)
+        if np.isfinite(own).any():
+            found.append(Mouth(track.id, track.pts, own))
+    return found
+
+
+def _detected(
+    artifacts: Sequence[ChunkArtifact],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Rows of everybody detected whose mouth was looked at, by time: `pts`, boxes (n, 4), motion in face widths, NaN
+    without a face."""
+    pts: list[int] = []
+    boxes: list[list[float]] = []
+    motion: list[int] = []
+    for artifact in artifacts:
+        looked = {mouth.pts: mouth.motion for mouth in artifact.mouths or [] if mouth.pts < artifact.end_pts}
+        for seen in artifact.detections:
+            if seen.pts in looked:
+                pts += [seen.pts] * len(seen.boxes)
+                boxes += seen.boxes
+                motion += looked[seen.pts]
+    value = np.array(motion, np.float64)
+    value[value == NO_FACE] = np.nan
+    return np.array(pts, np.int64), np.array(boxes, np.float64).reshape(-1, 4), value / MOTION_UNITS
+
+
+def _of_track(
+    track: Track, pts: NDArray[np.int64], boxes: NDArray[np.float64], motion: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of the detection at the same time that overlaps most with the track's box; NaN where none does."""
+    low, high = np.searchsorted(pts, track.pts), np.searchsorted(pts, track.pts, side="right")
+    count = high - low
+    rows = np.repeat(np.arange(len(track.pts)), count)
+    others = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+    iou = _iou(track.boxes[rows], boxes[others])
+    order = np.lexsort((iou, rows))
+    last = np.flatnonzero(np.diff(rows[order], append=-1))  # of each row the largest
+    best = order[last]
+    best = best[iou[best] >= _SAME_IOU]
+    found = np.full(len(track.pts), np.nan)
+    found[rows[best]] = motion[others[best]]
+    return found
+
+
+def _iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each pair of boxes (n, 4)."""
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    whole = np.prod(first[:, 2:] - first[:, :2], axis=1) + np.prod(second[:, 2:] - second[:, :2], axis=1) - shared
+    return np.asarray(shared / np.maximum(whole, 1e-9))
