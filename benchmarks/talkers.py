@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import cv2
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 FPS = 25
 PANE = (540, 960)  # width, height of each half
 RATE_HZ = 48_000
+FADE_FRAMES = 6
+
+Spoken: TypeAlias = "list[tuple[float, float, int]]"
+"""(start, stop, side) in seconds: who speaks when, 0 on the left and 1 on the right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +35,28 @@ class Talker:
     def mirrored(self) -> Talker:
         return Talker(self.pictures[:, :, ::-1], self.sound)
 
+    def looped(self) -> Talker:
+        """Its last quarter of a second becomes the first, so that no cut is seen where it begins again."""
+        pictures = self.pictures.copy()
+        for step in range(FADE_FRAMES):
+            share = (step + 1) / (FADE_FRAMES + 1)
+            at = len(pictures) - FADE_FRAMES + step
+            pictures[at] = cv2.addWeighted(pictures[at], 1 - share, pictures[step], share, 0)
+        return Talker(pictures, self.sound)
+
+    def with_drawn_mouth(self) -> Talker:
+        """A mouth over the own one that opens as its sound is loud, a tenth of a second before it is heard."""
+        opened = _loudness(self.sound, len(self.pictures), lead_sec=0.1)
+        pictures = self.pictures.copy()
+        for picture, face, wide in zip(pictures, _faces(pictures), opened, strict=True):
+            x, y, side = face
+            middle = (round(x + 0.5 * side), round(y + 0.78 * side))
+            skin = picture[round(y + 0.6 * side), middle[0]].tolist()
+            cv2.ellipse(picture, middle, (round(0.26 * side), round(0.14 * side)), 0, 0, 360, skin, -1, cv2.LINE_AA)
+            lips = (round(0.17 * side), round((0.02 + 0.1 * wide) * side))
+            cv2.ellipse(picture, middle, lips, 0, 0, 360, (50, 40, 110), -1, cv2.LINE_AA)
+        return Talker(pictures, self.sound)
+
 
 def talker(path: Path, start_sec: float, stop_sec: float, view: tuple[float, float, float, float]) -> Talker:
     """What lies between two times of the film's clock, in `view` (left, top, right, bottom as shares)."""
@@ -42,7 +69,7 @@ def talker(path: Path, start_sec: float, stop_sec: float, view: tuple[float, flo
         ]
     at = np.searchsorted([time for time, _ in shown], times + 0.5 / FPS, side="right") - 1
     pictures = np.stack([shown[max(0, int(place))][1] for place in at])
-    return Talker(pictures, _sound(path, start_sec, len(times) * RATE_HZ // FPS))
+    return Talker(pictures, sound_of(path, start_sec, len(times) * RATE_HZ // FPS))
 
 
 def _pane(picture: NDArray[np.uint8], view: tuple[float, float, float, float]) -> NDArray[np.uint8]:
@@ -51,7 +78,29 @@ def _pane(picture: NDArray[np.uint8], view: tuple[float, float, float, float]) -
     return np.asarray(cv2.resize(picture[top:bottom, left:right], PANE, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _sound(path: Path, start_sec: float, samples: int) -> NDArray[np.int16]:
+def _faces(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """x, y, side (n, 3) of the one face in each."""
+    finder = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"))
+    rows = np.full((len(pictures), 3), np.nan)
+    for row, picture in zip(rows, pictures, strict=True):
+        small = cv2.cvtColor(picture[::2, ::2], cv2.COLOR_BGR2GRAY)
+        found = finder.detectMultiScale(small, 1.1, 3, minSize=(40, 40))
+        if len(found):
+            row[:] = 2.0 * max(found, key=lambda each: each[2])[:3]
+    known = np.isfinite(rows[:, 0])
+    places = np.arange(len(rows))
+    filled = [np.interp(places, places[known], column[known]) for column in rows.T]
+    return np.column_stack([np.convolve(np.pad(column, 2, "edge"), np.ones(5) / 5, "valid") for column in filled])
+
+
+def _loudness(sound: NDArray[np.int16], count: int, *, lead_sec: float) -> NDArray[np.float64]:
+    """0 (silent) to 1 (as loud as it gets) at the time of each picture and a lead later."""
+    levels = np.sqrt(np.square(sound[: len(sound) // 480 * 480].reshape(-1, 480).astype(np.float64)).mean(axis=1))
+    smooth = np.convolve(levels, np.ones(5) / 5, "same") / max(1.0, float(np.percentile(levels, 95)))
+    return np.clip(np.interp(np.arange(count) / FPS + lead_sec, (np.arange(len(levels)) + 0.5) / 100, smooth), 0, 1)
+
+
+def sound_of(path: Path, start_sec: float, samples: int) -> NDArray[np.int16]:
     resampler = av.AudioResampler("s16", "mono", RATE_HZ)
     track = np.zeros(samples, np.int16)
     with av.open(str(path)) as container:
@@ -67,8 +116,8 @@ def _sound(path: Path, start_sec: float, samples: int) -> NDArray[np.int16]:
     return track
 
 
-def turns(seconds: float, seed: int) -> list[tuple[float, float, int]]:
-    """(start, stop, side): who speaks, in turns of 4 to 8 s."""
+def turns(seconds: float, seed: int) -> Spoken:
+    """In turns of 4 to 8 s."""
     chance, found, at, side = np.random.default_rng(seed), [], 0.0, 0
     while at < seconds:
         stop = min(seconds, at + float(chance.uniform(4, 8)))
@@ -80,7 +129,7 @@ def turns(seconds: float, seed: int) -> list[tuple[float, float, int]]:
 def side_by_side(
     path: Path,
     people: tuple[Talker, Talker],
-    spoken: list[tuple[float, float, int]],
+    spoken: Spoken,
     *,
     silent_is_still: bool = False,
     sound: NDArray[np.int16] | None = None,

@@ -41,7 +41,9 @@ class Edited:
     @property
     def size_bytes(self) -> int:
         frames = len(self.found.timeline)
-        return self.found.size_bytes + self.memory.size_bytes + 80 * frames * REMEMBERED
+        with self._lock:
+            people = sum(subject.people.size_bytes for subject in self._subjects.values())
+        return self.found.size_bytes + self.memory.size_bytes + 112 * frames * REMEMBERED + people
 
     def chosen(self, params: CropParams) -> Chosen:
         """Raises InvalidParams."""

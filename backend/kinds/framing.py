@@ -129,10 +129,12 @@ def on_subject(
     """Whom the window follows is chosen. `memory`, `near`: as in `solve_path`. Raises InvalidParams (a keyframe that
     cannot be met), PathUnsolved."""
     subject, parts = chosen.subject, chosen.parts
-    boxes = subject.boxes.copy()
+    boxes, bodies = subject.boxes.copy(), subject.bodies
     for part in parts:
-        if part.layout == "split":
-            boxes[part.start : part.stop] = np.nan  # each panel has a path of its own
+        if part.layout == "split":  # each panel has a path of its own
+            boxes[part.start : part.stop] = np.nan
+    if bodies is not None:
+        bodies = replace(bodies, cores=np.where(np.isfinite(boxes), bodies.cores, np.nan))
     path = solve_path(
         boxes,
         found.timeline,
@@ -144,6 +146,7 @@ def on_subject(
         memory=memory,
         near=near,
         bars=[part.layout == "bars" for part in parts] if parts else None,
+        bodies=bodies,
     )
     if parts:
         path = replace(path, shots=tuple(chosen.shots), layout_parts=path.shots)

@@ -126,7 +126,7 @@ class Samples:
         samples = np.concatenate([_SILENCE[:0], *parts])
         begin = round((at_sec - self._order.start_sec) * self._order.rate_hz)
         # Less than a packet's roundness apart is the next sample.
-        if abs(begin - self._written) < self._order.rate_hz // 50:
+        if self._written and abs(begin - self._written) < self._order.rate_hz // 50:
             begin = self._written
         skipped = max(0, self._written - begin)
         if skipped >= len(samples):

@@ -11,7 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.composition import composed
+from backend.vision.heads import heads_first
 from backend.vision.keyframes import Keyframe, Pins
+from backend.vision.limbs import Bodies
 from backend.vision.path_memory import PathMemory
 from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
@@ -94,8 +97,10 @@ def solve_path(
     memory: PathMemory | None = None,
     near: bool = False,
     bars: Sequence[bool] | None = None,
+    bodies: Bodies | None = None,
 ) -> CameraPath:
-    """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known.
+    """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known;
+    `bodies`: what of them has to be held, where the rest is only wanted.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
     window. `memory`, `near`: as in `axis_path`; `bars`: which shots may have some.
@@ -119,7 +124,12 @@ def solve_path(
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        centres = _solved_centres(boxes, sizes, clock, cuts, frame_size, pins, spec.padding_ratio, memory, near)
+        core = boxes if bodies is None else inside_picture(bodies.cores, count, frame_size)
+        leads = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
+        held, wanted = (heads_first(each, sizes) for each in (core, boxes))
+        padded = wanted_bands(wanted, sizes, spec.padding_ratio)
+        bands_px = (*bands(held, sizes), *composed(padded, wanted, leads, sizes, clock, cuts, frame_size))
+        centres = _solved_centres(bands_px, sizes, clock, cuts, frame_size, pins, memory, near)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
         raise error
@@ -149,22 +159,21 @@ def _zoom(
 
 
 def _solved_centres(
-    boxes: Floats,
+    bands_px: tuple[Floats, ...],
     sizes: Floats,
     clock: Floats,
     shots: tuple[Shot, ...],
     frame_size: tuple[int, int],
     pins: Pins,
-    padding_ratio: float,
     memory: PathMemory | None,
     near: bool,
 ) -> Floats:
-    held, wanted = bands(boxes, sizes), wanted_bands(boxes, sizes, padding_ratio)
-    centres = np.empty((len(boxes), 2))
+    """`bands_px`: lowest and highest centre (n_frames, 2) that hold the subject, then those that are wanted."""
+    centres = np.empty_like(sizes)
     for start, stop in shots:
         part = slice(start, stop)
         for axis in range(2):
-            (low, high), (wanted_low, wanted_high) = ([side[part, axis] for side in band] for band in (held, wanted))
+            low, high, wanted_low, wanted_high = (side[part, axis] for side in bands_px)
             floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
             pinned = pins.of(start, stop, axis, clock)
             wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, clock[part], pinned)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.camera_path import BOX_DECIMALS, CameraPath, ema_path, path_of
-from backend.vision.heads import People
+from backend.vision.candidates import People
+from backend.vision.heads import heads_first
 from backend.vision.holding import HELD_TOLERANCE_PX, counted, holding
 from backend.vision.moves import direction_changes, largest_lurch
 from backend.vision.path_qp import LIMITS
@@ -35,7 +36,8 @@ def certificate(
     `somebody` (n_frames,) says where any track is; without it, where the subject is. `holding` counts all frames of the
     film by the classes of Holding. `containment_pct`: share of the frames with somebody that hold the subject whole, so
     frames where it is larger than its window or not followed count against it; `held_part_pct`: share of the frames
-    with a subject whose held part (the middle of the box, at most 0.9 of the window) lies in the window within 0.5 px.
+    with a subject whose held part (the middle of the box, at most 0.9 of the window; of a body higher than the window
+    the upper part) lies in the window within 0.5 px.
     Both are None where there is nobody at all. `still_frames_pct`: share of frames that move less than 0.05 px. Speed,
     acceleration and jerk: maximum and 99th percentile, frame widths per s, s2, s3; `limits` are those the solver keeps
     to, by the axis. `larger_than_window_pts`: first and last PTS of the stretches where the subject's whole box is
@@ -87,7 +89,7 @@ def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
 
 def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
     """The still window of each shot that holds most frames, found by turns along x and y."""
-    low, high = bands(boxes, path.sizes)
+    low, high = bands(heads_first(boxes, path.sizes), path.sizes)
     known = np.isfinite(low[:, 0])
     centres = np.empty((len(boxes), 2))
     for start, stop in path.stretches:
@@ -118,7 +120,7 @@ def figures(
     somebody: NDArray[np.bool_] | None = None,
 ) -> dict[str, float | None]:
     """The figures of one path, as `certificate` describes them."""
-    low, high = bands(boxes, path.sizes)
+    low, high = bands(heads_first(boxes, path.sizes), path.sizes)
     known = np.isfinite(low[:, 0])
     inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
     found: dict[str, float | None] = {

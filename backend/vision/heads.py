@@ -1,12 +1,8 @@
-"""Where people's heads are, by the shape of their boxes, and who of them a window shows."""
+"""Where people's heads are, by the shape of their boxes, and what comes first where a body is too high."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.vision.window import Floats
 
@@ -15,29 +11,10 @@ _STANDING_HEADS, _BUST_HEADS = 7.0, 3.0
 # How much higher than wide the box of a standing person and of a bust is.
 _STANDING_SHAPE, _BUST_SHAPE = 2.4, 1.2
 _HEAD_WIDE = 0.75
+# Of a body higher than the window, at most so much of the window is filled: the rest is room above the head.
+_FILLED_RATIO, _FAR_TOO_HIGH = 0.9, 1.1
 # Whose box ends this near to the bottom of the picture is cut off by it.
 _CUT_OFF_RATIO = 0.98
-
-
-@dataclass(frozen=True, eq=False)
-class People:
-    """Everybody who could be shown: for each frame and person the number of the frame (k,), the box (k, 4) in pixels
-    and whether it was asked for that this person is shown then (k,)."""
-
-    frames: NDArray[np.int64]
-    boxes: Floats
-    asked: NDArray[np.bool_]
-
-    @classmethod
-    def nobody(cls) -> People:
-        return cls(np.zeros(0, dtype=np.int64), np.zeros((0, 4)), np.zeros(0, dtype=np.bool_))
-
-    @classmethod
-    def all_of(cls, parts: Sequence[People]) -> People:
-        """`parts` one after another."""
-        if not parts:
-            return cls.nobody()
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("frames", "boxes", "asked")))
 
 
 def head_boxes(bodies: Floats, frame_height: float) -> Floats:
@@ -55,3 +32,13 @@ def head_boxes(bodies: Floats, frame_height: float) -> Floats:
     half = np.minimum(_HEAD_WIDE * side, width) / 2
     middle, top = (bodies[..., 0] + bodies[..., 2]) / 2, bodies[..., 1]
     return np.stack([middle - half, top, middle + half, top + side], axis=-1)
+
+
+def heads_first(boxes: Floats, sizes: Floats) -> Floats:
+    """The boxes (n, 4) without the legs that windows of `sizes` (n, 2) cannot hold: what is higher than its window is
+    shown from the top. From the height of the window on gradually, so that nothing jumps."""
+    height = boxes[:, 3] - boxes[:, 1]
+    beyond = np.clip((height / sizes[:, 1] - 1.0) / (_FAR_TOO_HIGH - 1.0), 0.0, 1.0)
+    found = boxes.copy()
+    found[:, 3] = boxes[:, 1] + np.minimum(height, sizes[:, 1] * (1.0 - (1.0 - _FILLED_RATIO) * beyond))
+    return found

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.camera_path import CameraPath
-from backend.vision.heads import People, head_boxes
+from backend.vision.candidates import People
+from backend.vision.heads import head_boxes
 from backend.vision.holding import HELD_TOLERANCE_PX, counted
 from backend.vision.window import Floats
 

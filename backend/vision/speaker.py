@@ -15,9 +15,9 @@ from backend.vision.speech import Voice
 from backend.vision.timeline import Timeline, seconds_from_start
 
 # What a second counts in which a mouth moves as the sound does, one in which it alone moves, and one without a face.
-_TOGETHER, _MOVES, _UNSEEN = 2.0, 2.0, -2.0
+_TOGETHER, _MOVES, _UNSEEN = 4.0, 2.0, -0.5
 # A mouth that moves less surely than this is silent; what is left must be worth more than nobody is.
-_MOVES_ENOUGH, _NOBODY = 0.4, 0.1
+_MOVES_ENOUGH, _MOVES_MUCH, _NOBODY = 0.2, 0.6, 0.02
 # Speech is heard where it is more probable than not.
 _IS_SPEECH = 0.5
 
@@ -87,6 +87,7 @@ def _evidence(signals: Signals, steps: Floats, end_sec: float) -> tuple[list[int
         low, high = max(begin, mouth.first), min(end, mouth.first + len(mouth.moves))
         moves[row, low - begin : high - begin] = mouth.moves[low - mouth.first : high - mouth.first]
         together[row, low - begin : high - begin] = mouth.deviation[low - mouth.first : high - mouth.first]
+    moves = np.minimum(moves, _MOVES_MUCH)  # where two mouths move, the one that moves more need not be heard
     told = _MOVES * (moves - _rivals(moves))
     if signals.lead_sec is not None:
         told += _TOGETHER * together * change

@@ -24,15 +24,16 @@ Floats = NDArray[np.float64]
 GRID_SEC = 0.04
 # Against how long a stretch a signal is measured.
 _WINDOW_SEC = 3.0
-# The level's change is taken over twice this, of a level smoothed a little; below this level nothing is heard.
-_CHANGE_SEC, _SMOOTH_SEC, _LEAST_DB = 0.03, 0.02, -70.0
+# How loud it is, is a power of the amplitude: of decibels the quietest would count most. Its change is taken over twice
+# this, smoothed a little.
+_LOUDNESS_POWER, _CHANGE_SEC, _SMOOTH_SEC = 0.3, 0.03, 0.02
 # A mouth that is seen less often than this tells nothing in between.
 _LONGEST_GAP_SEC = 0.3
 # Motion in face widths a second: below the one it is noise, from the other on a mouth moves.
 _NOISE_PER_SEC, _MOVING_PER_SEC = 0.02, 0.06
 _MOVING_SEC, _MOVING_SOFTNESS = 1.0, 0.35
-# Differences of logarithms, and of decibels, below these are noise, however steadily they come.
-_LEAST_SPREAD, _LEAST_SPREAD_DB = 0.15, 0.5
+# Differences of logarithms, and of loudness, below these are noise, however steadily they come.
+_LEAST_SPREAD, _LEAST_SPREAD_LOUDNESS = 0.15, 0.002
 _MOST_DEVIATION = 2.5
 # How much earlier a mouth may move than it is heard, and what is tried for what chance gives.
 _LEADS_SEC = np.arange(-0.2, 0.321, GRID_SEC)
@@ -41,6 +42,8 @@ _CHANCE_SEC = np.concatenate([-np.arange(0.6, 2.41, 0.08), np.arange(0.6, 2.41, 
 # to be the speaker.
 _LEAST_SIGNIFICANCE = 2.5
 _BLOCK_SEC = 2.0
+# Syllables come every 0.2 s or so: of several that fit, the likelier one.
+_USUAL_LEAD_SEC, _USUAL_LEAD_SPREAD_SEC = 0.06, 0.12
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +113,11 @@ def _change(voice: Voice, times_sec: Floats) -> Floats:
     """How fast the level changes, either way, against the seconds around."""
     if not voice:
         return np.zeros(len(times_sec))
-    level = gaussian_filter1d(np.maximum(voice.level_db, _LEAST_DB), _SMOOTH_SEC / LEVEL_SEC)
-    before, after = (np.interp(times_sec + step, voice.level_sec, level) for step in (-_CHANGE_SEC, _CHANGE_SEC))
+    loudness = 10 ** (_LOUDNESS_POWER * voice.level_db / 20)
+    smooth = gaussian_filter1d(loudness, _SMOOTH_SEC / LEVEL_SEC)
+    before, after = (np.interp(times_sec + step, voice.level_sec, smooth) for step in (-_CHANGE_SEC, _CHANGE_SEC))
     change = np.abs(after - before)
-    return _deviation(change, np.ones(len(change), np.bool_), _LEAST_SPREAD_DB)
+    return _deviation(change, np.ones(len(change), np.bool_), _LEAST_SPREAD_LOUDNESS)
 
 
 def _lead_sec(mouths: Sequence[Motion], voice: Voice, times_sec: Floats, speech: Floats) -> float | None:
@@ -122,9 +126,11 @@ def _lead_sec(mouths: Sequence[Motion], voice: Voice, times_sec: Floats, speech:
         return None
     shared = [_shared(mouths, _change(voice, times_sec + lead) * speech) for lead in _LEADS_SEC]
     chance = [_shared(mouths, _change(voice, times_sec + lead) * speech) for lead in _CHANCE_SEC]
-    best = int(np.argmax(shared))
-    least = float(np.mean(chance)) + _LEAST_SIGNIFICANCE * float(np.std(chance))
-    return float(_LEADS_SEC[best]) if shared[best] > max(least, 1e-9) else None
+    above = np.asarray(shared) - np.mean(chance)
+    usual = np.exp(-0.5 * np.square((_LEADS_SEC - _USUAL_LEAD_SEC) / _USUAL_LEAD_SPREAD_SEC))
+    best = int(np.argmax(above * usual))
+    is_plain = above[best] > max(_LEAST_SIGNIFICANCE * float(np.std(chance)), 1e-9)
+    return float(_LEADS_SEC[best]) if is_plain else None
 
 
 def _shared(mouths: Sequence[Motion], change: Floats) -> float:

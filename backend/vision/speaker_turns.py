@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 STEP_SEC = 0.2
 _SHORTEST_STEPS = 8  # 1.6 s
 # What a turn must be better by, in the units of the evidence, which are about standard deviations times seconds.
-_SWITCH_COST, _SWITCH_COST_IN_PAUSE = 1.5, 1.0
+_SWITCH_COST, _SWITCH_COST_IN_PAUSE = 2.0, 1.3
 
 
 def best_turns(evidence: NDArray[np.float64], speech: NDArray[np.float64]) -> NDArray[np.int64]:

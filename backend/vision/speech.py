@@ -90,7 +90,8 @@ class Voice:
 def joined(records: list[VoiceRecord], first_pts: int, time_base: Fraction) -> Voice:
     """The chunks' records, in order, as one. Where two tell of the same time, the later chunk is heard."""
     parts: list[tuple[NDArray[np.floating[Any]], ...]] = []
-    for record, after in zip(records, [*records[1:], None], strict=True):
+    after_each = [*records[1:], None] if records else []
+    for record, after in zip(records, after_each, strict=True):
         start_sec = float((record.start_pts - first_pts) * time_base)
         end_sec = float((after.start_pts - first_pts) * time_base) if after else np.inf
         level_sec = start_sec + LEVEL_SEC * (np.arange(len(record.level)) + 0.5)

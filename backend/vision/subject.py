@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.candidates import People, candidates, could_be_shown
 from backend.vision.groups import Stretch, best_together
-from backend.vision.heads import People
+from backend.vision.limbs import Bodies
 from backend.vision.passages import Passage, passages
 from backend.vision.sightings import Sighting, Sightings, bridged
 from backend.vision.stitch import Track
 from backend.vision.subject_modes import modes_of_shots, wanted_ids
 from backend.vision.timeline import Timeline, runs, seconds_from_start
-from backend.vision.who_matters import who_matters
 from backend.vision.window import Room, needs_bars
 
 # `main` changes hands only when its person is gone for longer than this, and nobody takes over for less.
@@ -28,7 +28,8 @@ _TURN_SEC = 2.0
 @dataclass(frozen=True, eq=False)
 class Subject:
     """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known or the picture passes from one
-    person to another; the ids of the tracks that the boxes came from; `people` who could be shown.
+    person to another; `bodies`, the same without limbs; the ids of the tracks that they came from; the
+    `people` who could be shown.
 
     Masks (n_frames,): `passing` marks the latter, `left_out` the frames where somebody who was asked for and is there
     is not in the box, `somebody` those where any track is.
@@ -40,6 +41,7 @@ class Subject:
     left_out: NDArray[np.bool_]
     somebody: NDArray[np.bool_]
     people: People = field(default_factory=People.nobody)
+    bodies: Bodies | None = None
 
     @classmethod
     def nobody(cls, count: int) -> Subject:
@@ -76,13 +78,15 @@ def choose_subject(
     for (start, stop), name, shot_room in zip(cuts, modes, rooms, strict=True):
         times_sec = seconds_from_start(frame_pts[start:stop], timeline.time_base)
         seen = sightings.on(frame_pts[start:stop], times_sec)
-        people = _candidates(name, wanted[name], seen, times_sec, frame_size)
+        people = candidates(name, wanted[name], seen, times_sec, frame_size)
         part = (_main if name == "main" else _together)(people, _Shot(times_sec, frame_size, shot_room))
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
         subject.left_out[start:stop] = part.left_out
         found.update(part.track_ids)
-        everybody.append(_could_be_shown(people, start, subject.boxes if name == "main" else None))
-    return replace(subject, track_ids=sorted(found), people=People.all_of(everybody))
+        everybody.append(could_be_shown(people, start, times_sec, subject.boxes if name == "main" else None))
+    shown = People.all_of(everybody)
+    bodies = shown.bodies_in(subject.boxes)
+    return replace(subject, track_ids=sorted(found), people=shown, bodies=bodies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,30 +94,6 @@ class _Shot:
     times_sec: NDArray[np.float64]
     frame_size: tuple[int, int]
     room: Room | None
-
-
-def _candidates(
-    mode: str,
-    wanted_ids: set[int],
-    seen: Sequence[Sighting],
-    times_sec: NDArray[np.float64],
-    frame_size: tuple[int, int],
-) -> list[Sighting]:
-    if mode in ("main", "all"):
-        return who_matters(seen, times_sec, frame_size)
-    return [sighting for sighting in seen if sighting.track.id in wanted_ids]
-
-
-def _could_be_shown(people: Sequence[Sighting], start: int, only: NDArray[np.float64] | None) -> People:
-    """The people of a shot that begins on frame `start`; asked for are all of them, or those who are what `only`
-    (n_frames, 4) has."""
-    parts = []
-    for person in people:
-        known = np.isfinite(person.boxes[:, 0])
-        frames, boxes = start + person.rows[known], person.boxes[known]
-        asked = np.ones(len(frames), dtype=np.bool_) if only is None else (only[frames] == boxes).all(axis=1)
-        parts.append(People(frames, boxes, asked))
-    return People.all_of(parts)
 
 
 # Several people.

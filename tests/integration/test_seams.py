@@ -10,7 +10,6 @@ import pytest
 
 from backend.kinds.framing import Framing
 from backend.settings import Settings
-from backend.vision.certificate import certificate
 from backend.vision.detector import Detector, open_detector
 from benchmarks.seams import Apart, apart, distances_px, framing_of
 from tests.conftest import shared_file
@@ -54,9 +53,11 @@ def test_a_jumping_child_is_held_by_a_camera_five_times_calmer_than_a_live_one(
     bedroom: tuple[Framing, Framing],
 ) -> None:
     for framing in bedroom:
-        found = certificate(framing.path, framing.subject.boxes, framing.timeline)
+        found = framing.certificate(0.85)
         live = found["ema_causal"]
-        assert found["held_part_pct"] >= 99.5 > found["static"]["held_part_pct"]
+        # Arms that are thrown out for a moment are not held; heads and what the body fills are.
+        assert found["heads_held_pct"] == 100 > found["static"]["heads_held_pct"]
+        assert found["whole_held_pct"] > max(live["whole_held_pct"], found["static"]["whole_held_pct"]) + 10
         assert live["acceleration_p99"] >= 5 * found["acceleration_p99"]
         assert live["jerk_p99"] >= 20 * found["jerk_p99"]
 

@@ -102,3 +102,39 @@ def test_bytes_that_are_no_artifact_are_a_typed_error(data: bytes) -> None:
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     with pytest.raises(ArtifactCorrupt):
         load_artifact(data, expected_sha256=None)
+
+
+SPEECH: dict[str, Any] = {
+    "mouths": [{"pts": 0, "motion": [-1]}],
+    "voice": {"start_pts": 0, "level": [0, 255], "speech": [100]},
+}
+
+
+def test_speech_is_kept_and_absent_where_nobody_asked() -> None:
+    data = to_json_bytes(load(artifact_fields() | SPEECH))
+    again = load(json.loads(data))
+    assert again.mouths is not None and again.voice is not None
+    assert (again.mouths[0].motion, again.voice.level) == ([-1], [0, 255])
+    assert not {"mouths", "voice"} & json.loads(to_json_bytes(load(artifact_fields()))).keys()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"mouths": [{"pts": 0, "motion": [0, 0]}]},
+        {"mouths": [{"pts": 1, "motion": [0]}]},
+        {"mouths": [{"pts": 0, "motion": [0]}, {"pts": 0, "motion": [0]}]},
+        {"mouths": [{"pts": 0, "motion": [-2]}]},
+        {"mouths": [{"pts": 0, "motion": [10_001]}]},
+        {"mouths": [{"pts": 0, "motion": [0.5]}]},
+        {"mouths": [{"pts": 0, "motion": []}]},
+        {"voice": {"start_pts": 0, "level": [0], "speech": [0]}},
+        {"voice": {"start_pts": 0, "level": [0, 256], "speech": [0]}},
+        {"voice": {"start_pts": 0, "level": [0, 0], "speech": [101]}},
+        {"voice": {"start_pts": 2**63, "level": [], "speech": []}},
+        {"voice": {"start_pts": 0, "level": "00", "speech": [0]}},
+    ],
+)
+def test_speech_that_cannot_be_is_refused(hostile: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactCorrupt):
+        load(artifact_fields() | hostile)
