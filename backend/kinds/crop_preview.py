@@ -42,7 +42,7 @@ class Edited:
     def size_bytes(self) -> int:
         frames = len(self.found.timeline)
         with self._lock:
-            people = sum(subject.people.size_bytes for subject in self._subjects.values())
+            people = sum(chosen.subject.people.size_bytes for chosen in self._chosen.values())
         return self.found.size_bytes + self.memory.size_bytes + 112 * frames * REMEMBERED + people
 
     def chosen(self, params: CropParams) -> Chosen:

@@ -9,7 +9,8 @@ const CATCH_UP = 0.08; // how much faster or slower it goes to come near again
 const CALIBRATE_MS = 10_000; // then the film is taken to begin at its first frame
 const CREEP_RATE = 0.0625; // the slowest that browsers play
 const CREEP_MS = 3000;
-const SHOWN_MS = 300; // a picture that comes later than this after its seek is taken for another one
+const CREEP_TRIES = 4; // a busy machine may run past the frame
+const SHOWN_MS = 600; // a picture that comes later than this after its seek is taken for another one
 const RELOAD_AFTER_MS = 10_000; // links to the store run out: a film that fails at once again has another fault
 
 /** One film element, whose clock is brought to that of the frames. */
@@ -28,6 +29,7 @@ class Film {
   #notes = false;
   #shownSec = 0; // of the picture that stands there
   #wanted = null;
+  #triesLeft = 0;
   #arrived = null;
 
   /** Resolves when its first picture is there; rejects where the browser cannot show it. */
@@ -67,6 +69,8 @@ class Film {
   seek(frame, isWhole) {
     this.stopCreeping();
     this.#wanted = isWhole ? frame : null;
+    this.#triesLeft = CREEP_TRIES;
+    this.#shownSec = -Infinity;
     this.video.currentTime = this.timeOf(frame);
   }
 
@@ -74,22 +78,30 @@ class Film {
    * the time of another one: an earlier frame may stand there. It shows the right one as soon as it plays, so it does, slowly. */
   async #creep(frame) {
     if (frame === null || !this.isReady) return;
-    const isThere = () => this.#wanted !== frame || this.frameAt(this.#shownSec) >= frame;
+    // A picture that was shown before the seek may be told of after it, so a later frame says nothing yet.
+    const isThere = () => this.#wanted !== frame || this.frameAt(this.#shownSec) === frame;
     await this.#until(isThere, SHOWN_MS);
     if (!this.video.paused || isThere()) return;
     if (this.video.ended) { // it would play from its beginning
-      if (frame > 0) this.video.currentTime = this.timeOf(frame - 1);
+      this.#comeFromBefore(frame);
       return;
     }
     const { muted, playbackRate } = this.video;
     this.isCreeping = this.hasCrept = true;
     Object.assign(this.video, { muted: true, playbackRate: CREEP_RATE });
+    this.#shownSec = -Infinity;
     this.video.play().catch(unlessPaused);
-    await this.#until(isThere, CREEP_MS);
+    await this.#until(() => this.#wanted !== frame || this.frameAt(this.#shownSec) >= frame, CREEP_MS);
     Object.assign(this.video, { muted, playbackRate });
     const isTooFar = this.#wanted === frame && this.frameAt(this.#shownSec) > frame;
     this.stopCreeping();
-    if (isTooFar) this.video.currentTime = this.timeOf(frame);
+    if (isTooFar && this.#triesLeft-- > 0) this.#comeFromBefore(frame);
+  }
+
+  #comeFromBefore(frame) {
+    this.#wanted = frame;
+    this.#shownSec = -Infinity;
+    this.video.currentTime = this.timeOf(Math.max(0, frame - 1));
   }
 
   /** Resolves when the condition holds after a picture came, or after the time. */
@@ -146,7 +158,7 @@ export class Player {
     this.element = h("div", { class: "player" }, this.picture);
     if (this.#result) this.element.append(h("div", { class: "picture of-result" }, this.#result.video));
     this.ready = this.#load(resultUrl);
-    this.#source.video.addEventListener("ended", () => this.#source.hasCrept || this.#stand());
+    this.#source.video.addEventListener("ended", () => this.#source.hasCrept || this.#stand(review.timesSec.length - 1));
     for (const film of [this.#source, this.#result]) film?.video.addEventListener("error", () => this.#renew(film));
   }
 
@@ -218,9 +230,9 @@ export class Player {
     if (!this.paused) this.#stand();
   }
 
-  #stand() {
+  #stand(frame = this.frame) {
     for (const film of [this.#source, this.#result]) film?.video.pause();
-    this.seek(this.frame);
+    this.seek(frame);
   }
 
   setRate(rate) {
