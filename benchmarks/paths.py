@@ -81,6 +81,7 @@ def framed(framing: Framing, mode: str) -> Framing:
         framing.timeline,
         spec,
         shots=framing.path.shots,
+        bodies=subject.bodies,
     )
     return replace(framing, subject=subject, path=path)
 
