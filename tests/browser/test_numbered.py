@@ -40,7 +40,7 @@ def test_a_browser_shows_the_picture_of_the_time_asked_for(browser: Any, tmp_pat
     video = page.locator("video")
     for number in (0, 1, 7, 24):
         assert _at(video, "plain.mp4", float(times_sec["plain"][number]) + HALF_A_FRAME_SEC) == number
-        # With a varying rate and B-frames Chromium may take an earlier picture for one that is still shown: its packet's
+        # With a varying rate and B-frames Chromium may take an earlier picture for one still shown: its packet's
         # duration is another picture's. The player of the page sees to that.
         shown = _at(video, "varying.mp4", float(times_sec["varying"][number]) + HALF_A_FRAME_SEC)
         assert shown is not None and number - 2 <= shown <= number
