@@ -38,6 +38,14 @@ class SolveRequest(BaseModel):
     )
 
 
+class SplitFrames(BaseModel):
+    start: int
+    stop: int
+    windows: list[list[tuple[float, float, float, float]]] = Field(
+        description="of each frame from start on: x, y, width, height of each further panel"
+    )
+
+
 class Solved(BaseModel):
     frames: int = Field(description="of the film")
     from_frame: int = Field(description="the first one in the arrays")
@@ -45,6 +53,7 @@ class Solved(BaseModel):
     y: list[float]
     width: list[float]
     height: list[float]
+    panels: list[SplitFrames] = Field(description="where the picture is split: the windows beside the first one")
     shots: list[tuple[int, int]] = Field(description="[first frame, frame behind the last]")
     output_size: tuple[int, int]
     subject_track_ids: list[int]
@@ -102,6 +111,7 @@ def shown(solved: SolvedPath) -> dict[str, Any]:
         "frames": solved.frames,
         "from_frame": solved.from_frame,
         **{name: _rounded(getattr(solved, name)) for name in ("x", "y", "width", "height")},
+        "panels": list(solved.panels),
         "shots": [list(shot) for shot in solved.shots],
         "output_size": list(solved.output_size),
         "subject_track_ids": list(solved.subject_track_ids),

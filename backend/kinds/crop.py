@@ -19,6 +19,7 @@ from backend.kinds.sheet import plan_sheet
 from backend.kinds.stitched import artifacts_of
 from backend.states import Stage
 from backend.vision.holding_words import shortfalls
+from backend.vision.window import MAX_PANELS, panel_areas
 
 # Stitching and solving take seconds where rendering takes minutes.
 SOLVED_SHARE = 0.05
@@ -58,12 +59,16 @@ class SolveCropAndPoses(SolveCrop):
 def _film(context: WholeContext[CropParams], framing: Framing, keyframe_pts: list[int]) -> Film:
     params, timeline, path = context.params, framing.timeline, framing.path
     width, height = path.output_size
-    look = params.model_dump(include={"crf", "preset", "draw_timestamp", "hdr", "fill"})
+    look = params.model_dump(include={"crf", "preset", "draw_timestamp", "hdr"}) | {"fill": params.bars}
     source = source_order(context.facts, context.settings, int(timeline.frame_pts[0]))
     ticks = (timeline.frame_pts - int(timeline.frame_pts[0])).astype(np.float64)
+    rows = [ticks, path.x, path.y, path.width, path.height]
+    if path.panels is not None:
+        rows.append(path.panels.reshape(len(ticks), -1))
+        look["panel_areas"] = {count: panel_areas(path.output_size, count) for count in range(2, MAX_PANELS + 1)}
     return Film(
         order=source | look | {"output_width": width, "output_height": height},
-        path=np.column_stack([ticks, path.x, path.y, path.width, path.height]),
+        path=np.column_stack(rows),
         frame_pts=timeline.frame_pts,
         shots=path.shots,
         keyframe_pts=keyframe_pts,

@@ -6,12 +6,12 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from backend.kinds.people import WithPosesParams
 from backend.vision.keyframes import Keyframe
 from backend.vision.subject_modes import SPEAKER
-from backend.vision.window import CropSpec, Fill
+from backend.vision.window import CropSpec, Fill, Laying
 
 ASPECT = re.compile(r"^(\d{1,5}):(\d{1,5})$")
 SubjectMode = Annotated[str, Field(pattern=r"^(all|main|track:[0-9]{1,9}(,track:[0-9]{1,9}){0,49})$")]
@@ -54,7 +54,11 @@ class CropParams(WithPosesParams):
     max_upscale: float = Field(2.0, ge=1, le=8, description="how much the window may be enlarged")
     output_width: Annotated[int, Field(ge=16, le=8192, strict=True)] | None = None
     output_height: Annotated[int, Field(ge=16, le=8192, strict=True)] | None = None
-    fill: Fill = Field("crop", description="where no window holds the subject: `pad` or `blur` shows it between bars")
+    fill: Fill | Laying = Field(
+        "crop",
+        description="where no window holds the subject: `pad` or `blur` shows it between bars, `split` shows several "
+        "people in panels, `auto` (what subject=all has of itself) takes whichever shows them best",
+    )
     zoom: bool = Field(True, description="false: the window keeps its size within a shot")
     smoothing: Literal["optimal", "ema"] = "optimal"
     smooth_alpha: float = Field(0.85, ge=0, lt=1)
@@ -62,6 +66,14 @@ class CropParams(WithPosesParams):
     crf: float = Field(20, ge=0, le=51)
     hdr: Literal["sdr", "keep"] = Field("sdr", description="`keep`: 10-bit and HDR sources stay so, as HEVC")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _everybody_is_shown(cls, given: Any) -> Any:
+        """Who asks for all of them and not for a fill has them laid out."""
+        if isinstance(given, dict) and given.get("subject") == "all" and "fill" not in given:
+            return given | {"fill": "auto"}
+        return given
 
     @field_validator("shots", mode="before")
     @classmethod
@@ -88,6 +100,11 @@ class CropParams(WithPosesParams):
     def check(self) -> None:
         self.spec()
 
+    @property
+    def bars(self) -> Fill:
+        """What is beside a window of another shape."""
+        return "blur" if self.fill == "auto" or self.fill == "split" else self.fill
+
     def pins(self) -> list[Keyframe]:
         return [Keyframe(**keyframe.model_dump()) for keyframe in self.keyframes]
 
@@ -100,6 +117,6 @@ class CropParams(WithPosesParams):
             keep_aspect=self.keep_aspect,
             max_upscale=self.max_upscale,
             output_size=(self.output_width, self.output_height),
-            fill=self.fill,
+            fill=self.bars,
             zoom=self.zoom,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from typing import Any, TypeVar
@@ -11,21 +12,20 @@ import numpy as np
 from backend.kinds import accounts, with_poses
 from backend.kinds.context import Earlier
 from backend.kinds.crop_params import CropParams
-from backend.kinds.framing import on_subject, subject_of
+from backend.kinds.framing import Chosen, on_subject, subject_of
 from backend.kinds.path_preview import Gathered, PathPreview, SolvedPath
 from backend.kinds.stitched import Stitched, artifacts_in, stitched
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
-from backend.vision.camera_path import CameraPath
+from backend.vision.camera_path import CameraPath, panel_rows
 from backend.vision.holding_words import shortfalls
 from backend.vision.path_memory import PathMemory
-from backend.vision.subject import Subject
 
 # Whoever edits goes to and fro between few of them: a subject or a path is remembered for each.
 REMEMBERED = 4
 # Windows that differ by less are the same to whoever looks.
 SAME_PX = 0.05
-Remembered = TypeVar("Remembered", bound="Subject | CameraPath")
+Remembered = TypeVar("Remembered", bound="Chosen | CameraPath")
 
 
 class Edited:
@@ -35,21 +35,23 @@ class Edited:
         self.found = found
         self.memory = PathMemory()
         self._lock = threading.Lock()
-        self._subjects: OrderedDict[str, Subject] = OrderedDict()
+        self._chosen: OrderedDict[str, Chosen] = OrderedDict()
         self._paths: OrderedDict[str, CameraPath] = OrderedDict()
 
     @property
     def size_bytes(self) -> int:
         frames = len(self.found.timeline)
         with self._lock:
-            people = sum(subject.people.size_bytes for subject in self._subjects.values())
+            people = sum(chosen.subject.people.size_bytes for chosen in self._chosen.values())
         return self.found.size_bytes + self.memory.size_bytes + 112 * frames * REMEMBERED + people
 
-    def subject(self, params: CropParams) -> Subject:
+    def chosen(self, params: CropParams) -> Chosen:
         """Raises InvalidParams."""
         key = _written(params, exclude={"keyframes", "smoothing", "smooth_alpha", "zoom"})
-        known = self._known(self._subjects, key)
-        return known or self._kept(self._subjects, key, subject_of(self.found, params))
+        if params.fill in ("auto", "split"):  # a shot with a keyframe is one window
+            key += json.dumps(sorted(pin.time_sec for pin in params.pins()))
+        known = self._known(self._chosen, key)
+        return known or self._kept(self._chosen, key, subject_of(self.found, params))
 
     def last_path(self, params: CropParams) -> CameraPath | None:
         """Solved whole, with keyframes that may have been other ones."""
@@ -86,7 +88,7 @@ class CropPreview(PathPreview[CropParams]):
         assert isinstance(gathered, Edited)  # as this gathers them
         found = gathered.found
         last = gathered.last_path(params) if around_sec is not None else None
-        framing = on_subject(found, params, gathered.subject(params), gathered.memory, near=last is not None)
+        framing = on_subject(found, params, gathered.chosen(params), gathered.memory, near=last is not None)
         path, proof = framing.path, None
         warnings = accounts.decoded(facts, found.timeline.frame_pts)
         if last is None:
@@ -106,6 +108,7 @@ class CropPreview(PathPreview[CropParams]):
             height=path.height[part],
             shots=path.shots,
             output_size=path.output_size,
+            panels=panel_rows(path, part),
             subject_track_ids=framing.subject.track_ids,
             certificate=proof,
             warnings=warnings,
@@ -115,7 +118,12 @@ class CropPreview(PathPreview[CropParams]):
 def _changed(path: CameraPath, last: CameraPath, at: int) -> slice:
     """From the first frame whose window is another one to the last, and frame `at` in any case."""
     sides = [np.abs(getattr(path, name) - getattr(last, name)) for name in ("x", "y", "width", "height")]
-    other = np.append(np.flatnonzero(np.maximum.reduce(sides) > SAME_PX), at)
+    changed = np.maximum.reduce(sides) > SAME_PX
+    for panels, others in ((path.panels, last.panels), (last.panels, path.panels)):
+        if panels is not None:
+            own = np.nan_to_num(panels)
+            changed |= (np.abs(own - (0.0 if others is None else np.nan_to_num(others))) > SAME_PX).any(axis=(1, 2))
+    other = np.append(np.flatnonzero(changed), at)
     return slice(int(other.min()), int(other.max()) + 1)
 
 

@@ -23,7 +23,8 @@ FALLBACK_FPS = (25, 1)
 RENDER_THREADS = 2
 
 Rows = NDArray[np.float64]
-"""(frames, 5): PTS from the first frame's on, x, y, width and height of the window in upright source pixels."""
+"""(frames, 5): PTS from the first frame's on, x, y, width and height of the window in upright source pixels. (frames,
+13) where some are split: the same four of two more panels, NaN where there is none."""
 Pts = NDArray[np.int64]
 
 
@@ -165,7 +166,7 @@ def source_order(facts: VideoFacts, settings: Settings, first_pts: int) -> dict[
 def laid_on(frame_pts: Pts, path: Rows, origin_pts: int) -> Rows:
     """A path for other frames than those it was made for: of the same times where it knows them, else in between."""
     ticks = (frame_pts - origin_pts).astype(np.float64)
-    return np.column_stack([ticks, *(np.interp(ticks, path[:, 0], path[:, at]) for at in range(1, 5))])
+    return np.column_stack([ticks, *(np.interp(ticks, path[:, 0], path[:, at]) for at in range(1, path.shape[1]))])
 
 
 def _data_file(file: Path, data: bytes | None) -> dict[str, str]:

@@ -36,6 +36,7 @@ class SolvedPath:
     subject_track_ids: Sequence[int]
     certificate: dict[str, Any] | None  # where nothing was said about a time
     warnings: Sequence[str] = ()
+    panels: Sequence[dict[str, Any]] = ()  # of frames that are split, as `camera_path.json` has them
 
 
 class PathPreview(ABC, Generic[P_contra]):

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -32,9 +32,11 @@ from backend.vision.artifacts import (
 )
 from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Described, Detections
-from backend.vision.mouths import Mouths
 from backend.vision.speech_record import SPEECH, MouthRecord
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
+
+if TYPE_CHECKING:
+    from backend.vision.mouths import Mouths
 
 # A syllable is a fifth of a second, and its mouth opens and closes.
 SPEECH_FPS = 25.0
@@ -142,6 +144,12 @@ def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
     return on_best_decoder(work, analyse)
 
 
+def _mouths() -> Mouths:
+    from backend.vision.mouths import Mouths  # needs OpenCV, which what plans does without
+
+    return Mouths()
+
+
 class FindPeople:
     """Detects and follows on the pictures of one chunk; whoever finds more than people overrides how that is found and
     taken."""
@@ -156,7 +164,7 @@ class FindPeople:
         self._check_classes()
         self._tracker = Tracker(conf=params.conf, sample_fps=params.samples_per_sec, classes=self._classes)
         self._detections: list[DetectionRecord] = []
-        self._mouths = Mouths() if params.with_speech else None
+        self._mouths = _mouths() if params.with_speech else None
         self._motions: list[MouthRecord] = []
 
     def take(self, pts: Sequence[int], pictures: Sequence[Picture]) -> None:

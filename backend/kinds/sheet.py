@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.errors import FrameMismatch
 from backend.kinds.framing import Framing
@@ -30,6 +30,7 @@ class CellPlan(BaseModel):
     window: Box
     subject: Box | None
     tracks: list[tuple[int, Box]]
+    panels: list[Box] = Field(default_factory=list)  # beside the window, where the picture is split
 
 
 class SheetPlan(BaseModel):
@@ -109,6 +110,7 @@ class Sheet:
                 window=cell.window,
                 subject=cell.subject,
                 tracks=cell.tracks,
+                panels=cell.panels,
             )
             for number, cell in enumerate(self._plan.cells)
         ]
@@ -145,7 +147,13 @@ def _cell(framing: Framing, frame: int, people: list[tuple[int, Box]]) -> CellPl
         window=_box(np.array([*corner, corner[0] + path.width[frame], corner[1] + path.height[frame]])),
         subject=_box(subject) if np.isfinite(subject).all() else None,
         tracks=people,
+        panels=[] if path.panels is None else [_window(each) for each in path.panels[frame] if np.isfinite(each[0])],
     )
+
+
+def _window(row: NDArray[np.float64]) -> Box:
+    """Of x, y, width and height."""
+    return _box(np.concatenate([row[:2], row[:2] + row[2:]]))
 
 
 def _box(box: NDArray[np.float64]) -> Box:

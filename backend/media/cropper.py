@@ -17,11 +17,11 @@ from pydantic import Field
 from backend.errors import FrameMismatch
 from backend.media.colour import SDR, Tags, note_tags
 from backend.media.facts import Appearance
-from backend.media.fill import Fill, filled, placement
+from backend.media.fill import Fill, filled, place, placement
 from backend.media.look import Look, appearance_of, look_of
 from backend.media.paint.layers import LayerOrder, painters_of
 from backend.media.resample import Geometry, Window, crop, plane
-from backend.media.shape import PictureOrder
+from backend.media.shape import Area, PictureOrder
 from backend.media.stills import StillOrder, Stills
 
 # Threads beside those that decode and encode: a plane that several of them share takes a fifth more time of cores, so
@@ -33,7 +33,9 @@ _STILL_PX = 1e-4
 
 class CropOrder(PictureOrder):
     """`path_file` is an .npy of float64 rows (pts, x, y, width, height), one for every frame that is read; pts counts
-    from `origin_pts`, since a float holds whole numbers only up to 2^53. Without an `appearance` the first frame that
+    from `origin_pts`, since a float holds whole numbers only up to 2^53. Where a row goes on with the same four numbers
+    of more windows, the picture is split into as many panels, whose `panel_areas` (x, y, width, height in the output)
+    are even. Without an `appearance` the first frame that
     is cropped decides; without an `encoder` the best that works here is taken."""
 
     path_file: str
@@ -51,6 +53,7 @@ class CropOrder(PictureOrder):
     appearance: Appearance | None = None
     encoder: str | None = None
     fill: Fill = "crop"  # what is beside a window that has not the output's shape; `crop` stretches it
+    panel_areas: dict[int, list[tuple[int, int, int, int]]] = Field(default_factory=dict)
     stills: StillOrder | None = None
     layers: list[LayerOrder] = Field(default_factory=list)
 
@@ -88,7 +91,11 @@ class Cropper:
         if self._stills:
             self._stills.look_at(frame)
         window = Window(*(float(v) for v in self._path[number, 1:5]))
-        picture, shown = self._shown(frame, window, self._still[number])
+        panels = _panels_of(self._path[number])
+        if panels:
+            picture, shown = self._split(frame, [window, *panels]), window
+        else:
+            picture, shown = self._shown(frame, window, self._still[number])
         for painter in self._painters:
             painter.paint(picture, shown, number, frame.pts)
         if self._order.draw_timestamp:
@@ -107,19 +114,39 @@ class Cropper:
         """What the window shows, of the output's size, as the encoder wants it; and the window of all of the picture,
         bars too."""
         order, size = self._order, self._order.output_size
-        if self._look is None:
-            self._look = look_of(order.appearance or appearance_of(frame), keep_hdr=order.hdr == "keep")
-        planar, tags = self._in_shape(frame, self._look)
-        place = None if order.fill == "crop" else placement(window, size)
-        if place is None:
-            picture = self._look.finished(crop(planar, window, size, self._geometry, still=still), tags)
+        planar, tags, look = self._seen(frame)
+        inner = None if order.fill == "crop" else placement(window, size)
+        if inner is None:
+            picture = look.finished(crop(planar, window, size, self._geometry, still=still), tags)
             note_tags(picture, _tags_in(picture, tags))
             return picture, window
-        picture = self._look.finished(crop(planar, place.window, place.size, self._geometry, halves=True), tags)
+        picture = look.finished(crop(planar, inner.window, inner.size, self._geometry, halves=True), tags)
         tags = _tags_in(picture, tags)
-        picture = filled(picture, place, size, order.fill, full=tags.full_range)
+        picture = filled(picture, inner, size, order.fill, full=tags.full_range)
         note_tags(picture, tags)
-        return picture, place.whole(size)
+        return picture, inner.whole(size)
+
+    def _split(self, frame: VideoFrame, windows: list[Window]) -> VideoFrame:
+        """The output's picture, a window in each panel."""
+        planar, tags, look = self._seen(frame)
+        whole: VideoFrame | None = None
+        for window, (x, y, width, height) in zip(windows, self._order.panel_areas[len(windows)], strict=True):
+            picture = look.finished(crop(planar, window, (width, height), self._geometry), tags)
+            if whole is None:
+                area = Area(x, y, (width, height))
+                whole = filled(picture, area, self._order.output_size, "pad", full=_tags_in(picture, tags).full_range)
+            else:
+                place(picture, whole, x, y)
+        assert whole is not None  # a row has one window at least
+        note_tags(whole, _tags_in(whole, tags))
+        return whole
+
+    def _seen(self, frame: VideoFrame) -> tuple[VideoFrame, Tags, Look]:
+        """The whole frame in the film's coded size, what its samples mean, and the look of the film."""
+        if self._look is None:
+            order = self._order
+            self._look = look_of(order.appearance or appearance_of(frame), keep_hdr=order.hdr == "keep")
+        return *self._in_shape(frame, self._look), self._look
 
     def _in_shape(self, frame: VideoFrame, look: Look) -> tuple[VideoFrame, Tags]:
         """The whole frame in the film's coded size, between bars where it has another shape."""
@@ -138,6 +165,12 @@ def _tags_in(finished: VideoFrame, tags: Tags) -> Tags:
 def _path_of(file: str) -> NDArray[np.float64]:
     path: NDArray[Any] = np.load(file, allow_pickle=False)
     return path
+
+
+def _panels_of(row: NDArray[np.float64]) -> list[Window]:
+    """The windows behind the first one."""
+    further = row[5:].reshape(-1, 4)
+    return [Window(*(float(v) for v in each)) for each in further if np.isfinite(each[0])]
 
 
 def _still(path: NDArray[np.float64]) -> list[tuple[bool, bool]]:

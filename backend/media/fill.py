@@ -59,7 +59,7 @@ def placement(window: Window, output_size: tuple[int, int]) -> Placement | None:
     return Placement(x, y, size, Window(middle[0] - width / 2, middle[1] - height / 2, width, height))
 
 
-def filled(picture: VideoFrame, place: Area, output_size: tuple[int, int], fill: Fill, *, full: bool) -> VideoFrame:
+def filled(picture: VideoFrame, area: Area, output_size: tuple[int, int], fill: Fill, *, full: bool) -> VideoFrame:
     """The output's frame with `picture` in its place: 4:2:0 of 8 or 10 bits and the placement's size, `full` range or
     limited."""
     output = VideoFrame(*output_size, picture.format.name)
@@ -69,10 +69,16 @@ def filled(picture: VideoFrame, place: Area, output_size: tuple[int, int], fill:
             target[:] = _blurred(source, target.shape)
         else:
             target[:] = _black(number, source.dtype.itemsize, full=full)
-        step = 1 if number == 0 else 2
-        x, y = place.x // step, place.y // step
-        target[y : y + source.shape[0], x : x + source.shape[1]] = source
+    place(picture, output, area.x, area.y)
     return output
+
+
+def place(picture: VideoFrame, output: VideoFrame, x: int, y: int) -> None:
+    """Copies the picture into the output, its corner at even (x, y)."""
+    for number, step in enumerate((1, 2, 2)):
+        source, target = plane(picture, number), plane(output, number)
+        top, left = y // step, x // step
+        target[top : top + source.shape[0], left : left + source.shape[1]] = source
 
 
 def _inset(margin: float, side: int) -> int:

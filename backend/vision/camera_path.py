@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -20,12 +20,14 @@ from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.timeline import Timeline
 from backend.vision.window import (
+    MAX_PANELS,
     CropSpec,
     Floats,
     Shot,
     bands,
     inside_picture,
     padded_share,
+    panel_areas,
     require,
     smallest_width,
     wanted_bands,
@@ -40,7 +42,12 @@ _ROWS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, eq=False)
 class CameraPath:
-    """Per frame the window's top-left corner and size in source pixels, each (n_frames,); shots as [start, stop)."""
+    """Per frame the window's top-left corner and size in source pixels, each (n_frames,); shots as [start, stop).
+
+    `panels` (n_frames, 2, 4): x, y, width and height of the second and the third panel where the picture is split, NaN
+    where there is none; the window is the first panel's then. `stretches`: as `shots`, and cut where a layout ends too;
+    only between two of them does the window jump.
+    """
 
     x: Floats
     y: Floats
@@ -48,6 +55,25 @@ class CameraPath:
     height: Floats
     shots: tuple[Shot, ...]
     output_size: tuple[int, int]
+    panels: Floats | None = None
+    layout_parts: tuple[Shot, ...] | None = None
+
+    @property
+    def stretches(self) -> tuple[Shot, ...]:
+        return self.shots if self.layout_parts is None else self.layout_parts
+
+    @property
+    def panel_counts(self) -> NDArray[np.int64]:
+        """(n_frames,): how many windows each frame shows."""
+        if self.panels is None:
+            return np.ones(len(self.x), np.int64)
+        return np.asarray(1 + np.isfinite(self.panels[:, :, 0]).sum(axis=1))
+
+    @property
+    def filled_sizes(self) -> NDArray[np.int64]:
+        """(n_frames, 2): width and height in the output of what each of a frame's windows fills."""
+        sizes = {1: self.output_size} | {n: panel_areas(self.output_size, n)[0][2:] for n in range(2, MAX_PANELS + 1)}
+        return np.array([sizes[count] for count in range(1, MAX_PANELS + 1)])[self.panel_counts - 1]
 
     @property
     def sizes(self) -> Floats:
@@ -70,14 +96,17 @@ def solve_path(
     keyframes: Sequence[Keyframe] = (),
     memory: PathMemory | None = None,
     near: bool = False,
+    bars: Sequence[bool] | None = None,
     bodies: Bodies | None = None,
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known;
     `bodies`: what of them has to be held, where the rest is only wanted.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
-    window. `memory`, `near`: as in `axis_path`. Raises InvalidParams (smoothing, an output that max_upscale forbids, a
-    keyframe that cannot be met), PathUnsolved, ValueError for wrong shapes.
+    window. `memory`, `near`: as in `axis_path`; `bars`: which shots may have some.
+
+    Raises InvalidParams (smoothing, an output that max_upscale forbids, a keyframe that cannot be met), PathUnsolved,
+    ValueError for wrong shapes.
     """
     require(smoothing in ("optimal", "ema"), "smoothing must be 'optimal' or 'ema'")
     require(0 <= smooth_alpha < 1, "smooth_alpha must be at least 0 and below 1")
@@ -85,7 +114,7 @@ def solve_path(
     count, frame_size = len(timeline), timeline.frame_size
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
-    shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size)
+    shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size, bars)
     pins = Pins(keyframes, timeline, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
     clock = clock_sec(timeline)
@@ -174,7 +203,23 @@ def to_json(
     parts = [_json(head)[:-1], b',"frames":[']
     parts += _rows(len(timeline), lambda part: _window_rows(timeline.frame_pts[part], window[part]))
     parts += [b'],"subject":[', *_rows(len(timeline), lambda part: _box_rows(subject_boxes[part]))]
+    parts += [b'],"panels":[', _json(panel_rows(path))[1:-1]]
     return b"".join([*parts, b'],"certificate":', _json(certificate), b"}"])
+
+
+def panel_rows(path: CameraPath, part: slice = slice(None)) -> list[dict[str, Any]]:
+    """The stretches of frames [start, stop) of the part whose picture is split: for each frame its further panels as x,
+    y, width and height."""
+    if path.panels is None:
+        return []
+    first, panels = part.start or 0, np.round(path.panels[part], _WINDOW_DECIMALS)
+    counts = path.panel_counts[part] - 1
+    edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
+    return [
+        {"start": first + start, "stop": first + stop, "windows": panels[start:stop, : counts[start]].tolist()}
+        for start, stop in pairwise(edges)
+        if counts[start]
+    ]
 
 
 def _rows(count: int, rows_of: Callable[[slice], list[Any]]) -> list[bytes]:

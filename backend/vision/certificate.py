@@ -49,8 +49,8 @@ def certificate(
     boxes = np.round(inside_picture(subject_boxes, len(timeline), frame_size), BOX_DECIMALS)  # as the file has them
     somebody = np.isfinite(boxes[:, 0]) if somebody is None else somebody
     static = static_path(path, boxes, frame_size)
-    ema = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha)
-    causal = ema_path(boxes, path.sizes, frame_size, path.shots, path.output_size, smooth_alpha, causal=True)
+    ema = ema_path(boxes, path.sizes, frame_size, path.stretches, path.output_size, smooth_alpha)
+    causal = ema_path(boxes, path.sizes, frame_size, path.stretches, path.output_size, smooth_alpha, causal=True)
     held = holding(path, boxes, somebody)
     facts = {
         "frames": len(timeline),
@@ -73,7 +73,7 @@ def certificate(
 
 def _enlargement(path: CameraPath) -> Floats:
     """By how much each frame's window is enlarged; one that is shown between bars by less."""
-    return np.asarray((np.array(path.output_size) / path.sizes).min(axis=1))
+    return np.asarray((path.filled_sizes / path.sizes).min(axis=1))
 
 
 def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> list[list[int]]:
@@ -82,7 +82,7 @@ def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> lis
 
 
 def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
-    width, height = path.output_size
+    width, height = path.filled_sizes.T
     other_shape = np.abs(path.width * height - path.height * width) > width + height
     return _stretches_pts(np.asarray(other_shape), frame_pts)
 
@@ -92,7 +92,7 @@ def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) ->
     low, high = bands(heads_first(boxes, path.sizes), path.sizes)
     known = np.isfinite(low[:, 0])
     centres = np.empty((len(boxes), 2))
-    for start, stop in path.shots:
+    for start, stop in path.stretches:
         part = np.arange(start, stop)[known[start:stop]]
         centre = np.array(frame_size, dtype=np.float64) / 2
         held = np.ones(len(part), dtype=np.bool_)
@@ -101,7 +101,7 @@ def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) ->
             centre[axis] = _most_held(low[own, axis], high[own, axis])
             held = np.asarray((low[part, axis] <= centre[axis]) & (centre[axis] <= high[part, axis]))
         centres[start:stop] = centre
-    return path_of(centres, path.sizes, frame_size, path.shots, path.output_size)
+    return path_of(centres, path.sizes, frame_size, path.stretches, path.output_size)
 
 
 def _most_held(low: Floats, high: Floats) -> float:
@@ -129,11 +129,11 @@ def figures(
         "still_frames_pct": _percent(np.concatenate(_moves_px(path)) < STILL_PX_PER_FRAME, if_none=100.0),
     }
     found |= {
-        "direction_changes": direction_changes(path.centres, path.shots, frame_size[0]),
-        "lurch_max": largest_lurch(path.centres, times_sec, path.shots, frame_size[0]),
+        "direction_changes": direction_changes(path.centres, path.stretches, frame_size[0]),
+        "lurch_max": largest_lurch(path.centres, times_sec, path.stretches, frame_size[0]),
         "enlarged_max": round(float(_enlargement(path).max(initial=1.0)), 4),
     }
-    derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.shots]
+    derivatives = [_derivatives(path.centres[a:b] / frame_size[0], times_sec[a:b]) for a, b in path.stretches]
     for order, name in enumerate(("speed", "acceleration", "jerk")):
         values = np.concatenate([np.zeros(0), *(shot[order] for shot in derivatives)])
         found[f"{name}_max"] = round(float(values.max(initial=0.0)), 6)
@@ -147,7 +147,7 @@ def _percent(mask: NDArray[np.bool_], if_none: float | None) -> float | None:
 
 def _moves_px(path: CameraPath) -> list[Floats]:
     """Pixels moved from frame to frame within each shot; never an empty list."""
-    steps = [np.diff(path.centres[start:stop], axis=0) for start, stop in path.shots]
+    steps = [np.diff(path.centres[start:stop], axis=0) for start, stop in path.stretches]
     return [np.zeros(0), *(np.hypot(step[:, 0], step[:, 1]) for step in steps)]
 
 

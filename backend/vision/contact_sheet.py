@@ -34,6 +34,7 @@ class Cell:
     window: Box
     subject: Box | None
     tracks: Sequence[tuple[int, Box]]
+    panels: Sequence[Box] = ()
 
 
 def frames_to_show(shots: Sequence[Shot], limit: int = MAX_CELLS) -> list[int]:
@@ -79,10 +80,11 @@ def contact_sheet(cells: Sequence[Cell], frame_size: tuple[int, int]) -> bytes:
 
 def _drawn(cell: Cell, size: tuple[int, int], frame_size: tuple[int, int]) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(cell.picture[:, :, ::-1])).resize(size, Image.Resampling.BICUBIC)
-    window = _scaled(cell.window, size, frame_size)
-    inside = picture.crop((window[0], window[1], window[2] + 1, window[3] + 1))
+    windows = [_scaled(each, size, frame_size) for each in (cell.window, *cell.panels)]
+    inside = [picture.crop((left, top, right + 1, bottom + 1)) for left, top, right, bottom in windows]
     picture = ImageEnhance.Brightness(picture).enhance(_OUTSIDE_LIGHT)
-    picture.paste(inside, (window[0], window[1]))
+    for part, window in zip(inside, windows, strict=True):
+        picture.paste(part, window[:2])
     draw = ImageDraw.Draw(picture)
     for track_id, box in cell.tracks:
         corners = _scaled(box, size, frame_size)
@@ -90,7 +92,8 @@ def _drawn(cell: Cell, size: tuple[int, int], frame_size: tuple[int, int]) -> Im
         _draw_label(draw, (corners[0], corners[1]), str(track_id))
     if cell.subject is not None:
         draw.rectangle(_scaled(cell.subject, size, frame_size), outline=_SUBJECT, width=2)
-    draw.rectangle(window, outline=_WINDOW, width=3)
+    for window in windows:
+        draw.rectangle(window, outline=_WINDOW, width=3)
     return picture
 
 

@@ -44,7 +44,7 @@ def best_together(
     people: Sequence[Sighting], times_sec: NDArray[np.float64], frame_size: tuple[int, int], room: Room
 ) -> list[Stretch]:
     """Whom to show on each stretch of a shot's frames, so that they fit; a person larger than the window goes alone."""
-    rows = _steps(times_sec)
+    rows = steps(times_sec)
     longest_sec = max((person.span_sec for person in people), default=0.0)
     blocks = [
         _Block.of(people, rows[start : start + _BLOCK_STEPS], frame_size, room, longest_sec)
@@ -61,7 +61,7 @@ def best_together(
     ]
 
 
-def _steps(times_sec: NDArray[np.float64]) -> NDArray[np.int64]:
+def steps(times_sec: NDArray[np.float64]) -> NDArray[np.int64]:
     """The first frame of each tenth of a second."""
     return np.unique(np.floor(times_sec / _STEP_SEC), return_index=True)[1].astype(np.int64)
 

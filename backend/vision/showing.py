@@ -29,6 +29,12 @@ def showing(path: CameraPath, people: People, times_sec: Floats, frame_size: tup
     )
     corners, sizes = np.stack([path.x, path.y], axis=1)[people.frames], path.sizes[people.frames]
     shown, whole = (_inside(boxes, corners, sizes) for boxes in (heads, people.boxes))
+    for panel in () if path.panels is None else path.panels[people.frames].transpose(1, 0, 2):
+        # A window in which they are is the one that counts.
+        heads_there, whole_there = (_inside(boxes, panel[:, :2], panel[:, 2:]) for boxes in (heads, people.boxes))
+        better = heads_there & ~shown
+        corners[better], sizes[better] = panel[better, :2], panel[better, 2:]
+        shown, whole = shown | heads_there, whole | whole_there
     fits = ((people.boxes[:, 2:] - people.boxes[:, :2]) <= sizes + HELD_TOLERANCE_PX).all(axis=1)
     there, seen = (_frames(people.frames[mask], len(times_sec)) for mask in (np.ones_like(shown), shown))
     edge = _frames(_largest(people, shown, _near_side(heads, corners, sizes, frame_size[0])), len(times_sec))

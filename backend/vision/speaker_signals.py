@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from backend.vision.speech import LEVEL_SEC, Voice
 from backend.vision.timeline import Timeline
@@ -111,6 +110,8 @@ def _on_grid(mouth: Mouth, timeline: Timeline, times_sec: Floats) -> Motion | No
 
 def _change(voice: Voice, times_sec: Floats) -> Floats:
     """How fast the level changes, either way, against the seconds around."""
+    from scipy.ndimage import gaussian_filter1d  # slow to import
+
     if not voice:
         return np.zeros(len(times_sec))
     loudness = 10 ** (_LOUDNESS_POWER * voice.level_db / 20)
@@ -154,6 +155,8 @@ def _deviation(values: Floats, known: NDArray[np.bool_], least_spread: float) ->
 
 def _mean(values: Floats, known: NDArray[np.bool_], seconds: float) -> Floats:
     """Of the known values around each."""
+    from scipy.ndimage import uniform_filter1d  # slow to import
+
     size = max(1, round(seconds / GRID_SEC))
     weight = uniform_filter1d(known.astype(np.float64), size, mode="constant")
     total = uniform_filter1d(np.where(known, values, 0.0), size, mode="constant")

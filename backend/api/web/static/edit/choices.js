@@ -2,7 +2,7 @@
 
 export const CHOICES = {
   aspect: { words: "Shape", values: { "9:16": "9:16", "1:1": "1:1", "4:5": "4:5", "16:9": "16:9", source: "As the source" } },
-  fill: { words: "Where somebody does not fit", values: { crop: "Crop", pad: "Black bars", blur: "Blurred bars" } },
+  fill: { words: "Where somebody does not fit", values: { crop: "Crop", auto: "Whatever shows them best", split: "Panels", blur: "Blurred bars", pad: "Black bars" } },
   smoothing: { words: "Camera", values: { optimal: "Steady: looks ahead", ema: "Simple: trails behind" } },
 };
 export const SHAPES = ["9:16", "1:1", "4:5", "16:9"];

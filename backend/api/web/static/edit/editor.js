@@ -11,6 +11,7 @@ import { toggled } from "./follow.js";
 import { Handles } from "./handles.js";
 import { frameOf, inside, move, neighbour, pin, pinWidth, pinnedAt, shotOf } from "./keyframes.js";
 import { Panel } from "./panel.js";
+import { panelsAt } from "../review/data.js";
 import { laidOver, pathOf, windowAt } from "./path.js";
 import { ResultPicture } from "./result.js";
 import { Solver } from "./solver.js";
@@ -130,6 +131,12 @@ export class Editor {
   #window() {
     const { frame } = this.#player;
     return this.#held?.frame === frame ? this.#held.window : windowAt(this.#path, frame);
+  }
+
+  /** Beside it, where the picture is split. A window that somebody puts there is the only one. */
+  #panels() {
+    const { frame } = this.#player;
+    return this.#held?.frame === frame ? [] : panelsAt(this.#path.panels, frame);
   }
 
   #withWindow(window, how) {
@@ -256,7 +263,7 @@ export class Editor {
     const isPinned = pinnedAt(this.#review, this.#keyframes, frame) >= 0;
     const { people } = shown(this.#review, frame, new Set(this.#path.subjectIds));
     this.#timeline.setFrame(frame);
-    this.#overlay.draw({ people, window, keyframe: isPinned });
+    this.#overlay.draw({ people, window, panels: this.#panels(), keyframe: isPinned });
     this.#handles.paint(window);
     this.#byKeys.paint(window, isPinned);
     const shot = shotOf(this.#review, frame);
@@ -267,7 +274,7 @@ export class Editor {
   }
 
   #drawResult() {
-    this.#result.draw(this.#player.video, this.#window(), this.#path.outputSize, this.#edits.params.fill);
+    this.#result.draw(this.#player.video, [this.#window(), ...this.#panels()], this.#path.outputSize, this.#edits.params.fill);
   }
 }
 

@@ -5,9 +5,14 @@ import { h } from "../core/dom.js";
 const SHAPES = [
   ["9:16", "Story", "portrait"], ["1:1", "Square", "square"], ["4:5", "Feed", "tall"], ["16:9", "Wide", "wide"], ["source", "Source", "source"],
 ];
-const SUBJECTS = [["main", "Main person", "Seen the most"], ["all", "Everyone", "Keep all in view"],
-  ["speaker", "Whoever speaks", "By voice and mouths; takes longer"]];
-const FILLS = { crop: "Crop: fill the picture, cut what is outside", pad: "Show them whole, between black bars", blur: "Show them whole, between blurred bars" };
+const SUBJECTS = [
+  ["main", "Main person", "Seen the most"], ["all", "Everyone", "Keep all in view"],
+  ["speaker", "Whoever speaks", "By voice and mouths; takes longer"],
+];
+const FILLS = {
+  "": "As it suits: crop; for everyone also panels or bars", crop: "Crop: fill the picture, cut what is outside",
+  split: "Show several people in panels", pad: "Show them whole, between black bars", blur: "Show them whole, between blurred bars",
+};
 const QUALITIES = { 17: "High – large file", 20: "Good", 26: "Small file" };
 const MOVEMENTS = { optimal: "Steady – looks ahead", ema: "Simple – trails behind (moving average)" };
 
@@ -26,16 +31,17 @@ export function options(onChange) {
     h("details", {}, h("summary", {}, "More options"),
       h("div", { class: "field" }, h("label", { for: "padding" }, "Room around the person ", percent), padding),
       select("smoothing", "Camera movement", MOVEMENTS, "optimal"),
-      select("fill", "Where a person does not fit", FILLS, "crop"),
+      select("fill", "Where a person does not fit", FILLS, ""),
       select("crf", "Quality", QUALITIES, "20"),
       h("label", { class: "check" }, timestamp, h("span", {}, "Draw the time into the picture"))),
   ];
 
   function params() {
     const value = (name) => elements.map((each) => each.querySelector(`input[name="${name}"]:checked, select#${name}`)).find(Boolean).value;
+    const fill = value("fill");
     return {
       aspect: value("aspect"), subject: value("subject"), padding_ratio: Number(padding.value), smoothing: value("smoothing"),
-      fill: value("fill"), crf: Number(value("crf")), draw_timestamp: timestamp.checked,
+      ...(fill && { fill }), crf: Number(value("crf")), draw_timestamp: timestamp.checked,
     };
   }
 

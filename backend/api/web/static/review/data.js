@@ -3,8 +3,9 @@
 import { ask } from "../core/api.js";
 
 /**
- * `{timesSec, frameSize, window: {x, y, width, height}, shots, outputSize, subject, tracks, subjectIds, certificate}`.
+ * `{timesSec, frameSize, window: {x, y, width, height}, panels, shots, outputSize, subject, tracks, subjectIds, certificate}`.
  * `timesSec`: Float64Array, a frame each, from the film's first one. `window`: a Float64Array each, source pixels.
+ * `panels`: [{start, stop, windows}], the frames that are split and the windows beside the first one on each.
  * `subject`: [x1, y1, x2, y2] or null a frame. `tracks`: [{id, firstFrame, lastFrame, frames, boxAt(frame)}], longest first.
  * Rejects with a Problem.
  */
@@ -18,6 +19,7 @@ export async function loadReview(job) {
     timesSec,
     frameSize: path.frame_size,
     window: { x: column(1), y: column(2), width: column(3), height: column(4) },
+    panels: path.panels ?? [],
     shots: path.shots,
     outputSize: path.output_size,
     subject: path.subject,
@@ -26,6 +28,12 @@ export async function loadReview(job) {
     largerFrames: frameRanges(path.certificate.larger_than_window_pts, pts),
     tracks: found.tracks.map((track) => onFrames(track, pts)).sort((a, b) => b.frames - a.frames),
   };
+}
+
+/** The windows beside the first one on a frame. */
+export function panelsAt(panels, frame) {
+  const part = panels.find(({ start, stop }) => start <= frame && frame < stop);
+  return (part?.windows[frame - part.start] ?? []).map(([x, y, width, height]) => ({ x, y, width, height }));
 }
 
 /** The last index whose value is at most `value`; 0 where all are larger. */

@@ -10,10 +10,11 @@ export class Overlay {
     this.#people = svg("g", { class: "people" });
     this.#shade = svg("path", { class: "shade", "fill-rule": "evenodd" });
     this.#window = svg("rect", { class: "window" });
+    this.#panels = svg("g", { class: "panels" });
     this.element = svg(
       "svg",
       { class: "overlay", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", "aria-hidden": "true" },
-      this.#shade, this.#people, this.#window,
+      this.#shade, this.#people, this.#panels, this.#window,
     );
     this.#unit = width / 640; // about a pixel of the page
     this.element.style.setProperty("--unit", `${this.#unit}px`);
@@ -27,21 +28,24 @@ export class Overlay {
   #people;
   #shade;
   #window;
+  #panels;
   #unit;
   #pickers = new Set();
 
-  /** `people`: [{id, box, followed}]; `window`: {x, y, width, height} or null; `keyframe`: whether one is pinned here. */
-  draw({ people, window: at, keyframe = false }) {
+  /** `people`: [{id, box, followed}]; `window`: {x, y, width, height} or null, `panels` as many more
+   * as the picture is split into; `keyframe`: whether one is pinned here. */
+  draw({ people, window: at, panels = [], keyframe = false }) {
     const [width, height] = this.frameSize;
     this.#window.setAttribute("visibility", at ? "visible" : "hidden");
     this.#shade.setAttribute("visibility", at ? "visible" : "hidden");
     if (at) {
       place(this.#window, at);
       this.#window.classList.toggle("pinned", keyframe);
-      this.#shade.setAttribute(
-        "d", `M0 0H${width}V${height}H0ZM${at.x} ${at.y}h${at.width}v${at.height}h${-at.width}Z`,
-      );
+      this.#shade.setAttribute("d", `M0 0H${width}V${height}H0Z${hole(at)}`);
+      // Panels may lie over one another, where an even-odd path would dim what both show.
+      if (panels.length) this.#shade.setAttribute("visibility", "hidden");
     }
+    this.#panels.replaceChildren(...panels.map((each) => place(svg("rect", { class: "window" }), each)));
     const there = [...this.#people.children];
     people.forEach((person, index) => this.#drawPerson(there[index] ?? this.#makePerson(), person));
     for (const spare of there.slice(people.length)) spare.remove();
@@ -82,9 +86,12 @@ export class Overlay {
   }
 }
 
+const hole = ({ x, y, width, height }) => `M${x} ${y}h${width}v${height}h${-width}Z`;
+
 function place(rect, { x, y, width, height }) {
   rect.setAttribute("x", x);
   rect.setAttribute("y", y);
   rect.setAttribute("width", Math.max(0, width));
   rect.setAttribute("height", Math.max(0, height));
+  return rect;
 }

@@ -7,6 +7,10 @@ const FAR_SEC = 0.2; // the result is set anew when it is further from the sourc
 const NEAR_SEC = 0.03;
 const CATCH_UP = 0.08; // how much faster or slower it goes to come near again
 const CALIBRATE_MS = 10_000; // then the film is taken to begin at its first frame
+const CREEP_RATE = 0.0625; // the slowest that browsers play
+const CREEP_MS = 3000;
+const CREEP_TRIES = 4; // a busy machine may run past the frame
+const SHOWN_MS = 600; // a picture that comes later than this after its seek is taken for another one
 const RELOAD_AFTER_MS = 10_000; // links to the store run out: a film that fails at once again has another fault
 
 /** One film element, whose clock is brought to that of the frames. */
@@ -18,7 +22,15 @@ class Film {
     this.offsetSec = null; // its time of the film's first frame
     this.url = null;
     this.renewedAt = 0;
+    this.isCreeping = this.hasCrept = false;
+    this.video.addEventListener("seeked", () => this.#creep(this.#wanted));
   }
+
+  #notes = false;
+  #shownSec = 0; // of the picture that stands there
+  #wanted = null;
+  #triesLeft = 0;
+  #arrived = null;
 
   /** Resolves when its first picture is there; rejects where the browser cannot show it. */
   load(url) {
@@ -43,6 +55,76 @@ class Film {
       this.video.currentTime = 0;
     });
     this.offsetSec = first;
+    if (this.#notes) return; // another film is loaded in its place
+    this.#notes = true;
+    const noted = (_, { mediaTime }) => {
+      this.#shownSec = mediaTime;
+      this.#arrived?.();
+      this.video.requestVideoFrameCallback(noted);
+    };
+    this.video.requestVideoFrameCallback(noted);
+  }
+
+  /** `isWhole`: whether it has every frame, so that the one asked for is there to be shown. */
+  seek(frame, isWhole) {
+    this.stopCreeping();
+    this.#wanted = isWhole ? frame : null;
+    this.#triesLeft = CREEP_TRIES;
+    this.#shownSec = -Infinity;
+    this.video.currentTime = this.timeOf(frame);
+  }
+
+  /** After a seek Chromium believes the container about how long a picture is shown, which with B-frames and a varying rate is
+   * the time of another one: an earlier frame may stand there. It shows the right one as soon as it plays, so it does, slowly. */
+  async #creep(frame) {
+    if (frame === null || !this.isReady) return;
+    // A picture that was shown before the seek may be told of after it, so a later frame says nothing yet.
+    const isThere = () => this.#wanted !== frame || this.frameAt(this.#shownSec) === frame;
+    await this.#until(isThere, SHOWN_MS);
+    if (!this.video.paused || isThere()) return;
+    if (this.video.ended) { // it would play from its beginning
+      this.#comeFromBefore(frame);
+      return;
+    }
+    const { muted, playbackRate } = this.video;
+    this.isCreeping = this.hasCrept = true;
+    Object.assign(this.video, { muted: true, playbackRate: CREEP_RATE });
+    this.#shownSec = -Infinity;
+    this.video.play().catch(unlessPaused);
+    await this.#until(() => this.#wanted !== frame || this.frameAt(this.#shownSec) >= frame, CREEP_MS);
+    Object.assign(this.video, { muted, playbackRate });
+    const isTooFar = this.#wanted === frame && this.frameAt(this.#shownSec) > frame;
+    this.stopCreeping();
+    if (isTooFar && this.#triesLeft-- > 0) this.#comeFromBefore(frame);
+  }
+
+  #comeFromBefore(frame) {
+    this.#wanted = frame;
+    this.#shownSec = -Infinity;
+    this.video.currentTime = this.timeOf(Math.max(0, frame - 1));
+  }
+
+  /** Resolves when the condition holds after a picture came, or after the time. */
+  #until(condition, milliseconds) {
+    return new Promise((resolve) => {
+      if (condition()) return resolve();
+      setTimeout(resolve, milliseconds);
+      this.#arrived = () => condition() && resolve();
+    });
+  }
+
+  /** What plays or seeks next has the film for itself. */
+  stopCreeping() {
+    if (this.isCreeping) this.video.pause();
+    this.isCreeping = false;
+    this.#wanted = null;
+    this.#arrived?.();
+    this.#arrived = null;
+  }
+
+  mayPlay() {
+    this.stopCreeping();
+    this.hasCrept = false;
   }
 
   frameAt(mediaTime) {
@@ -76,7 +158,7 @@ export class Player {
     this.element = h("div", { class: "player" }, this.picture);
     if (this.#result) this.element.append(h("div", { class: "picture of-result" }, this.#result.video));
     this.ready = this.#load(resultUrl);
-    this.#source.video.addEventListener("ended", () => this.#stand());
+    this.#source.video.addEventListener("ended", () => this.#source.hasCrept || this.#stand(review.timesSec.length - 1));
     for (const film of [this.#source, this.#result]) film?.video.addEventListener("error", () => this.#renew(film));
   }
 
@@ -98,7 +180,7 @@ export class Player {
   }
 
   get paused() {
-    return this.#source.video.paused;
+    return this.#source.video.paused || this.#source.isCreeping;
   }
 
   async #load(resultUrl) {
@@ -125,7 +207,7 @@ export class Player {
   seek(frame) {
     this.frame = Math.max(0, Math.min(this.review.timesSec.length - 1, frame));
     this.#wanted = this.frame;
-    for (const film of [this.#source, this.#result]) if (film?.isReady) film.video.currentTime = film.timeOf(this.frame);
+    for (const film of [this.#source, this.#result]) if (film?.isReady) film.seek(this.frame, film === this.#result || !this.usesPreview);
     this.#tell();
   }
 
@@ -138,6 +220,7 @@ export class Player {
     if (this.frame >= this.review.timesSec.length - 1) this.seek(0);
     this.#wanted = null;
     const films = [this.#source, this.#result].filter((film) => film?.isReady);
+    for (const film of films) film.mayPlay();
     await Promise.all(films.map((film) => film.video.play().catch(unlessPaused)));
     this.#tell();
   }
@@ -147,9 +230,9 @@ export class Player {
     if (!this.paused) this.#stand();
   }
 
-  #stand() {
+  #stand(frame = this.frame) {
     for (const film of [this.#source, this.#result]) film?.video.pause();
-    this.seek(this.frame);
+    this.seek(frame);
   }
 
   setRate(rate) {
@@ -181,7 +264,7 @@ export class Player {
       // The preview has fewer pictures than the film has frames: what was asked for stays.
       if (this.#wanted !== null && (this.usesPreview || frame !== this.#wanted)) return;
       this.frame = frame;
-      if (!video.paused) this.#follow();
+      if (!this.paused) this.#follow();
       this.#tell();
     };
     video.requestVideoFrameCallback(shown);

@@ -2,7 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { jobUrl } from "../core/api.js";
-import { loadReview, nearest } from "./data.js";
+import { loadReview, nearest, panelsAt } from "./data.js";
 import { Overlay } from "./overlay.js";
 import { Player } from "./player.js";
 import { drawThumbs } from "./thumbs.js";
@@ -72,6 +72,7 @@ export function shown(review, frame, followed, pinned = []) {
   return {
     people,
     window: { x: x[frame], y: y[frame], width: width[frame], height: height[frame] },
+    panels: panelsAt(review.panels, frame),
     keyframe: pinned.includes(frame),
   };
 }

@@ -58,10 +58,17 @@ export function verdict(job, certificate) {
   return h(
     "section", { class: "verdict", "aria-label": "What the film shows" },
     h("p", { class: "sum" }, h("b", {}, `${percent(whole.pct)} of the frames hold ${everybodyWords(job)} whole.`)),
+    layoutWords(certificate) && h("p", {}, layoutWords(certificate)),
     motion(certificate) && h("p", {}, motion(certificate)),
     found.length > 0 && h("ul", {}, found.map(({ words, actions }) => h("li", {}, `${words}${actions.length ? ": " : "."}`, actions.flatMap(link)))),
     rest.length > 0 && h("ul", { class: "quiet" }, rest.map((warning) => h("li", {}, warning))),
   );
+}
+
+/** How the film is laid out where it is not one window all the time; empty where it is, or an older version made it. */
+function layoutWords({ layouts = {} }) {
+  const parts = [["split", "split into panels"], ["bars", "shown between bars"]].filter(([name]) => layouts[name]?.frames);
+  return parts.length ? `${parts.map(([name, words]) => `${percent(layouts[name].pct)} of the film is ${words}`).join(", ")}.` : "";
 }
 
 function link({ words, href }, index) {
