@@ -35,7 +35,9 @@ SAMPLE_SEC = 12
 MODEL = "yolo11n.onnx"  # comes with the packages
 SETTLE_MS = 1500
 WIDE, PHONE, NARROW = (1280, 800), (390, 844), (320, 640)
-FILMS_ARE_THERE = """() => !document.querySelector("main h1")?.textContent.startsWith("…")
+# A view whose heading is still to come says so.
+FILMS_ARE_THERE = """() => (document.querySelector("dialog[open]") || document.querySelector("h1"))
+  && !document.querySelector("main h1")?.textContent.startsWith("…")
   && [...document.querySelectorAll("video[src]:not([hidden])")].every((film) => film.readyState > 1 || film.error)"""
 
 
