@@ -260,7 +260,17 @@ def _events(logs: Path) -> Counter[str]:
     return Counter(json.loads(line)["event"] for line in lines if line.endswith("}"))
 
 
+MOST_TRACEBACK_LINES = 40
+
+
 def _errors(logs: Path) -> list[str]:
     """An event of level error is a fault of ours: trouble from outside has typed errors, told as warnings."""
-    lines = [line for log in sorted(logs.glob("*.log")) for line in log.read_text().splitlines()]
-    return [line[:2000] for line in lines if '"level": "error"' in line or line.startswith("Traceback")]
+    found = []
+    for log in sorted(logs.glob("*.log")):
+        lines = log.read_text().splitlines()
+        for at, line in enumerate(lines):
+            if '"level": "error"' in line:
+                found.append(line[:2000])
+            elif line.startswith("Traceback"):
+                found.append(f"{log.name}: " + "\n".join(lines[at : at + MOST_TRACEBACK_LINES])[:8000])
+    return found

@@ -13,6 +13,7 @@ import pytest
 from backend.jobs.service import JobService
 from tests.integration.client.conftest import Served
 from tests.integration.commands import framefleet_here
+from tests.samples import make_sample
 
 Framefleet = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -83,7 +84,7 @@ def test_a_path_is_sent_and_a_uri_is_named(served: Served, framefleet: Frameflee
 
 def test_a_run_sends_waits_and_fetches(served: Served, framefleet: Framefleet, tmp_path: Path) -> None:
     """What a worker of the fleet would do meanwhile, a thread does."""
-    (tmp_path / "talk.mp4").write_bytes(b"no film")
+    make_sample(tmp_path / "talk.mp4", 1)  # the server plans it meanwhile
     over = threading.Event()
 
     def work() -> None:
