@@ -21,6 +21,7 @@ BROWSER_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE_MS = 60_000  # what is looked for comes at once; a machine that does six other things takes its time
 BROWSERS = ("/usr/bin/chromium", "chromium", "google-chrome")
 
 
@@ -31,6 +32,7 @@ def browser() -> Iterator[Any]:
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"no browser on this machine: looked for {', '.join(BROWSERS)}")
+    api.expect.set_options(timeout=PATIENCE_MS)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
         yield browser

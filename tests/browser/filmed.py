@@ -44,7 +44,7 @@ class Filmed:
         return job_id
 
     def wait_planned(self, job_id: UUID) -> None:
-        wait_until(lambda: self.studio.service.get(job_id).total_chunks is not None, 20, "the job to be planned")
+        wait_until(lambda: self.studio.service.get(job_id).total_chunks is not None, 60, "the job to be planned")
 
     def done(self, film: Path, **params: Any) -> UUID:
         job_id = self.upload(film, **params)

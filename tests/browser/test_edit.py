@@ -83,7 +83,7 @@ class Desk:
         }
         self.job = str(http.post("/api/v1/jobs", data=fields).get_json()["id"])
         unplanned = "SELECT 1 AS it FROM video_analysis_jobs WHERE total_chunks IS NULL"
-        wait_until(lambda: not sql(self.studio.database, unplanned), 30, "the plan")
+        wait_until(lambda: not sql(self.studio.database, unplanned), 60, "the plan")
         self.studio.run()
         self.studio.done(UUID(self.job))
 

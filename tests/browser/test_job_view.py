@@ -14,7 +14,7 @@ from tests.integration.rows import sql
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the playwright package")
 expect = playwright_api.expect
 
-LOAD_MS = 20_000
+LOAD_MS = 60_000
 PHONE_PX = 320
 HOSTILE_NAME = "<img src=x onerror=alert(1)>.mp4"
 

@@ -51,7 +51,7 @@ class Site:
         names = ", ".join(f"{name} = :{name}" for name in columns)
         sql(self.database, f"UPDATE video_analysis_jobs SET {names} WHERE id = :id", id=job_id, **columns)
 
-    def wait(self, job_id: UUID, status: str, timeout_sec: float = 10) -> None:
+    def wait(self, job_id: UUID, status: str, timeout_sec: float = 60) -> None:
         wait_until(lambda: self.job(job_id)["status"] == status, timeout_sec, f"the job to be {status}")
 
 
@@ -152,14 +152,14 @@ def test_a_cancel_can_be_taken_back_for_a_while_and_is_then_carried_out(site: Si
     page.goto("/#/jobs")
     row(page, "talk.mp4").get_by_role("button", name="Cancel: talk.mp4").click()
     expect(row(page, "talk.mp4")).to_contain_text("Cancelling")
-    wait_until(lambda: site.job(job_id)["paused_at"], 5, "the pause")
+    wait_until(lambda: site.job(job_id)["paused_at"], 60, "the pause")
     page.get_by_role("button", name="Undo").click()
-    wait_until(lambda: site.job(job_id)["paused_at"] is None, 5, "the job to go on")
+    wait_until(lambda: site.job(job_id)["paused_at"] is None, 60, "the job to go on")
     page.clock.fast_forward(2 * UNDO_MS)
     expect(row(page, "talk.mp4").get_by_role("button", name="Cancel: talk.mp4")).to_be_visible()
     assert site.job(job_id)["status"] == JobStatus.PROCESSING
     row(page, "talk.mp4").get_by_role("button", name="Cancel: talk.mp4").click()
-    wait_until(lambda: site.job(job_id)["paused_at"], 5, "the pause")
+    wait_until(lambda: site.job(job_id)["paused_at"], 60, "the pause")
     assert site.job(job_id)["status"] == JobStatus.PROCESSING
     page.clock.fast_forward(UNDO_MS)
     site.wait(job_id, JobStatus.CANCELLED)
@@ -171,7 +171,7 @@ def test_a_cancel_is_carried_out_once_although_the_tab_went_away(site: Site) -> 
     page = site.open()
     page.goto("/#/jobs")
     row(page, "left.mp4").get_by_role("button", name="Cancel: left.mp4").click()
-    wait_until(lambda: site.job(left)["paused_at"], 5, "the pause")
+    wait_until(lambda: site.job(left)["paused_at"], 60, "the pause")
     page.reload()
     site.wait(left, JobStatus.CANCELLED)
     # As a tab leaves it that was killed; one of the jobs was resumed by somebody since.
@@ -181,7 +181,7 @@ def test_a_cancel_is_carried_out_once_although_the_tab_went_away(site: Site) -> 
     other = site.open()
     other.goto("/#/new")
     site.wait(killed, JobStatus.CANCELLED)
-    wait_until(lambda: other.evaluate("localStorage.getItem('framefleet-cancelling')") == "{}", 5, "nothing pending")
+    wait_until(lambda: other.evaluate("localStorage.getItem('framefleet-cancelling')") == "{}", 60, "nothing pending")
     assert site.job(resumed)["status"] == JobStatus.PROCESSING
     assert site.asked.count(f"/api/v1/jobs/{left}/cancel") == 1
     assert site.asked.count(f"/api/v1/jobs/{killed}/cancel") == 1
@@ -210,7 +210,7 @@ def test_picked_jobs_are_retried_and_cancelled_together_by_keyboard(site: Site) 
     expect(more).to_be_focused()
     more.press("Enter")
     row(page, "live.mp4").get_by_role("button", name="Pause").press("Enter")
-    wait_until(lambda: site.job(live)["paused_at"], 5, "the pause")
+    wait_until(lambda: site.job(live)["paused_at"], 60, "the pause")
 
 
 def test_a_failed_link_is_edited_and_run_again_with_success(site: Site, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_failed_link_is_edited_and_run_again_with_success(site: Site, tmp_path
         dialog.get_by_role("button", name="Run").click()
         page.wait_for_url(lambda url: "#/jobs/" in url and created["id"] not in url)
         made = page.url.rpartition("/")[2]
-        wait_until(lambda: site.job(made)["total_chunks"], 20, "the plan")
+        wait_until(lambda: site.job(made)["total_chunks"], 60, "the plan")
         studio.run()
     assert site.job(made)["status"] == JobStatus.DONE
     assert {"aspect": "1:1", "sample_fps": 1}.items() <= site.job(made)["params"].items()

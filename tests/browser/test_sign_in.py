@@ -96,7 +96,7 @@ def test_whose_session_ends_in_the_middle_is_asked_again(api: Api, page: Any) ->
     expect(page.get_by_role("dialog")).to_be_visible()
     sign_in(page, create_key(api.database, "carla"))
     expect(page.get_by_role("button", name="Sign out carla")).to_be_visible()
-    wait_until(lambda: JobService(api.database).get(UUID(job_id)).paused_at, 10, "what was asked for before")
+    wait_until(lambda: JobService(api.database).get(UUID(job_id)).paused_at, 60, "what was asked for before")
 
 
 def test_who_may_not_see_the_fleet_is_not_led_there(api: Api, page: Any) -> None:

@@ -137,7 +137,7 @@ def test_two_files_are_sent_at_once_while_somebody_looks_elsewhere(page: Any, si
     asked: list[str] = []
     page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
     page.close(run_before_unload=True)
-    wait_until(lambda: page.wait_for_timeout(20) or asked, 10, "the question before the page goes")
+    wait_until(lambda: page.wait_for_timeout(20) or asked, 60, "the question before the page goes")
     assert asked == ["beforeunload"]
 
     page.get_by_role("link", name="Jobs", exact=True).click()
@@ -186,7 +186,7 @@ def test_discarding_throws_away_what_arrived_and_makes_no_job(page: Any, site: S
     page.get_by_role("dialog").get_by_role("button", name="Discard").click()
     expect(page.get_by_role("listitem", name=HOSTILE_NAME)).to_have_count(0)
     root = tmp_path / "api" / "objects" / ".uploads"
-    wait_until(lambda: not list(root.iterdir()), 20, "the end of what arrived")
+    wait_until(lambda: not list(root.iterdir()), 60, "the end of what arrived")
     page.reload()
     expect(page.get_by_role("region", name="Not finished")).to_be_hidden()
     assert site.jobs() == {}

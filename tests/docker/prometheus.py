@@ -94,7 +94,7 @@ def started(config: Path, folder: Path) -> Iterator[Prometheus]:
 
 
 def _wait_until_ready(server: Prometheus, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

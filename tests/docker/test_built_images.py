@@ -196,7 +196,7 @@ def test_a_worker_that_is_stopped_while_it_starts_does_not_start(
     box = container(lean, "analysis-worker", tmp_path / "box", **environment)
     process = box.start()
     try:
-        wait_until(lambda: _has_begun(process), 30, "the entry point has a child")
+        wait_until(lambda: _has_begun(process), 60, "the entry point has a child")
         ask_to_stop(process)
         assert process.wait(timeout=60) in (0, 143)
     finally:

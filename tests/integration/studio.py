@@ -103,5 +103,5 @@ class Studio:
 def living_worker(database: Database, settings: Settings) -> Iterator[None]:
     """A chunk worker's row in the fleet: somebody to share the rendering with."""
     with presence("gpu_chunk_worker", settings, database):
-        wait_until(lambda: sql(database, "SELECT 1 AS is_there FROM workers"), 10, "the worker's row")
+        wait_until(lambda: sql(database, "SELECT 1 AS is_there FROM workers"), 60, "the worker's row")
         yield

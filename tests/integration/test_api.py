@@ -45,7 +45,7 @@ def planned(client: FlaskClient, job_id: str) -> dict[str, Any]:
         found = client.get(f"{JOBS}/{job_id}").get_json()
         return found if found["total_chunks"] or found["status"] == "failed" else None
 
-    return dict(wait_until(job, 30, "the plan"))
+    return dict(wait_until(job, 60, "the plan"))
 
 
 def test_an_upload_becomes_a_planned_job(client: FlaskClient, clip: bytes, database: Database) -> None:
@@ -142,7 +142,7 @@ def test_a_broken_upload_fails_typed_and_its_retry_plans_again(client: FlaskClie
     job = planned(client, upload(client, b"no video at all" * 100, "x.mp4").get_json()["id"])
     assert (job["status"], job["error"]["code"], job["error"]["retryable"]) == ("failed", "not_a_video", False)
     assert client.post(f"{JOBS}/{job['id']}/retry").status_code == 202
-    again = wait_until(lambda: planned(client, job["id"]), 30, "the second plan")
+    again = wait_until(lambda: planned(client, job["id"]), 60, "the second plan")
     assert again["error"]["code"] == "not_a_video"
 
 

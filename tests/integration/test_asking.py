@@ -113,7 +113,7 @@ def test_threads_that_ask_at_once_share_the_connections_that_there_may_be(
     together(*[ask] * 8)
     assert 1 <= len(backends_of(database, "framefleet:crowd")) <= 2 + 2
     crowd.close()
-    wait_until(lambda: not backends_of(database, "framefleet:crowd"), 10, "the end of its connections")
+    wait_until(lambda: not backends_of(database, "framefleet:crowd"), 60, "the end of its connections")
 
 
 def test_who_finds_every_connection_in_use_is_told_so_in_bounded_time(database_url: str) -> None:

@@ -199,7 +199,7 @@ def test_a_dead_source_holds_one_worker_of_two_while_a_good_job_is_done(
         workers.start_analysis_worker()
         wait_until(lambda: any(chunk.failures for chunk in service.chunks(bad.id)), 60, "a read is given up")
         # Both workers may have begun at once; the other one finds out for itself.
-        wait_until(lambda: held(service, bad.id) < 2, 10, "the other read is given up")
+        wait_until(lambda: held(service, bad.id) < 2, 60, "the other read is given up")
         good = submit(database, few, make_sample(tmp_path / "good.mp4", seconds=3).as_uri())
         most = 0
         while service.get(good.id).status != "done" or service.get(bad.id).status == "processing":

@@ -121,13 +121,13 @@ def test_a_second_sigterm_ends_a_working_worker_and_its_media_child_at_once(
     (server,) = psutil.Process(worker.process.pid).children()
     (child,) = map(psutil.Process, media_children(worker.process.pid))
     worker.process.terminate()
-    wait_until(lambda: '"worker_draining"' in workers.log("chunk-0"), 10, "the worker hears the first signal")
+    wait_until(lambda: '"worker_draining"' in workers.log("chunk-0"), 60, "the worker hears the first signal")
     service = JobService(database)
     worker.process.terminate()
     wait_until(lambda: service.chunks(job.id)[0].status == "queued", AT_ONCE_SEC, "the chunk is given back")
     assert worker.process.wait(timeout=20) == 0
     for process in (child, server):
-        wait_until(lambda process=process: _is_over(process), 2, "the media process ends")
+        wait_until(lambda process=process: _is_over(process), 60, "the media process ends")
     released = service.chunks(job.id)[chunk.chunk_index]
     assert (released.status, released.attempts, released.failures) == ("queued", 1, 0)
 
@@ -153,7 +153,7 @@ def test_a_task_is_protected_before_its_worker_claims_and_not_when_it_is_idle(
         agent.asked.clear()
         agent.reply = None
         wait_until(lambda: service.get(job.id).status == "aggregating", 60, "the chunks are done")
-        wait_until(lambda: len(agent.asked) == 2, 10, "the protection is dropped")
+        wait_until(lambda: len(agent.asked) == 2, 60, "the protection is dropped")
     assert agent.asked == [(True, 0), (False, service.get(job.id).total_chunks)]
 
 
@@ -204,7 +204,7 @@ def test_a_pod_is_marked_before_its_worker_claims_and_not_when_it_is_idle(
             monkeypatch.setenv(name, str(value))
         workers.start_chunk_worker()
         wait_until(lambda: service.get(job.id).status == "aggregating", 60, "the chunks are done")
-        wait_until(lambda: len(cluster.history) == 2, 10, "the marks are taken away")
+        wait_until(lambda: len(cluster.history) == 2, 60, "the marks are taken away")
     assert list(zip(cluster.history, cluster.noted, strict=True)) == [
         (True, 0), (False, service.get(job.id).total_chunks),
     ]  # fmt: skip

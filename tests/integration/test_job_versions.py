@@ -98,7 +98,7 @@ class House:
     def wait(self) -> None:
         """Until planning behind requests is over."""
         unplanned = "SELECT 1 AS it FROM video_analysis_jobs WHERE status = 'queued' AND total_chunks IS NULL"
-        wait_until(lambda: not sql(self.database, unplanned), 30, "the plans")
+        wait_until(lambda: not sql(self.database, unplanned), 60, "the plans")
 
     def post(self, job_id: str, verb: str, body: dict[str, Any], **headers: str) -> tuple[int, dict[str, Any]]:
         answer = self.http.post(f"{JOBS}/{job_id}/{verb}", json=body, headers=headers)

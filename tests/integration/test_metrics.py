@@ -254,7 +254,7 @@ def test_a_worker_is_listed_while_it_runs_with_what_it_holds(database: Database,
     settings = settings.model_copy(update={"worker_id": "w1"})
     job_id = add_job(database, [{"status": "completed"}, {"status": "processing", "claimed_by": "w1"}])
     with presence("gpu_chunk_worker", settings, database):
-        (worker,) = wait_until(lambda: list_workers(database), 10, "the worker's row")
+        (worker,) = wait_until(lambda: list_workers(database), 60, "the worker's row")
         assert (worker["kind"], worker["state"]) == ("gpu_chunk_worker", "working")
         assert (worker["job_id"], worker["chunk_index"]) == (str(job_id), 1)
         sql(database, "UPDATE video_analysis_chunks SET status = 'completed'")
@@ -274,14 +274,14 @@ def test_a_worker_that_suffers_is_listed_and_counted_and_hears_whether_it_suffer
     surroundings = Surroundings(open_store(settings))
     surroundings.suffer(StorageError("The disk is full."))
     with presence("gpu_chunk_worker", settings.model_copy(update={"worker_id": "healthy"}), database):
-        wait_until(lambda: list_workers(database), 10, "the healthy worker's row")
+        wait_until(lambda: list_workers(database), 60, "the healthy worker's row")
         with presence("gpu_chunk_worker", settings, database, surroundings):
-            wait_until(lambda: read_figures(database).unwell_workers == 1, 10, "the unwell worker's row")
+            wait_until(lambda: read_figures(database).unwell_workers == 1, 60, "the unwell worker's row")
             row = next(each for each in list_workers(database) if each["state"] == "unwell")
             assert row["trouble"] == "The disk is full."
             assert not alone()  # a trouble of all shows at the others only when they speak next
             sql(database, "UPDATE workers SET trouble_since = now() - interval '1 minute' WHERE trouble IS NOT NULL")
-            wait_until(alone, 20, "the next word to the database")
+            wait_until(alone, 60, "the next word to the database")
 
 
 def test_the_queue_metric_is_sent_where_no_gpu_worker_lives(
@@ -291,12 +291,12 @@ def test_the_queue_metric_is_sent_where_no_gpu_worker_lives(
         return len(sql(database, "SELECT * FROM metrics_turns"))
 
     with vitals("gpu_chunk_worker", cloudwatch_settings, database):
-        wait_until(lambda: list_workers(database), 10, "the GPU worker's first tick")
+        wait_until(lambda: list_workers(database), 60, "the GPU worker's first tick")
     assert turns() == 0
     with vitals("analysis_worker", cloudwatch_settings, database):
-        wait_until(turns, 10, "the analysis worker's turn")
+        wait_until(turns, 60, "the analysis worker's turn")
         name = cloudwatch_settings.metrics_namespace
-        wait_until(lambda: received(s3_server, name, "QueuedChunkCount"), 10, "the metric")
+        wait_until(lambda: received(s3_server, name, "QueuedChunkCount"), 60, "the metric")
 
 
 def test_the_command_lists_the_workers(
@@ -305,7 +305,7 @@ def test_the_command_lists_the_workers(
     monkeypatch.setenv("DATABASE_URL", database_url)
     get_settings.cache_clear()
     with presence("analysis_worker", settings.model_copy(update={"worker_id": "[w]1"}), database):
-        wait_until(lambda: list_workers(database), 10, "the worker's row")
+        wait_until(lambda: list_workers(database), 60, "the worker's row")
         told = json.loads(CliRunner().invoke(cli, ["workers", "--json"]).stdout)
         shown = CliRunner().invoke(cli, ["workers"])
     assert [(worker["worker_id"], worker["state"]) for worker in told["workers"]] == [("[w]1", "idle")]
@@ -344,12 +344,12 @@ default_pool_size = 2
             bouncer = subprocess.Popen(["pgbouncer", *account, str(config)], stderr=log)
         database = Database(f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}", pool_size=8)
         try:
-            wait_until(lambda: answers(database), 10, "PgBouncer")
+            wait_until(lambda: answers(database), 60, "PgBouncer")
             yield database
         finally:
             database.close()
             bouncer.kill()
-            bouncer.wait(timeout=10)
+            bouncer.wait(timeout=60)
 
 
 def answers(database: Database) -> bool:
@@ -364,7 +364,7 @@ def test_one_turn_in_its_time_behind_pgbouncer_and_no_lock_stays(
 ) -> None:
     senders = [CloudWatchSender(pooled, cloudwatch_settings) for _ in range(4)]
     left = "SELECT 20 - mod(extract(second FROM now()), 20) AS seconds"
-    wait_until(lambda: sql(database, left)[0]["seconds"] > 3, 10, "a turn that does not end at once")
+    wait_until(lambda: sql(database, left)[0]["seconds"] > 3, 60, "a turn that does not end at once")
     with ThreadPoolExecutor(4) as pool:
         sent = list(pool.map(lambda sender: sender.send_if_due(), senders))
     assert sent.count(True) == 1

@@ -112,7 +112,7 @@ def test_a_new_process_under_the_name_of_one_that_was_drained_works(database: Da
     sql(database, asked)
     assert told("workers")["workers"][0]["state"] == "draining"
     with presence("gpu_chunk_worker", settings.model_copy(update={"worker_id": "pod-0"}), database):
-        wait_until(lambda: told("workers")["workers"][0]["state"] == "idle", 10, "its being counted as another")
+        wait_until(lambda: told("workers")["workers"][0]["state"] == "idle", 60, "its being counted as another")
 
 
 def test_all_failed_jobs_are_put_back_or_those_of_one_code(database: Database, queue: Queue) -> None:

@@ -202,7 +202,7 @@ def test_interrupting_a_run_cancels_the_job_and_leaves_no_process(tmp_path: Path
         time.sleep(0.1)
     assert _interrupted(process)["status"] == "cancelled"
     # What forks for a worker ends when the worker's end of their socket closes, so a moment after it.
-    wait_until(lambda: not _processes_in(tmp_path), 10, "every process of the run has ended")
+    wait_until(lambda: not _processes_in(tmp_path), 60, "every process of the run has ended")
 
 
 def test_interrupting_a_run_that_still_looks_at_its_source_shows_the_cancelled_job(tmp_path: Path) -> None:

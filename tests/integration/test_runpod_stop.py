@@ -94,7 +94,7 @@ def worker(address: str, settings: Settings, folder: Path) -> Iterator[None]:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -114,9 +114,9 @@ def test_a_request_that_runpod_cancels_ends_its_job_and_the_worker_goes_on(
         with worker(address, settings, tmp_path):
             assert pod.is_read.wait(60), (tmp_path / "runpod.log").read_text()[-3000:]
             pod.to_stop.append("r-1")
-            wait_until(lambda: statuses(database) == {"r-1": "cancelled"}, 20, "the job's end")
+            wait_until(lambda: statuses(database) == {"r-1": "cancelled"}, 60, "the job's end")
             pod.requests.append(copy("r-2", address, "quick"))
-            wait_until(lambda: pod.results, 30, "the next request's result")
+            wait_until(lambda: pod.results, 60, "the next request's result")
             pod.lets_go.set()
     assert statuses(database) == {"r-1": "cancelled", "r-2": "done"}
     assert pod.put == {"/out/quick.bin": b"bytes to copy"}

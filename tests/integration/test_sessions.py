@@ -90,7 +90,7 @@ def test_a_session_ends_with_its_key(api: Api) -> None:
     assert 90 <= max_age <= 100
     revoke_key(api.database, "short-lived")
     assert rows(api, "SELECT 1 FROM api_sessions s JOIN api_keys k ON k.id = key_id WHERE name = 'short-lived'") == []
-    wait_until(lambda: browser.ask(JOBS).status_code == 401, 5, "the refusal")
+    wait_until(lambda: browser.ask(JOBS).status_code == 401, 60, "the refusal")
     assert browser.sign_in(key).get_json()["code"] == "key_revoked"
 
 

@@ -50,7 +50,7 @@ def fleet_of_one(database: Database, settings: Settings) -> Iterator[None]:
     """Works on the first job that comes."""
 
     def work() -> None:
-        (job,) = wait_until(lambda: JobService(database).list(limit=1), 30, "a job")
+        (job,) = wait_until(lambda: JobService(database).list(limit=1), 60, "a job")
         store = open_store(settings)
         OneJob(job.id, database, store, settings, Surroundings(store)).run(listens=False)
 

@@ -114,9 +114,9 @@ def test_work_that_stands_still_and_then_comes_back_fails_its_chunk_and_its_work
     database: Database, settings: Settings, job: Job
 ) -> None:
     with sleeper(settings, 3.0, STALL_SECONDS="1.5", STALL_GRACE_SECONDS="60", LEASE_SECONDS="60") as slow:
-        wait_until(lambda: chunk_of(database, job).failures, 30, "the chunk is given up")
+        wait_until(lambda: chunk_of(database, job).failures, 60, "the chunk is given up")
         assert chunk_of(database, job).error_code == "work_stalled"
-        wait_until(lambda: chunk_of(database, job).attempts > 1, 30, "the same worker claims again")
+        wait_until(lambda: chunk_of(database, job).attempts > 1, 60, "the same worker claims again")
         assert slow.poll() is None
 
 

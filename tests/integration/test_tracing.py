@@ -52,7 +52,7 @@ def make_film(client: object, database: Database, settings: Settings, clip: byte
     fields = {"file": (io.BytesIO(clip), "clip.mp4"), "params": '{"sample_fps": 2}'}
     job_id = UUID(client.post("/api/v1/jobs", data=fields, headers=CALLER).get_json()["id"])  # type: ignore[attr-defined]
     jobs, queue, store = JobService(database), Queue(database, settings), open_store(settings)
-    wait_until(lambda: jobs.get(job_id).total_chunks, 30, "the plan")
+    wait_until(lambda: jobs.get(job_id).total_chunks, 60, "the plan")
     worker = ChunkWorker(queue, store, Tools(settings, HogDetector))
     loop = WorkerLoop("test", lambda: worker.work_once(loop), queue.tend, settings)
     while worker.work_once(loop):

@@ -274,7 +274,7 @@ def test_hosts_that_hang_hold_up_no_other(database: Database, webhooks: Webhooks
         good = watched_job(database, receiver.url)
         move(database, good, **FAILED)
         webhooks.send_due()
-        wait_until(lambda: receiver.got and len(hanging.got) == OF_ONE_HOST, 10, "the messages that may go")
+        wait_until(lambda: receiver.got and len(hanging.got) == OF_ONE_HOST, 60, "the messages that may go")
         webhooks.send_due()
         assert status_of(database, good) == ["delivered"]
         assert len(hanging.got) == OF_ONE_HOST
@@ -296,7 +296,7 @@ def test_a_tenant_whose_hosts_hang_holds_up_no_other(
         good = watched_job(database, receiver.url, tenant="good")
         move(database, good, **FAILED)
         webhooks.send_due()
-        wait_until(lambda: receiver.got, 10, "the other tenant's message")
+        wait_until(lambda: receiver.got, 60, "the other tenant's message")
         taken = execute(database, "SELECT count(*) FROM webhook_messages WHERE tenant = 'hostile' AND tries > 0")
         assert taken == [(OF_ONE_TENANT,)]
         for each in hanging:
@@ -337,7 +337,7 @@ def test_a_sender_that_is_killed_loses_nothing(
     receiver.may_answer.clear()
     sender = subprocess.Popen([sys.executable, "-c", SENDER, database_url], cwd=PROJECT, env=os.environ)
     try:
-        wait_until(lambda: receiver.got, 30, "the message of the other process")
+        wait_until(lambda: receiver.got, 60, "the message of the other process")
     finally:
         sender.kill()
         sender.wait()
@@ -357,7 +357,7 @@ def test_what_a_stale_sender_says_of_its_try_is_dropped(
     move(database, job_id, **DONE)
     receiver.status = 500
     webhooks.send_due()
-    wait_until(lambda: receiver.got, 10, "the first try")
+    wait_until(lambda: receiver.got, 60, "the first try")
     make_due(database)  # it was frozen for longer than the hold
     receiver.status = 200
     send(Webhooks(database, settings))

@@ -31,7 +31,7 @@ def pair() -> Iterator[Pair]:
     asking._control, asking._owner_pid = ours, os.getpid()
     yield asking, serving
     ours.close()
-    serving.join(5)
+    serving.join(60)
     theirs.close()
 
 

@@ -86,7 +86,7 @@ def test_a_worker_tends_while_its_work_goes_on_for_long() -> None:
 
     def work_once() -> bool:
         in_work.set()
-        assert tended_in_work.wait(timeout=10)
+        assert tended_in_work.wait(timeout=60)
         return True
 
     WorkerLoop("test", work_once, tend, QUICK).run(once=True)

@@ -55,7 +55,7 @@ class Site:
         self.turn()
         return sock
 
-    def wait(self, condition: Callable[[], object], within_sec: float = 10) -> None:
+    def wait(self, condition: Callable[[], object], within_sec: float = 60) -> None:
         until = time.monotonic() + within_sec
         while not condition():
             assert time.monotonic() < until
@@ -81,7 +81,7 @@ class Site:
                 self.loop.ask(descriptor)
         self.turn()
 
-    def answer(self, sock: socket.socket, ends: bytes = b"", at_least: int = 0, within_sec: float = 10) -> bytes:
+    def answer(self, sock: socket.socket, ends: bytes = b"", at_least: int = 0, within_sec: float = 60) -> bytes:
         """What comes until the bytes `ends`, or that many, or, where neither is given, the end of the connection."""
         found = b""
         until = time.monotonic() + within_sec
@@ -279,7 +279,7 @@ def test_a_file_is_sent_whole_without_a_thread_and_a_part_of_it_too(serve: Calla
 def read_whole(site: Site, client: socket.socket) -> bytes:
     found = b""
     length = None
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while length is None or len(found) < length:
         assert time.monotonic() < until
         site.loop.turn(0.001)

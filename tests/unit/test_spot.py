@@ -32,7 +32,7 @@ def test_a_notice_ends_the_loop_and_the_work_in_hand_is_finished() -> None:
     done: list[bool] = []
 
     def work_once() -> bool:
-        assert metadata.asked.wait(5)
+        assert metadata.asked.wait(60)
         metadata.notice = NOTICE
         while not loop.is_stopping:
             loop.check_drain()  # DRAIN_SECONDS are not over: may go on

@@ -39,7 +39,7 @@ class Started:
 
     def close(self) -> None:
         self.child.kill()
-        self.child.wait(10)
+        self.child.wait(60)
         for each in (self.bytes_sock, self.messages_sock, self.stderr):
             each.close()
 
@@ -67,20 +67,20 @@ def test_a_child_that_ends_by_itself_tells_its_exit_status(started: Started) -> 
     assert started.child.poll() is None
     started.order("nothing of the kind")
     assert "knows no operation" in wire.receive_message(started.messages_sock)["message"]
-    assert started.child.wait(10) == 0
+    assert started.child.wait(60) == 0
     assert started.child.poll() == 0
 
 
 def test_a_child_whose_orders_are_cut_off_ends_with_a_trace_of_its_own(started: Started) -> None:
     started.messages_sock.shutdown(socket.SHUT_RDWR)
-    assert started.child.wait(10) == 1
+    assert started.child.wait(60) == 1
     started.stderr.seek(0)
     assert started.stderr.read().strip().splitlines()[-1].endswith(b"WireClosed")
 
 
 def test_a_killed_child_tells_the_signal(started: Started) -> None:
     os.kill(started.child.pid, signal.SIGSEGV)
-    assert started.child.wait(10) == -signal.SIGSEGV
+    assert started.child.wait(60) == -signal.SIGSEGV
     started.child.kill()  # of one that is over: nothing happens
 
 
@@ -103,7 +103,7 @@ def test_a_server_that_died_takes_its_children_along_and_is_replaced(server: For
     first = Started(server, tmp_path)
     dead = the_server()
     dead.kill()
-    assert first.child.wait(10) == -signal.SIGKILL
+    assert first.child.wait(60) == -signal.SIGKILL
     second = Started(server, tmp_path)
     assert the_server() != dead
     second.close()
@@ -144,7 +144,7 @@ time.sleep(60)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -33,7 +33,7 @@ def test_a_film_is_sent_made_fetched_and_told_of(
             assert job.error is None and job.output is not None
             film = client.download_output(job.id, tmp_path / "film.mp4")
             tracks = client.tracks(job.id)
-            wait_until(lambda: "job.completed" in receiver.types, 30, "the webhook")
+            wait_until(lambda: "job.completed" in receiver.types, 60, "the webhook")
             delivered = client.deliveries(job.id)
         secret = signing_secrets(service.database, "default")[0].text
     assert film.stat().st_size == job.output.size_bytes

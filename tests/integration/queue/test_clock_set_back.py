@@ -142,4 +142,4 @@ def test_a_worker_that_died_is_not_counted_and_one_that_lives_is(database: Datab
     (dead,) = list_workers(database)
     assert dead["state"] == "silent"
     with presence("gpu_chunk_worker", settings, database):
-        wait_until(lambda: read_figures(database).running_workers == 1, 10, "the living worker")
+        wait_until(lambda: read_figures(database).running_workers == 1, 60, "the living worker")

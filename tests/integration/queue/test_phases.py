@@ -233,7 +233,7 @@ def test_an_older_workers_look_at_the_chunks_does_not_skip_a_phase(database: Dat
         connection.execute(text("SELECT FROM video_analysis_jobs WHERE id = :id FOR UPDATE"), {"id": job_id})
         late = threading.Thread(target=lambda: answers.append(database.ask("advance_job", job_id=job_id)))
         late.start()
-        wait_until(lambda: sql(database, WAITING)[0]["n"], 10, "the late look")
+        wait_until(lambda: sql(database, WAITING)[0]["n"], 60, "the late look")
         connection.execute(text(CLAIMED))
         begun = {"job_id": job_id, "attempts": 1, "phase": "render", "plan": json.dumps(PLAN), "chunks": len(PIECES)}
         connection.execute(statement("begin_phase"), begun | {"timings": "{}", "warnings": "[]"})

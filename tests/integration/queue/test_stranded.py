@@ -36,7 +36,7 @@ def test_a_job_that_failed_while_it_was_being_paused_runs_whole_when_it_is_retri
         failing.start()
         failing.join(0.5)
         assert failing.is_alive()  # it waits for the job's row
-    failing.join(10)
+    failing.join(60)
     assert job_row(database, job_id)["status"] == "failed"
     service.retry(job_id)
     for _ in range(3):

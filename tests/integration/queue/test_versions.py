@@ -140,7 +140,7 @@ def test_work_that_no_worker_knows_is_counted_and_said(
     janitor = Janitor(database, queue, open_store(settings), settings)
     assert read_figures(database).unknown_jobs == 0  # no worker at all is another alarm
     with presence("gpu_chunk_worker", settings, database):
-        wait_until(lambda: read_figures(database).workers, 10, "the worker's row")
+        wait_until(lambda: read_figures(database).workers, 60, "the worker's row")
         assert read_figures(database).unknown_jobs == 1
         janitor.report_unknown_work()
         (told,) = [each for each in said if each.event == "work_unknown"]

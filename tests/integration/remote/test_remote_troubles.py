@@ -89,7 +89,7 @@ def test_a_short_cut_of_the_network_is_waited_out(one: Disturbed, machine: Remot
         machine.start(line.address)
         one.workers.wait_for_work(one.job)
         line.cut()
-        wait_until(lambda: line.refused, 20, "the worker feels the cut")
+        wait_until(lambda: line.refused, 60, "the worker feels the cut")
         line.mend()
         one.check_whole()
     assert one.attempts() == [(1, 0), (1, 0)]
@@ -103,7 +103,7 @@ def test_who_is_cut_off_for_a_whole_lease_writes_nothing_more(one: Disturbed, ma
         machine.start(one.server, "laptop")
         one.workers.wait_for_end(one.job)
         line.mend()
-        wait_until(lambda: '"claim_lost"' in machine.log() or '"chunk_put_back"' in machine.log(), 30, "it hears of it")
+        wait_until(lambda: '"claim_lost"' in machine.log() or '"chunk_put_back"' in machine.log(), 60, "it hears of it")
         one.check_whole()
         assert cut_off.poll() is None, "it goes on with other work"
     again = JobService(one.database).chunks(one.job.id)[chunk.chunk_index]

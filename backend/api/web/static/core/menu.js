@@ -20,7 +20,7 @@ export function menuButton(label, items) {
   list.addEventListener("toggle", ({ newState }) => {
     if (newState !== "open") return window.removeEventListener("scroll", close);
     place(list, button);
-    list.firstElementChild?.focus();
+    if (!list.contains(document.activeElement)) list.firstElementChild?.focus(); // this comes late: who is faster stays where they are
     window.addEventListener("scroll", close, { once: true, passive: true });
   });
   list.addEventListener("keydown", (event) => move(list, event));

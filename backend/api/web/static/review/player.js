@@ -9,7 +9,7 @@ const CATCH_UP = 0.08; // how much faster or slower it goes to come near again
 const CALIBRATE_MS = 10_000; // then the film is taken to begin at its first frame
 const CREEP_RATE = 0.0625; // the slowest that browsers play
 const CREEP_MS = 3000;
-const CREEP_TRIES = 4; // a busy machine may run past the frame
+const CREEP_TRIES = 8; // a busy machine may run past the frame
 const SHOWN_MS = 600; // a picture that comes later than this after its seek is taken for another one
 const RELOAD_AFTER_MS = 10_000; // links to the store run out: a film that fails at once again has another fault
 
@@ -23,14 +23,16 @@ class Film {
     this.url = null;
     this.renewedAt = 0;
     this.isCreeping = this.hasCrept = false;
-    this.video.addEventListener("seeked", () => this.#creep(this.#wanted));
+    this.video.addEventListener("seeked", () => this.#settle());
   }
 
   #notes = false;
   #shownSec = 0; // of the picture that stands there
   #wanted = null;
+  #seeks = 0;
   #triesLeft = 0;
   #arrived = null;
+  #isSettling = false;
 
   /** Resolves when its first picture is there; rejects where the browser cannot show it. */
   load(url) {
@@ -60,6 +62,7 @@ class Film {
     const noted = (_, { mediaTime }) => {
       this.#shownSec = mediaTime;
       this.#arrived?.();
+      this.#settle();
       this.video.requestVideoFrameCallback(noted);
     };
     this.video.requestVideoFrameCallback(noted);
@@ -74,26 +77,34 @@ class Film {
     this.video.currentTime = this.timeOf(frame);
   }
 
+  /** Each picture that comes after a seek is looked at: the frame asked for may have stood there before it, and another one now. */
+  async #settle() {
+    const { video } = this;
+    const stands = video.paused && !video.seeking && this.isReady;
+    if (this.#isSettling || this.#wanted === null || !stands || this.frameAt(this.#shownSec) === this.#wanted) return;
+    this.#isSettling = true;
+    await this.#creep(this.#wanted, this.#seeks);
+    this.#isSettling = false;
+  }
+
   /** After a seek Chromium believes the container about how long a picture is shown, which with B-frames and a varying rate is
    * the time of another one: an earlier frame may stand there. It shows the right one as soon as it plays, so it does, slowly. */
-  async #creep(frame) {
-    if (frame === null || !this.isReady) return;
+  async #creep(frame, seeks) {
+    const isOver = () => this.#seeks !== seeks; // somebody wants something else by now
     // A picture that was shown before the seek may be told of after it, so a later frame says nothing yet.
-    const isThere = () => this.#wanted !== frame || this.frameAt(this.#shownSec) === frame;
-    await this.#until(isThere, SHOWN_MS);
-    if (!this.video.paused || isThere()) return;
-    if (this.video.ended) { // it would play from its beginning
-      this.#comeFromBefore(frame);
-      return;
-    }
+    const isThere = () => this.frameAt(this.#shownSec) === frame;
+    await this.#until(() => isOver() || isThere(), SHOWN_MS);
+    if (isOver() || isThere()) return;
+    if (this.video.ended) return this.#comeFromBefore(frame); // it would play from its beginning
     const { muted, playbackRate } = this.video;
     this.isCreeping = this.hasCrept = true;
     Object.assign(this.video, { muted: true, playbackRate: CREEP_RATE });
     this.#shownSec = -Infinity;
     this.video.play().catch(unlessPaused);
-    await this.#until(() => this.#wanted !== frame || this.frameAt(this.#shownSec) >= frame, CREEP_MS);
+    await this.#until(() => isOver() || this.frameAt(this.#shownSec) >= frame, CREEP_MS);
     Object.assign(this.video, { muted, playbackRate });
-    const isTooFar = this.#wanted === frame && this.frameAt(this.#shownSec) > frame;
+    if (isOver()) return;
+    const isTooFar = this.frameAt(this.#shownSec) > frame;
     this.stopCreeping();
     if (isTooFar && this.#triesLeft-- > 0) this.#comeFromBefore(frame);
   }
@@ -118,6 +129,7 @@ class Film {
     if (this.isCreeping) this.video.pause();
     this.isCreeping = false;
     this.#wanted = null;
+    this.#seeks += 1;
     this.#arrived?.();
     this.#arrived = null;
   }
