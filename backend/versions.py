@@ -4,4 +4,4 @@ from __future__ import annotations
 
 # Raised with every change that an older worker cannot read: a parameter, a field of the probe's facts or of a chunk's
 # artifact. Workers claim only jobs up to their own; a test compares the shapes with the number.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7

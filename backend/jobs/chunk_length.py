@@ -28,30 +28,47 @@ class Chunking:
     reason: str
 
 
+@dataclass(frozen=True)
+class Cutting:
+    """What is cut: the source, for which phase, and how many of its frames a second that looks at, where it samples."""
+
+    phase: str
+    info: ObjectInfo
+    facts: VideoFacts
+    sample_fps: float | None
+
+    def whole(self) -> list[Segment]:
+        return divided(self.facts, self._whole_sec)
+
+    def divided(self, chunk_seconds: float) -> list[Segment]:
+        most = most_chunks(self.facts, self.info.size_bytes)
+        return divided(self.facts, min(chunk_seconds, self._whole_sec), most, self.sample_fps)
+
+    @property
+    def _whole_sec(self) -> float:
+        return (self.facts.duration_seconds or 0) + 1
+
+
 UNDIVIDED = Chunking([], None, "its first step takes the whole")
 
 
-def chunking(
-    database: Database, claim: JobClaim, phase: str, info: ObjectInfo, facts: VideoFacts, settings: Settings
-) -> Chunking:
+def chunking(database: Database, claim: JobClaim, of: Cutting, settings: Settings) -> Chunking:
     """Raises DatabaseUnavailable."""
-    whole, most = (facts.duration_seconds or 0) + 1, most_chunks(facts, info.size_bytes)
     if claim.deep_mode is not DeepMode.GPU:
-        return Chunking(divided(facts, whole), None, "deep_mode=cpu works on the video as one chunk")
+        return Chunking(of.whole(), None, "deep_mode=cpu works on the video as one chunk")
     if not settings.adapts_chunks:
-        return Chunking(
-            divided(facts, min(settings.chunk_seconds, whole), most), settings.chunk_seconds, "CHUNK_SECONDS"
-        )
-    earlier = _earlier(database, claim, phase, info, divided(facts, whole)) if settings.reuse_chunks else []
+        return Chunking(of.divided(settings.chunk_seconds), settings.chunk_seconds, "CHUNK_SECONDS")
+    earlier = _earlier(database, claim, of) if settings.reuse_chunks else []
     if earlier:
         longest = max(piece.end_sec - piece.start_sec for piece in earlier)
         return Chunking(earlier, longest, "cut like an earlier job on this source, whose artifacts can be adopted")
-    seconds, reason = _adapted(database, claim, phase, facts, settings)
-    return Chunking(divided(facts, min(seconds, whole), most), seconds, reason)
+    seconds, reason = _adapted(database, claim, of, settings)
+    return Chunking(of.divided(seconds), seconds, reason)
 
 
-def _earlier(database: Database, claim: JobClaim, phase: str, info: ObjectInfo, whole: list[Segment]) -> list[Segment]:
-    where = {"job_id": claim.job_id, "phase": phase, "source_etag": info.etag, "source_size": info.size_bytes}
+def _earlier(database: Database, claim: JobClaim, of: Cutting) -> list[Segment]:
+    info, whole = of.info, of.whole()
+    where = {"job_id": claim.job_id, "phase": of.phase, "source_etag": info.etag, "source_size": info.size_bytes}
     with database.transaction() as connection:
         rows = connection.execute(statement("earlier_segments"), where).all()
     pieces = [Segment(row.chunk_index, row.start_pts, row.end_pts, row.start_sec, row.end_sec) for row in rows]
@@ -60,12 +77,11 @@ def _earlier(database: Database, claim: JobClaim, phase: str, info: ObjectInfo, 
     return pieces if fits else []
 
 
-def _adapted(
-    database: Database, claim: JobClaim, phase: str, facts: VideoFacts, settings: Settings
-) -> tuple[float, str]:
+def _adapted(database: Database, claim: JobClaim, of: Cutting, settings: Settings) -> tuple[float, str]:
+    facts = of.facts
     what = {
         "kind": claim.kind,
-        "phase": phase,
+        "phase": of.phase,
         "deep_mode": claim.deep_mode.value,
         "pixels": facts.width * facts.height,
     }

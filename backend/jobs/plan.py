@@ -10,7 +10,7 @@ from backend.db.sql import statement
 from backend.errors import ClaimLost, EmptyFile, MediaTooLarge, StorageError
 from backend.events import Event, emit, warn
 from backend.jobs import manifest
-from backend.jobs.chunk_length import UNDIVIDED, Chunking, chunking
+from backend.jobs.chunk_length import UNDIVIDED, Chunking, Cutting, chunking
 from backend.jobs.further_inputs import check_inputs
 from backend.jobs.layout import artifact_key, manifest_key, poster_key
 from backend.jobs.looks import look
@@ -20,6 +20,7 @@ from backend.jobs.quotas import Quotas
 from backend.jobs.sources import open_for_planning
 from backend.kinds import kind_named
 from backend.kinds.base import Kind, SourceType
+from backend.kinds.sampled import SampledParams
 from backend.media.budget import check_frames, most_frames
 from backend.media.facts import VideoFacts
 from backend.media.sound_facts import Probed, SoundFacts
@@ -80,12 +81,15 @@ class Planner:
         if isinstance(probed, VideoFacts):
             emit(Event.VIDEO_INFO, **claim.ids, **_shown(probed))
             check_frames(probed.most_frames or 0, most_frames(self._settings, source.info.size_bytes))
-        check_inputs(kind.parse_params(claim.params), self._settings, hold.cutoff)
+        params = kind.parse_params(claim.params)
+        check_inputs(params, self._settings, hold.cutoff)
         first = kind.phases[0]
         chunks = UNDIVIDED
         if first.chunks:
             assert isinstance(probed, VideoFacts)  # only kinds of videos have chunks there
-            chunks = chunking(self._database, claim, first.name, source.info, probed, self._settings)
+            sample_fps = params.samples_per_sec if isinstance(params, SampledParams) else None
+            of = Cutting(first.name, source.info, probed, sample_fps)
+            chunks = chunking(self._database, claim, of, self._settings)
         hold.check_claim()
         hold.begin(Step.PLAN)
         if seen.poster is not None:

@@ -55,8 +55,8 @@ class AnnotateAndPoses(Annotate):
 
 
 def marks(found: Stitched, params: AnnotateParams) -> Layer:
-    """What is drawn: a row for each track on every frame between its first and last sample."""
-    dense = [interpolate(track, found.timeline.frame_pts) for track in found.tracks]
+    """What is drawn: a row for each track on every frame between its first and last sample, but where it is away."""
+    dense = [interpolate(track, found.timeline.frame_pts, found.timeline.longest_gap) for track in found.tracks]
     classes = sorted({track.class_name for track in dense})
     numbers = {name: number for number, name in enumerate(classes)}
     boxes = np.concatenate([np.zeros((0, 4)), *(track.boxes for track in dense)])

@@ -80,7 +80,7 @@ class FindPoses(FindPeople):
     def _found(self, pictures: Sequence[Picture], weakest: float) -> Sequence[Detections]:
         return self._work.tools.pose_detector.detect(pictures, conf=weakest, iou=self._params.iou)
 
-    def _take(self, pts: int, detections: Detections) -> None:
-        super()._take(pts, detections)
+    def _take(self, pts: int, detections: Detections, picture: Picture, boxes: NDArray[np.float64]) -> None:
+        super()._take(pts, detections, picture, boxes)
         assert isinstance(detections, Poses)  # this detector finds nothing else
         self._poses[pts] = (detections.boxes, detections.landmarks)

@@ -105,7 +105,8 @@ def _on_frames(
 
 
 def _along(name: str, region: Region, timeline: Timeline, tracks: Sequence[Track]) -> tuple[NDArray[np.int64], Floats]:
-    """Where the track's box is, with room around it, on every frame from its first to its last sample."""
+    """Where the track's box is, with room around it, on every frame from its first to its last sample, but where it is
+    away."""
     track = next((track for track in tracks if track.id == region.track_id), None)
     if track is None:
         ids = [track.id for track in tracks]
@@ -113,7 +114,7 @@ def _along(name: str, region: Region, timeline: Timeline, tracks: Sequence[Track
             f"there are {', '.join(map(str, ids[:20]))}{' and others' if len(ids) > 20 else ''}" if ids else "nobody is"
         )
         raise InvalidParams(f"{name}.track_id: no track {region.track_id} in this video; {known}.")
-    dense = interpolate(track, timeline.frame_pts)
+    dense = interpolate(track, timeline.frame_pts, timeline.longest_gap)
     sizes = (dense.boxes[:, 2:] - dense.boxes[:, :2]) / 2 * (1 + region.room)
     centres = (dense.boxes[:, :2] + dense.boxes[:, 2:]) / 2
     opacity = np.full((len(dense.pts), 1), region.opacity)

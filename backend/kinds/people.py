@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from backend import telemetry
@@ -32,10 +33,13 @@ from backend.vision.artifacts import (
 )
 from backend.vision.classes import PEOPLE, class_numbers
 from backend.vision.detector import Described, Detections
+from backend.vision.ground import CAMERA, Move
+from backend.vision.looks_record import LOOKS, packed
 from backend.vision.speech_record import SPEECH, MouthRecord
 from backend.vision.tracker import TRACKER, WEAK_CONFIDENCE, Tracker
 
 if TYPE_CHECKING:
+    from backend.vision.camera_motion import CameraMotion
     from backend.vision.mouths import Mouths
 
 # A syllable is a fifth of a second, and its mouth opens and closes.
@@ -119,6 +123,8 @@ def chunk_identity(params: DetectionParams, detector: Described, settings: Setti
         "overlap_samples": settings.overlap_samples,
         "detector": detector.describe(),
         "tracker": TRACKER,
+        "looks": LOOKS,
+        "camera": CAMERA,
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
@@ -144,6 +150,12 @@ def analyse_chunk(work: ChunkContext[DetectionParams]) -> ChunkArtifact:
     return on_best_decoder(work, analyse)
 
 
+def _camera() -> CameraMotion:
+    from backend.vision.camera_motion import CameraMotion  # needs OpenCV, which what plans does without
+
+    return CameraMotion()
+
+
 def _mouths() -> Mouths:
     from backend.vision.mouths import Mouths  # needs OpenCV, which what plans does without
 
@@ -162,8 +174,14 @@ class FindPeople:
         self._detector = detector
         self._classes = params.followed
         self._check_classes()
-        self._tracker = Tracker(conf=params.conf, sample_fps=params.samples_per_sec, classes=self._classes)
+        self._tracker = Tracker(
+            conf=params.conf,
+            sample_fps=params.samples_per_sec,
+            width_px=work.facts.width,
+            classes=self._classes,
+        )
         self._detections: list[DetectionRecord] = []
+        self._camera, self._moves = _camera(), list[Move]()
         self._mouths = _mouths() if params.with_speech else None
         self._motions: list[MouthRecord] = []
 
@@ -176,10 +194,11 @@ class FindPeople:
             for at, picture, detections in zip(pts, pictures, found, strict=True):
                 scale = size[0] / picture.shape[1], size[1] / picture.shape[0]
                 placed = detections.placed(scale, size)
-                self._take(at, placed)
-                if self._mouths is not None and len(placed.boxes):
-                    motion = self._mouths.take(picture, placed.boxes / np.array(scale * 2))
-                    self._motions.append(MouthRecord(pts=at, motion=motion))
+                boxes = placed.boxes / np.array(scale * 2)
+                self._moves.append(self._camera.take(picture, boxes))
+                self._take(at, placed, picture, boxes)
+                if self._mouths is not None and len(boxes):
+                    self._motions.append(MouthRecord(pts=at, motion=self._mouths.take(picture, boxes)))
 
     def artifact(self, sampled: SampledChunk) -> ChunkArtifact:
         work = self._work
@@ -209,6 +228,7 @@ class FindPeople:
                 for track_id, pts, boxes, confidence in self._tracker.tracks()
             ],
             detections=self._detections,
+            camera=[list(move) for move in self._moves],
             mouths=self._motions if self._mouths else None,
             voice=voice_of(work, sampled.frame_pts[0]) if self._mouths and sampled.frame_pts else None,
         )
@@ -222,8 +242,11 @@ class FindPeople:
         detect = functools.partial(self._work.tools.detector.detect, pictures, conf=weakest, iou=self._params.iou)
         return detect() if self._classes == PEOPLE else detect(classes=self._classes)
 
-    def _take(self, pts: int, detections: Detections) -> None:
-        self._tracker.update(pts, detections)
+    def _take(self, pts: int, detections: Detections, picture: Picture, boxes: NDArray[np.float64]) -> None:
+        """`boxes`: where they are in the picture."""
+        from backend.vision.looks import looks_in  # needs OpenCV
+
+        self._tracker.update(pts, detections, self._moves[-1])
         if len(detections.boxes):
             places = detections.classes
             self._detections.append(
@@ -232,5 +255,6 @@ class FindPeople:
                     boxes=detections.boxes.tolist(),
                     confidence=detections.confidence.tolist(),
                     classes=None if places is None else [self._classes[place] for place in places],
+                    looks=packed(looks_in(picture, boxes)),
                 )
             )

@@ -130,7 +130,7 @@ def _people(framing: Framing, frames: list[int]) -> list[list[tuple[int, Box]]]:
     wanted_pts = framing.timeline.frame_pts[frames]
     people: list[list[tuple[int, Box]]] = [[] for _ in frames]
     for track in framing.tracks:
-        shown = interpolate(track, wanted_pts)
+        shown = interpolate(track, wanted_pts, framing.timeline.longest_gap)
         for number, box in zip(np.searchsorted(wanted_pts, shown.pts), shown.boxes, strict=True):
             people[number].append((track.id, _box(box)))
     return people

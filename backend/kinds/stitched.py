@@ -14,6 +14,7 @@ from backend.kinds.context import Earlier, WholeContext
 from backend.kinds.params import Params
 from backend.media.budget import check_frames
 from backend.vision.artifacts import ChunkArtifact, load_artifact
+from backend.vision.evidence import ground_of, with_looks
 from backend.vision.link import link
 from backend.vision.mouth_tracks import mouths_of
 from backend.vision.smooth import smoothed
@@ -71,7 +72,8 @@ def joined(
     frame_pts = np.concatenate([np.array(artifact.frame_pts, np.int64) for artifact in artifacts])
     timeline = Timeline(frame_pts, time_base, frame_size)
     cuts_pts = _cuts_pts(artifacts)
-    linked = link(stitch(artifacts), timeline, conf=conf, cuts_pts=cuts_pts)
+    tracks = with_looks(stitch(artifacts), artifacts)
+    linked = link(tracks, timeline, conf=conf, cuts_pts=cuts_pts, ground=ground_of(artifacts))
     return Stitched(timeline, linked, _shots(cuts_pts, frame_pts))
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from backend.media.facts import VideoFacts
+from backend.media.timebase import SampleGrid
 
 # A boundary moves at most this far to meet a keyframe, so that its worker need not decode what is not its own.
 KEYFRAME_REACH = Fraction(1, 5)
@@ -30,12 +31,16 @@ class Segment:
     end_sec: float
 
 
-def divided(facts: VideoFacts, chunk_seconds: float, most: int = MAX_CHUNKS) -> list[Segment]:
+def divided(
+    facts: VideoFacts, chunk_seconds: float, most: int = MAX_CHUNKS, sample_fps: float | None = None
+) -> list[Segment]:
     """Intervals that follow on one another from the first frame to the end the container promises, at most `most`.
 
     A chunk ends at the keyframe nearest to its mark; where they are sparse at the mark itself, or, far from the last
     one, at the next one. Every worker decodes from the keyframe before its chunk, so with many boundaries far from one
     the cost would grow with the square of the length; and where a clock runs on over nothing, no chunk lies.
+    Where frames are sampled, a boundary lies at the edge of a cell of the grid: each chunk then samples the very frames
+    that one pass over the whole would.
     The first and the last worker also take frames from before and after, should the container have promised wrongly.
     """
     time_base = facts.time_base_fraction
@@ -46,7 +51,8 @@ def divided(facts: VideoFacts, chunk_seconds: float, most: int = MAX_CHUNKS) -> 
     shortest = min(round(step * SHORTEST_PIECE), round(1 / time_base))
     bounds = [facts.start_pts]
     for bound in [] if facts.reads_on else _marks(facts, step, end_pts):
-        if end_pts - bound > shortest:
+        bound = bound if sample_fps is None else SampleGrid(facts.start_pts, time_base, sample_fps).edge_from(bound)
+        if end_pts - bound > shortest and bound > bounds[-1]:
             bounds.append(bound)
     bounds.append(end_pts)
     return [

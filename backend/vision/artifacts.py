@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from backend.errors import ArtifactCorrupt, NewerVersion
 from backend.vision.classes import PERSON
+from backend.vision.looks_record import packed_length
 from backend.vision.speech_record import MouthRecord, VoiceRecord
 
 Artifact = TypeVar("Artifact", bound=BaseModel)
@@ -24,6 +25,7 @@ MAX_ROWS = 10_000_000
 MAX_COORD_PX = 1e6
 _COORD_DECIMALS = 2
 _CONFIDENCE_DECIMALS = 4
+_MOVE_DECIMALS = 6
 
 Pts = Annotated[int, Field(ge=-(2**62), le=2**62)]
 PtsList = Annotated[list[Pts], Field(max_length=MAX_ROWS)]
@@ -32,6 +34,10 @@ Box = Annotated[list[Coord], Field(min_length=4, max_length=4)]
 Confidence = Annotated[float, Field(ge=0, le=1)]
 Ticks = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SidePx = Annotated[int, Field(ge=1, le=65_536)]
+# Nothing moves by more than ten pictures from one to the next.
+MoveValue = Annotated[float, Field(ge=-10, le=10)]
+Move = Annotated[list[MoveValue], Field(min_length=4, max_length=4)]
+PackedLooks = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=100_000_000)]
 Name = Annotated[str, Field(max_length=1024)]
 
 
@@ -78,6 +84,7 @@ class DetectionRecord(_Record):
     boxes: Annotated[list[Box], Field(max_length=100_000)]
     confidence: Annotated[list[Confidence], Field(max_length=100_000)]
     classes: Annotated[list[Name], Field(max_length=100_000)] | None = None  # of each one; None: people
+    looks: PackedLooks | None = None  # of each one
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -85,6 +92,8 @@ class DetectionRecord(_Record):
             raise ValueError("boxes and confidence differ in length")
         if self.classes is not None and len(self.classes) != len(self.boxes):
             raise ValueError("boxes and classes differ in length")
+        if self.looks is not None and len(self.looks) != packed_length(len(self.boxes)):
+            raise ValueError("boxes and looks differ in length")
         _require_upright(self.boxes)
         return self
 
@@ -107,6 +116,8 @@ class ChunkArtifact(_Record):
     cuts_pts: PtsList = Field(default_factory=list)  # first frames of new shots, past end_pts too
     tracks: Annotated[list[TrackRecord], Field(max_length=100_000)]
     detections: Annotated[list[DetectionRecord], Field(max_length=MAX_ROWS)]
+    # How the camera moved before each sample, as `ground.py` has it; None: nobody looked.
+    camera: Annotated[list[Move], Field(max_length=MAX_ROWS)] | None = None
     # Of jobs that follow whoever speaks.
     mouths: Annotated[list[MouthRecord], Field(max_length=MAX_ROWS)] | None = None
     voice: VoiceRecord | None = None
@@ -119,6 +130,8 @@ class ChunkArtifact(_Record):
         _require_increasing(self.sampled_pts, "sampled_pts")
         _require_increasing(self.cuts_pts, "cuts_pts")
         _require_increasing([detection.pts for detection in self.detections], "detections")
+        if self.camera is not None and len(self.camera) != len(self.sampled_pts):
+            raise ValueError("camera and sampled_pts differ in length")
         self._require_frames_in_chunk()
         self._require_known_samples()
         self._require_mouths_of_people()
@@ -156,14 +169,21 @@ def to_json_bytes(artifact: ChunkArtifact) -> bytes:
     A class is named where it is another than people's, and speech where it was asked for, so that older versions read
     artifacts of people.
     """
-    absent = {name for name in ("mouths", "voice") if getattr(artifact, name) is None}
+    absent = {name for name in ("camera", "mouths", "voice") if getattr(artifact, name) is None}
     fields: dict[str, Any] = artifact.model_dump(by_alias=True, exclude={"tracks", "detections", *absent})
+    if artifact.camera is not None:
+        fields["camera"] = (np.round(np.array(artifact.camera).reshape(-1, 4), _MOVE_DECIMALS) + 0.0).tolist()
     fields["detector"] = dict(sorted(artifact.detector.items()))
     fields["tracks"] = [
         {"id": t.id, **_class_of(t), "pts": t.pts, **rounded_boxes(t.boxes, t.confidence)} for t in artifact.tracks
     ]
     fields["detections"] = [
-        {"pts": d.pts, **rounded_boxes(d.boxes, d.confidence), **({"classes": d.classes} if d.classes else {})}
+        {
+            "pts": d.pts,
+            **rounded_boxes(d.boxes, d.confidence),
+            **({"classes": d.classes} if d.classes else {}),
+            **({"looks": d.looks} if d.looks else {}),
+        }
         for d in artifact.detections
     ]
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii")

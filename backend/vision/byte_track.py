@@ -1,4 +1,5 @@
-"""ByteTrack (Zhang et al., ECCV 2022): who is who from one frame to the next, weak detections used second.
+"""ByteTrack (Zhang et al., ECCV 2022): who is who from one frame to the next, weak detections used second. What the
+camera did between two frames is taken out of what it expects, as in BoT-SORT.
 
 Written after the paper and the versions that are about, with the same results as Ultralytics' (8.4), which needs torch.
 The package `trackers` has one without, but brings the GUI build of OpenCV, and other rules (docs/decisions/0017).
@@ -19,6 +20,7 @@ Boxes = NDArray[np.float64]
 
 # Costs above which two are not the same: of weak detections, and of somebody seen once so far.
 _WEAK_COST, _NEW_COST = 0.5, 0.7
+STOOD = (1 + 0j, 0j)
 # Two tracks that overlap more than this are one person; the longer one stays.
 _SAME_IOU = 0.85
 
@@ -68,9 +70,15 @@ class ByteTrack:
         self._tracks: list[_Track] = []  # lost ones too
         self._ids = 0
 
-    def update(self, boxes: Boxes, confidence: NDArray[np.float64]) -> list[Seen]:
-        """Who is in this frame. Boxes (n, 4) x1, y1, x2, y2; those without an extent are nobody."""
+    def update(
+        self, boxes: Boxes, confidence: NDArray[np.float64], moved: tuple[complex, complex] = STOOD
+    ) -> list[Seen]:
+        """Who is in this frame. Boxes (n, 4) x1, y1, x2, y2; those without an extent are nobody. `moved`: what the
+        camera did since the frame before, a factor and a shift in pixels of places as complex numbers."""
         self._frame += 1
+        if moved != STOOD:
+            for track in self._tracks:
+                track.mean = kalman.moved(track.mean, *moved)
         solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         strong = np.flatnonzero(solid & (confidence >= self._rules.strong))
         weak = np.flatnonzero(solid & (confidence > self._rules.weak) & (confidence < self._rules.strong))

@@ -53,3 +53,11 @@ def corrected(mean: Array, covariance: Array, measurement: Array) -> tuple[Array
     seen = covariance[:4, :4] + np.diag(deviations**2)
     gain = np.linalg.solve(seen, covariance[:, :4].T).T
     return mean + gain @ (measurement - mean[:4]), covariance - gain @ seen @ gain.T
+
+
+def moved(mean: Array, factor: complex, shift: complex) -> Array:
+    """The state (8,) as the picture shows it after its camera turned and zoomed by `factor` and shifted."""
+    place = factor * complex(mean[0], mean[1]) + shift
+    pace = factor * complex(mean[4], mean[5])
+    size = abs(factor)
+    return np.array([place.real, place.imag, mean[2], size * mean[3], pace.real, pace.imag, mean[6], size * mean[7]])

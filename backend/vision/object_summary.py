@@ -54,9 +54,13 @@ def objects_json(tracks: Sequence[Track], timeline: Timeline, zones: Sequence[Zo
 
 def _summary(track: Track, timeline: Timeline, zones: Sequence[Zone]) -> dict[str, Any]:
     times_sec = (track.pts - timeline.frame_pts[0]).astype(np.float64) * float(timeline.time_base)
-    steps_px, step_sec = _steps((track.boxes[:, :2] + track.boxes[:, 2:]) / 2.0, times_sec)
-    length_px = float(steps_px.sum())
-    mean, top = (float(value) / step_sec if step_sec else 0.0 for value in (steps_px.mean(), steps_px.max()))
+    centres = (track.boxes[:, :2] + track.boxes[:, 2:]) / 2.0
+    away = np.flatnonzero(np.diff(track.pts) > timeline.longest_gap) + 1
+    ways = [_steps(*part) for part in zip(np.split(centres, away), np.split(times_sec, away), strict=True)]
+    length_px = sum(float(steps_px.sum()) for steps_px, _ in ways)
+    seen_sec = sum(len(steps_px) * step_sec for steps_px, step_sec in ways)
+    mean = length_px / seen_sec if seen_sec else 0.0
+    top = max((float(steps_px.max()) / step_sec for steps_px, step_sec in ways if step_sec), default=0.0)
     width_px = timeline.frame_size[0]
     return {
         "id": track.id,
@@ -89,7 +93,7 @@ def _dwell_sec(track: Track, timeline: Timeline, zones: Sequence[Zone]) -> dict[
     next."""
     if not zones:
         return {}
-    dense = interpolate(track, timeline.frame_pts)
+    dense = interpolate(track, timeline.frame_pts, timeline.longest_gap)
     frames = np.searchsorted(timeline.frame_pts, dense.pts)
     feet = np.column_stack([(dense.boxes[:, 0] + dense.boxes[:, 2]) / 2.0, dense.boxes[:, 3]])
     shown_sec = _shown_sec(timeline)[frames]

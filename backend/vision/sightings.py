@@ -50,6 +50,7 @@ class Sightings:
         self._tracks = [track for track in tracks if len(track.pts)]
         spans = [[track.pts[0], track.pts[-1]] for track in self._tracks]
         self._spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
+        self._stays = _stays(self._tracks, timeline.longest_gap)
         self._frame_size = timeline.frame_size
         self._fill_sec = _fill_sec(self._tracks, timeline.time_base)
 
@@ -59,10 +60,10 @@ class Sightings:
         return [sighting for sighting in found if len(sighting.rows)]
 
     def anybody(self, frame_pts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether any track is there, on every frame (n,): from its first to its last sample."""
+        """Whether any track is there, on every frame (n,): from its first to its last sample, but where it is away."""
         steps = np.zeros(len(frame_pts) + 1, dtype=np.int64)
-        np.add.at(steps, np.searchsorted(frame_pts, self._spans[:, 0], side="left"), 1)
-        np.add.at(steps, np.searchsorted(frame_pts, self._spans[:, 1], side="right"), -1)
+        np.add.at(steps, np.searchsorted(frame_pts, self._stays[:, 0], side="left"), 1)
+        np.add.at(steps, np.searchsorted(frame_pts, self._stays[:, 1], side="right"), -1)
         return np.asarray(np.cumsum(steps)[:-1] > 0)
 
     def _within(self, pts: NDArray[np.int64]) -> Iterator[Track]:
@@ -101,6 +102,16 @@ class Sightings:
         after = len(times_sec) - 1 - int(rows[-1]) if times_sec[-1] - times_sec[rows[-1]] <= reach_sec else 0
         reached = np.arange(rows[0] - before, rows[-1] + after + 1, dtype=np.int64)
         return reached, np.pad(boxes, ((before, after), (0, 0)), mode="edge")
+
+
+def _stays(tracks: Sequence[Track], longest_gap: int) -> NDArray[np.int64]:
+    """(n, 2): first and last PTS of each stretch of a track without a gap longer than that."""
+    found = [np.zeros((0, 2), np.int64)]
+    for track in tracks:
+        gaps = np.flatnonzero(np.diff(track.pts) > longest_gap)
+        ends = track.pts[np.append(gaps, -1)]
+        found.append(np.column_stack([track.pts[np.append(0, gaps + 1)], ends]))
+    return np.concatenate(found)
 
 
 def _in_long_gap(

@@ -20,13 +20,14 @@ MIN_SHARED_FRAMES = 2
 @dataclass(frozen=True, eq=False)
 class Track:
     """One person, or a thing of another class: `pts` (n,) strictly increasing, `boxes` (n, 4) as x1, y1, x2, y2 in
-    pixels, `confidence` (n,)."""
+    pixels, `confidence` (n,), and how they look (n, LOOKS_BYTES), zeros where that is not known; None: nowhere."""
 
     id: int
     pts: NDArray[np.int64]
     boxes: NDArray[np.float64]
     confidence: NDArray[np.float64]
     class_name: str = PERSON
+    looks: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.shape != (len(self.pts), 4) or self.confidence.shape != self.pts.shape:
@@ -36,12 +37,15 @@ class Track:
 
     def rows(self, keep: NDArray[np.bool_]) -> Track:
         """The samples where `keep` (n,) is true."""
-        return replace(self, pts=self.pts[keep], boxes=self.boxes[keep], confidence=self.confidence[keep])
+        return self._part(keep)
 
     def between(self, start: int, stop: int) -> Track:
         """The samples from number `start` up to `stop`."""
-        part = slice(start, stop)
-        return replace(self, pts=self.pts[part], boxes=self.boxes[part], confidence=self.confidence[part])
+        return self._part(slice(start, stop))
+
+    def _part(self, part: NDArray[np.bool_] | slice) -> Track:
+        looks = None if self.looks is None else self.looks[part]
+        return replace(self, pts=self.pts[part], boxes=self.boxes[part], confidence=self.confidence[part], looks=looks)
 
     def then(self, *later: Track) -> Track:
         """With the samples of others, which come after its own."""
@@ -51,7 +55,18 @@ class Track:
             pts=np.concatenate([part.pts for part in parts]),
             boxes=np.concatenate([part.boxes for part in parts]),
             confidence=np.concatenate([part.confidence for part in parts]),
+            looks=_looks_together(parts),
         )
+
+
+def _looks_together(parts: Sequence[Track]) -> NDArray[np.uint8] | None:
+    known = [part.looks for part in parts if part.looks is not None]
+    if not known:
+        return None
+    width = known[0].shape[1]
+    return np.concatenate(
+        [np.zeros((len(part.pts), width), np.uint8) if part.looks is None else part.looks for part in parts]
+    )
 
 
 @dataclass
@@ -98,14 +113,19 @@ def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     return _numbered(people)
 
 
-def interpolate(track: Track, frame_pts: NDArray[np.int64]) -> Track:
-    """The track with a row on every frame of `frame_pts` (sorted) from its first to its last sample, linear in time."""
+def interpolate(track: Track, frame_pts: NDArray[np.int64], longest_gap: int | None = None) -> Track:
+    """The track with a row on every frame of `frame_pts` (sorted) from its first to its last sample, linear in time;
+    none between samples that are more than `longest_gap` ticks apart, where given."""
     inside = (frame_pts >= track.pts[0]) & (frame_pts <= track.pts[-1])
     pts = np.asarray(frame_pts, dtype=np.int64)[inside]
+    if longest_gap is not None:
+        after = np.searchsorted(track.pts, pts)
+        between = track.pts[after] - track.pts[np.maximum(after - 1, 0)]
+        pts = pts[(track.pts[after] == pts) | (between <= longest_gap)]
     # Ticks from the track's start: a float holds whole numbers only up to 2**53.
     at, known = (pts - track.pts[0]).astype(np.float64), (track.pts - track.pts[0]).astype(np.float64)
     boxes = np.stack([np.interp(at, known, track.boxes[:, side]) for side in range(4)], axis=1)
-    return replace(track, pts=pts, boxes=boxes, confidence=np.interp(at, known, track.confidence))
+    return replace(track, pts=pts, boxes=boxes, confidence=np.interp(at, known, track.confidence), looks=None)
 
 
 def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

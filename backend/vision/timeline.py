@@ -9,6 +9,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+# Somebody who is not seen for longer is taken to be away.
+AWAY_SEC = Fraction(3)
+
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
@@ -20,6 +23,11 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self.frame_pts)
+
+    @property
+    def longest_gap(self) -> int:
+        """Ticks between two samples of a track above which nobody says where they were in between."""
+        return round(AWAY_SEC / self.time_base)
 
     @property
     def times_sec(self) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ def tracks_parquet(tracks: Sequence[Track], timeline: Timeline) -> bytes:
     schema = pa.schema([*whole, *real, ("class", pa.string()), ("time_sec", pa.float64())])
     sink, times_sec = io.BytesIO(), timeline.times_sec
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for track, frames in _on_every_frame(tracks, timeline.frame_pts):
+        for track, frames in _on_every_frame(tracks, timeline):
             ids = np.full(len(frames), track.id, dtype=np.int64)
             columns = [frames, track.pts, ids, *_corner_and_size(track), track.confidence]
             named = [pa.repeat(track.class_name, len(frames)), pa.array(times_sec[frames - 1])]
@@ -116,18 +116,18 @@ def _in_order(tracks: Sequence[Track], timeline: Timeline) -> NDArray[np.float64
     """Rows of frame, id, x, y, w, h and confidence, in the order of frames, then ids."""
     parts = [
         np.column_stack([frames, np.full(len(frames), track.id), *_corner_and_size(track), track.confidence])
-        for track, frames in _on_every_frame(tracks, timeline.frame_pts)
+        for track, frames in _on_every_frame(tracks, timeline)
     ]
     rows = np.concatenate([np.zeros((0, 7)), *parts])
     del parts
     return np.asarray(rows[np.lexsort((rows[:, 1], rows[:, 0]))])
 
 
-def _on_every_frame(tracks: Sequence[Track], frame_pts: NDArray[np.int64]) -> Iterator[tuple[Track, NDArray[np.int64]]]:
+def _on_every_frame(tracks: Sequence[Track], timeline: Timeline) -> Iterator[tuple[Track, NDArray[np.int64]]]:
     """Each track interpolated, with the 1-based numbers of its frames."""
     for track in tracks:
-        dense = interpolate(track, frame_pts)
-        yield dense, np.searchsorted(frame_pts, dense.pts).astype(np.int64) + 1
+        dense = interpolate(track, timeline.frame_pts, timeline.longest_gap)
+        yield dense, np.searchsorted(timeline.frame_pts, dense.pts).astype(np.int64) + 1
 
 
 def _corner_and_size(track: Track) -> list[NDArray[np.float64]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backend.vision.byte_track import ByteTrack, Rules
 from backend.vision.classes import PEOPLE
 from backend.vision.detector import Detections
+from backend.vision.ground import STILL, Move
 
 # ByteTrack carries on a track with detections too weak to start one.
 WEAK_CONFIDENCE = 0.1
@@ -24,6 +25,7 @@ TRACKER = {
     "weak": WEAK_CONFIDENCE,
     "lost_sec": LOST_SECONDS,
     "match_cost": MATCH_COST,
+    "camera": True,
 }
 
 
@@ -31,7 +33,8 @@ class Tracker:
     """Feed it the detections of each sampled frame in order, empty ones too; take the tracks at the end. Each class is
     followed for itself: a person who gets into a car does not become one."""
 
-    def __init__(self, *, conf: float, sample_fps: float, classes: Sequence[str] = PEOPLE) -> None:
+    def __init__(self, *, conf: float, sample_fps: float, width_px: int = 1, classes: Sequence[str] = PEOPLE) -> None:
+        """`width_px`: of the pictures that boxes lie in; without the camera's moves it does not matter."""
         rules = Rules(
             strong=conf,
             weak=min(WEAK_CONFIDENCE, conf),
@@ -40,13 +43,16 @@ class Tracker:
             patience=max(1, round(LOST_SECONDS * sample_fps)) + 2,
         )
         self._classes = classes
+        self._width_px = width_px
         self._of_class = [ByteTrack(rules) for _ in classes]
         self._tracks: dict[int, list[tuple[int, NDArray[np.float64], float]]] = {}
 
-    def update(self, pts: int, detections: Detections) -> None:
+    def update(self, pts: int, detections: Detections, move: Move = STILL) -> None:
+        """`move`: of the camera, since the frame before."""
+        moved = 1 + move[0] + 1j * move[1], (move[2] + 1j * move[3]) * self._width_px
         for place, byte_track in enumerate(self._of_class):
             rows = detections.rows_of(place)
-            for seen in byte_track.update(detections.boxes[rows], detections.confidence[rows]):
+            for seen in byte_track.update(detections.boxes[rows], detections.confidence[rows], moved):
                 # The detection itself, not the filter's estimate: the estimate lags behind whoever starts to run.
                 row = rows[seen.detection]
                 box, confidence = detections.boxes[row], detections.confidence[row]

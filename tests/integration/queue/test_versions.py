@@ -42,7 +42,7 @@ NEWER = {
 # The shape of what is written, for SCHEMA_VERSION. Different now? Raise the number, and write the new shape here: the
 # workers of the version before must not claim what they cannot read.
 SHAPE = {
-    "version": 6,
+    "version": 7,
     "params": (
         "aspect conf crf draw_timestamp fill hdr iou keep_aspect keyframes max_upscale min_crop_ratio "
         "output_height output_width padding_ratio pose preset sample_fps shots smooth_alpha smoothing subject "
@@ -54,9 +54,9 @@ SHAPE = {
         "mirrored peak_nits primaries rotation sample_aspect_ratio seconds_cut_off start_pts time_base transfer width"
     ),
     "artifact": (
-        "boxes chunk_index class classes confidence cuts_pts detections detector end_pts etag frame_pts frame_size id "
-        "job_id level motion mouths params_sha256 pts sampled_pts schema size source speech start_pts time_base tracks "
-        "voice"
+        "boxes camera chunk_index class classes confidence cuts_pts detections detector end_pts etag frame_pts "
+        "frame_size id job_id level looks motion mouths params_sha256 pts sampled_pts schema size source speech "
+        "start_pts time_base tracks voice"
     ),
 }
 
