@@ -37,7 +37,7 @@ SidePx = Annotated[int, Field(ge=1, le=65_536)]
 # Nothing moves by more than ten pictures from one to the next.
 MoveValue = Annotated[float, Field(ge=-10, le=10)]
 Move = Annotated[list[MoveValue], Field(min_length=4, max_length=4)]
-PackedLooks = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=100_000_000)]
+PackedLooks = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*$", max_length=100_000_000)]
 Name = Annotated[str, Field(max_length=1024)]
 
 

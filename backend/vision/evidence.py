@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.errors import ArtifactCorrupt
 from backend.vision.artifacts import ChunkArtifact
 from backend.vision.ground import Ground
 from backend.vision.looks_record import LOOKS_BYTES, unpacked
@@ -16,13 +15,13 @@ from backend.vision.stitch import Track
 
 def with_looks(tracks: Sequence[Track], artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     """The tracks as they were stitched, each sample with how its detection looks; as they are where older workers told
-    nothing of it. Raises ArtifactCorrupt."""
+    nothing of it."""
     rows: dict[tuple[int, bytes], bytes] = {}
     for artifact in artifacts:
         for found in artifact.detections:
             if found.looks:
                 boxes = np.array(found.boxes, np.float64).reshape(-1, 4)
-                looks = _unpacked(found.looks)
+                looks = unpacked(found.looks)
                 rows.update(((found.pts, box.tobytes()), row.tobytes()) for box, row in zip(boxes, looks, strict=True))
     return [_with_looks(track, rows) for track in tracks] if rows else list(tracks)
 
@@ -44,10 +43,3 @@ def _with_looks(track: Track, rows: dict[tuple[int, bytes], bytes]) -> Track:
     keys = ((int(pts), box.tobytes()) for pts, box in zip(track.pts, track.boxes, strict=True))
     data = b"".join(rows.get(key, unknown) for key in keys)
     return replace(track, looks=np.frombuffer(data, np.uint8).reshape(-1, LOOKS_BYTES))
-
-
-def _unpacked(text: str) -> np.ndarray:
-    try:
-        return unpacked(text)
-    except ValueError:
-        raise ArtifactCorrupt("A chunk artifact tells of looks in no readable form; submit the video again.") from None

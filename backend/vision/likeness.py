@@ -26,8 +26,8 @@ _LEAST = 0.01  # nobody looks the same to the last bit
 # However alike: others who are not in the film wear the same; however different: light changes.
 _HIGHEST, _LOWEST = 4.0, -6.0
 _HALVES_MIN_SAMPLES = 10
-# A sample beside another person counts for so much of one that stands alone; so many make looks half known.
-_MET_WEIGHT, _HALF_KNOWN = 0.05, 2.0
+# A sample behind another person counts for so much of one that stands alone; so many make looks half known.
+_HIDDEN_WEIGHT, _HALF_KNOWN = 0.05, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +56,19 @@ class Likeness:
         return np.asarray(np.clip(told, _LOWEST, _HIGHEST) * np.minimum(first.known, second.known))
 
 
-def looks_of(tracks: Sequence[Track], overlap: Sequence[Floats], least: float) -> Looks:
-    """`overlap`: of each track's samples with others; from `least` on they tell little of it."""
-    rows = [_mean(track, met < least) for track, met in zip(tracks, overlap, strict=True)]
+def looks_of(tracks: Sequence[Track], hidden: Sequence[Floats], least: float) -> Looks:
+    """`hidden`: how much of each sample lies behind others; from `least` on it tells little."""
+    rows = [_mean(track, behind < least) for track, behind in zip(tracks, hidden, strict=True)]
     width = max((len(mean) for mean, _ in rows), default=0)
     means = np.array([mean if len(mean) else np.zeros(width) for mean, _ in rows]).reshape(len(rows), width)
     return Looks(means, np.array([known for _, known in rows]))
 
 
-def learnt(tracks: Sequence[Track], overlap: Sequence[Floats], least: float) -> Likeness:
-    """From the film's own tracks; with few, what holds at large. Medians, since some tracks are of two people."""
-    looks = looks_of(tracks, overlap, least)
-    same = _usual(_log(_halves(tracks, overlap, least)), _SAME)
+def learnt(tracks: Sequence[Track], met: Sequence[Floats], hidden: Sequence[Floats], least: float) -> Likeness:
+    """From the film's own tracks and their `overlaps`; with few, what holds at large. Medians, since some tracks are of
+    two people."""
+    looks = looks_of(tracks, hidden, least)
+    same = _usual(_log(_halves(tracks, met, least)), _SAME)
     other = max(same, _usual(_log(_present_together(tracks, looks)), _OTHER))
     return Likeness(same, other, _SPREAD)
 
@@ -86,23 +87,23 @@ def _log(apart: Floats) -> Floats:
 def _mean(track: Track, alone: NDArray[np.bool_]) -> tuple[Floats, float]:
     if track.looks is None:
         return np.empty(0), 0.0
-    weights = track.confidence * np.where(alone, 1.0, _MET_WEIGHT) * track.looks.any(axis=1)
+    weights = track.confidence * np.where(alone, 1.0, _HIDDEN_WEIGHT) * track.looks.any(axis=1)
     total = float(weights.sum())
     if total <= 0:
         return np.zeros(track.looks.shape[1]), 0.0
     return weights @ track.looks / total, total / (total + _HALF_KNOWN)
 
 
-def _halves(tracks: Sequence[Track], overlap: Sequence[Floats], least: float) -> Floats:
+def _halves(tracks: Sequence[Track], met: Sequence[Floats], least: float) -> Floats:
     """Between the first and last third of tracks that met nobody on the way."""
     alone = [
-        (track, met)
-        for track, met in zip(tracks, overlap, strict=True)
-        if track.looks is not None and len(met) >= _HALVES_MIN_SAMPLES and met.max() < least
+        (track, own)
+        for track, own in zip(tracks, met, strict=True)
+        if track.looks is not None and len(own) >= _HALVES_MIN_SAMPLES and own.max() < least
     ][:_MOST_PAIRS]
     if not alone:
         return np.empty(0)
-    thirds = [(track, met, len(met) // 3) for track, met in alone]
+    thirds = [(track, own, len(own) // 3) for track, own in alone]
     first = looks_of([t.between(0, n) for t, _, n in thirds], [met[:n] for _, met, n in thirds], least)
     last = looks_of([t.between(len(m) - n, len(m)) for t, m, n in thirds], [m[-n:] for _, m, n in thirds], least)
     sure = np.minimum(first.known, last.known) > 0.4

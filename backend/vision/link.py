@@ -33,7 +33,7 @@ class LinkRules:
     meeting_overlap: float = 0.5
     # Where it shares less, or looks the same afterwards, the tracker is believed.
     touching_overlap: float = 0.3
-    same_after_meeting: float = 2.0
+    same_after_meeting: float = 0.0
     same_after_touch: float = -1.0
     looks_samples: int = 10
     # By motion alone, and by looks.
@@ -48,16 +48,14 @@ class LinkRules:
     # Of one who turned round or stopped, from where they were last seen, and how often that is.
     turn_heights: float = 0.3
     turn_heights_per_sec: float = 0.5
-    turn_share: float = 0.15
+    turn_share: float = 0.05
     # Nobody walks, or runs through the picture, faster.
     top_heights_per_sec: float = 2.5
     min_height_ratio: float = 0.7
     min_height_ratio_away: float = 0.35
     # What speaks for a join must be worth so much: to fuse two people is worse than to split one.
-    least_score: float = 0.5
+    least_score: float = 0.75
     least_score_away: float = 0.5
-    # What a tracker says is worth, of the two sides of a meeting.
-    same_track_score: float = 0.5
     # Less than half a second's worth of full confidence in all is a flicker.
     min_evidence_sec: float = 0.5
 
@@ -68,8 +66,8 @@ _ELSEWHERE_HEIGHTS2 = 8.0
 _VELOCITY_RIDGE_SEC2 = 0.01
 # A box that ends this near to a side of the picture, as a share of its width, is cut off by it.
 _EDGE_RATIO = 0.01
-# What the place of a box beside another counts for.
-_MET_WEIGHT = 0.05
+# What the place of a box behind another counts for.
+_HIDDEN_WEIGHT = 0.05
 _DEFAULT_RULES = LinkRules()
 
 
@@ -150,19 +148,22 @@ class _Starter:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """A track's part, how much each box has in common with another's (n,), and its boxes on the ground (n, 4)."""
+    """A track's part, its `overlaps` with others (n,), and its boxes on the ground (n, 4)."""
 
     track: Track
     met: NDArray[np.float64]
+    hidden: NDArray[np.float64]
     ground: NDArray[np.float64]
 
     def between(self, start: int, stop: int) -> _Piece:
-        return _Piece(self.track.between(start, stop), self.met[start:stop], self.ground[start:stop])
+        part = slice(start, stop)
+        return _Piece(self.track.between(start, stop), self.met[part], self.hidden[part], self.ground[part])
 
     def then(self, *later: _Piece) -> _Piece:
         return _Piece(
             self.track.then(*(piece.track for piece in later)),
             np.concatenate([self.met, *(piece.met for piece in later)]),
+            np.concatenate([self.hidden, *(piece.hidden for piece in later)]),
             np.concatenate([self.ground, *(piece.ground for piece in later)]),
         )
 
@@ -173,10 +174,10 @@ class _Linking:
     def __init__(self, tracks: list[Track], scene: _Scene, rules: LinkRules) -> None:
         self._scene, self._rules = scene, rules
         self._has_looks = any(track.looks is not None for track in tracks)
-        met = overlaps(tracks)
-        self._likeness = learnt(tracks, met, rules.touching_overlap)
+        met, hidden = overlaps(tracks)
+        self._likeness = learnt(tracks, met, hidden, rules.touching_overlap)
         on_ground = (scene.ground.boxes(track.pts, track.boxes) for track in tracks)
-        pieces = [_Piece(*each) for each in zip(tracks, met, on_ground, strict=True)]
+        pieces = [_Piece(*each) for each in zip(tracks, met, hidden, on_ground, strict=True)]
         if self._has_looks:
             pieces = [part for piece in pieces for part in self._cut_at_meetings(piece)]
         self._pieces = sorted(pieces, key=lambda piece: int(piece.track.pts[0]))
@@ -186,7 +187,9 @@ class _Linking:
         rules = self._rules
         self._join(rules.max_gap_sec, self._scores_near, rules.least_score)
         if self._has_looks:
-            self._join(rules.max_away_sec, self._scores_away, rules.least_score_away)
+            # Step by step: each knows more of who is joined already.
+            for share in (1 / 6, 1 / 3, 1):
+                self._join(share * rules.max_away_sec, self._scores_away, rules.least_score_away)
         return [piece.track for piece in self._pieces]
 
     def _cut_at_meetings(self, piece: _Piece) -> list[_Piece]:
@@ -207,8 +210,8 @@ class _Linking:
         return self._likeness.ratio(self._looks(before), self._looks(after))
 
     def _looks(self, pieces: Sequence[_Piece]) -> Looks:
-        tracks, met = [piece.track for piece in pieces], [piece.met for piece in pieces]
-        return looks_of(tracks, met, self._rules.touching_overlap)
+        tracks, hidden = [piece.track for piece in pieces], [piece.hidden for piece in pieces]
+        return looks_of(tracks, hidden, self._rules.touching_overlap)
 
     def _join(self, max_gap_sec: float, scores: _Scores, least: float) -> None:
         if len(self._pieces) < 2:
@@ -236,9 +239,7 @@ class _Linking:
         return np.asarray(np.logaddexp(on_ground, in_picture) - np.log(2))
 
     def _scores_near(self, pairs: _Pairs) -> NDArray[np.float64]:
-        ids = np.array([piece.track.id for piece in self._pieces])
-        told = np.where(ids[pairs.earlier] == ids[pairs.later], self._rules.same_track_score, 0.0)
-        return self._motion_scores(pairs) + self._looks_scores(pairs) + told
+        return self._motion_scores(pairs) + self._looks_scores(pairs)
 
     def _scores_away(self, pairs: _Pairs) -> NDArray[np.float64]:
         """The longer somebody is away, the less it says where they come in again."""
@@ -287,7 +288,7 @@ def _fit(
     pts = piece.track.pts
     start, stop = np.searchsorted(pts, at_pts - reach, side="left"), np.searchsorted(pts, at_pts + reach, side="right")
     boxes = places[start:stop]
-    weights = np.where(piece.met[start:stop] < rules.meeting_overlap, 1.0, _MET_WEIGHT)
+    weights = np.where(piece.hidden[start:stop] < rules.meeting_overlap, 1.0, _HIDDEN_WEIGHT)
     shares = weights / weights.sum()
     since_sec = (pts[start:stop] - at_pts) * tick_sec
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2.0

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import ArtifactCorrupt
 from backend.vision.artifacts import ChunkArtifact, load_artifact, sha256_hex, to_json_bytes
+from backend.vision.evidence import with_looks
+from backend.vision.looks_record import LOOKS_BYTES, packed
+from backend.vision.stitch import stitch
 
 
 def artifact_fields() -> dict[str, Any]:
@@ -138,3 +142,45 @@ def test_speech_is_kept_and_absent_where_nobody_asked() -> None:
 def test_speech_that_cannot_be_is_refused(hostile: dict[str, Any]) -> None:
     with pytest.raises(ArtifactCorrupt):
         load(artifact_fields() | hostile)
+
+
+def test_looks_and_the_cameras_moves_are_kept_and_absent_in_what_older_workers_wrote() -> None:
+    fields = artifact_fields()
+    fields["detections"][0]["looks"] = packed(np.arange(LOOKS_BYTES, dtype=np.uint8)[None])
+    fields["camera"] = [[0.0, 0.0, 0.0, 0.0], [0.01, -0.0, 0.0123456789, 0.5], [0.0, 0.0, 0.0, 0.0]]
+    data = to_json_bytes(load(fields))
+    again = load_artifact(data, expected_sha256=None)
+    assert again.detections[0].looks == fields["detections"][0]["looks"]
+    assert again.camera is not None and again.camera[1] == [0.01, 0.0, 0.012346, 0.5]
+    older = to_json_bytes(load(artifact_fields()))
+    assert b"looks" not in older and b"camera" not in older
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"detections": [{"pts": 0, "boxes": [[1, 2, 30, 40]], "confidence": [0.9], "looks": "AAAA"}]},
+        {"detections": [{"pts": 0, "boxes": [[1, 2, 30, 40]], "confidence": [0.9], "looks": "=" * 80}]},
+        {"detections": [{"pts": 0, "boxes": [], "confidence": [], "looks": "A" * 80}]},
+        {"camera": [[0.0, 0.0, 0.0, 0.0]]},
+        {"camera": [[0.0, 0.0, 0.0]] * 3},
+        {"camera": [[0.0, 0.0, 0.0, 1e9]] * 3},
+    ],
+)
+def test_looks_and_moves_that_cannot_be_are_refused(hostile: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactCorrupt):
+        load({**artifact_fields(), **hostile})
+
+
+def test_tracks_get_the_looks_of_the_detections_that_they_are() -> None:
+    fields = artifact_fields()
+    fields["tracks"][0] |= {"pts": [0, 200, 400], "boxes": [[1, 2, 30, 40]] * 3, "confidence": [0.9] * 3}
+    own, other = np.full(LOOKS_BYTES, 7, np.uint8), np.full(LOOKS_BYTES, 9, np.uint8)
+    two = {"boxes": [[5, 5, 9, 9], [1, 2, 30, 40]], "confidence": [0.5, 0.9]}
+    fields["detections"] = [{"pts": pts, **two, "looks": packed(np.stack([other, own]))} for pts in (0, 400)]
+    artifact = load(fields)
+    [track] = with_looks(stitch([artifact]), [artifact])
+    assert track.looks is not None
+    assert track.looks[:, 0].tolist() == [7, 0, 7]
+    [plain] = with_looks(stitch([load(artifact_fields())]), [load(artifact_fields())])
+    assert plain.looks is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backend.media.facts import VideoFacts
 from backend.media.segments import DECODED_AGAIN_SEC, KEYFRAME_REACH, Segment, divided
+from backend.media.timebase import SampleGrid
 
 TIME_BASES = [(1, 1000), (1, 90_000), (1, 25), (1001, 30_000), (1, 1), (1, 1_000_000)]
 
@@ -150,3 +151,16 @@ def test_a_video_of_unknown_or_no_length_is_one_piece(duration_pts: int | None) 
 def test_a_keyframe_past_the_promised_end_is_no_boundary() -> None:
     pieces = divided(facts(31_500, keyframe_pts=[0, 32_000]), 30)
     assert all(piece.start_pts < piece.end_pts for piece in pieces)
+
+
+@given(videos(), st.sampled_from([0.5, 9.99, 10.0, 25.0]))
+def test_where_frames_are_sampled_chunks_begin_at_edges_of_the_grid_and_cover_all(
+    video: tuple[VideoFacts, float], sample_fps: float
+) -> None:
+    known, chunk_seconds = video
+    grid = SampleGrid(known.start_pts, known.time_base_fraction, sample_fps)
+    plain, pieces = divided(known, chunk_seconds), divided(known, chunk_seconds, sample_fps=sample_fps)
+    assert (pieces[0].start_pts, pieces[-1].end_pts) == (plain[0].start_pts, plain[-1].end_pts)
+    assert all(before.end_pts == after.start_pts for before, after in pairwise(pieces))
+    assert all(piece.start_pts < piece.end_pts for piece in pieces)
+    assert all(bound == grid.edge_from(bound) for bound in inner_bounds(pieces))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -70,3 +71,28 @@ def test_a_pts_survives_the_way_over_exact_seconds(pts: int, time_base: Fraction
     assert round(pts * time_base / time_base) == pts
     near = pts % 10**9
     assert pts_at(seconds(near, time_base), time_base) == near
+
+
+@given(streams(), st.lists(st.floats(0, 1), max_size=6))
+def test_chunks_that_begin_at_edges_of_the_grid_sample_what_one_pass_does(
+    stream: tuple[list[int], Fraction, float], shares: list[float]
+) -> None:
+    pts, time_base, fps = stream
+    grid = SampleGrid(pts[0], time_base, fps)
+    inner = {grid.edge_from(pts[0] + round(share * (pts[-1] - pts[0]))) for share in shares}
+    edges = [pts[0], *sorted(inner - {pts[0]}), pts[-1] + 1]
+    found: list[int] = []
+    for start, end in pairwise(edges):
+        found += sampled([when for when in pts if start <= when < end], pts[0], time_base, fps, None)
+    assert found == sampled(pts, pts[0], time_base, fps, None)
+
+
+@given(st.integers(-(10**6), 10**9), st.integers(0, 10**6), TIME_BASES, RATES)
+def test_an_edge_is_the_first_tick_of_a_cell_and_the_next_there_is(
+    origin: int, after: int, time_base: Fraction, fps: float
+) -> None:
+    edge = SampleGrid(origin, time_base, fps).edge_from(origin + after)
+    cell = Fraction(fps).limit_denominator(1000) * time_base
+    assert edge >= origin + after
+    assert ((edge - origin) * cell).__floor__() > ((edge - 1 - origin) * cell).__floor__()
+    assert ((edge - 1 - origin) * cell).__floor__() == ((origin + after - 1 - origin) * cell).__floor__()
