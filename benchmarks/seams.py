@@ -98,7 +98,7 @@ def analysed(
     source = open_source(file.resolve().as_uri(), settings)
     cache = BlockCache()
     facts = probe_source(RangeReader(source, cache), settings)
-    pieces = divided(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
+    pieces = divided(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1), sample_fps=params.samples_per_sec)
     tools = Tools(settings, lambda: detector)
     artifacts = [
         analyse_chunk(

@@ -44,8 +44,9 @@ def pose(path: Path, folder: Path, tools: Tools, chunk_seconds: float = 1e6, **p
     """Raises the job's FramefleetError."""
     source, cache = open_source(path.resolve().as_uri(), tools.settings), BlockCache()
     facts = probe_source(RangeReader(source, cache), tools.settings)
-    pieces = divided(facts, min(chunk_seconds, (facts.duration_seconds or 0) + 1))
     parsed = POSE.parse_params(params)
+    whole_sec = (facts.duration_seconds or 0) + 1
+    pieces = divided(facts, min(chunk_seconds, whole_sec), sample_fps=parsed.samples_per_sec)
     artifacts = [
         FindLandmarks().work(
             ChunkContext(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing
 from backend.settings import Settings
 from backend.vision.detector import Detector, open_detector
-from benchmarks.seams import Apart, apart, distances_px, framing_of
+from benchmarks.seams import Apart, analysed, apart, distances_px, framing_of
 from tests.conftest import shared_file
 
 
@@ -47,6 +49,23 @@ def test_two_second_chunks_give_the_camera_path_of_a_single_one(bedroom: tuple[F
     chunked, whole = bedroom
     assert np.array_equal(chunked.timeline.frame_pts, whole.timeline.frame_pts)
     assert np.percentile(distances_px(chunked, whole), 95) < 1
+
+
+def test_chunks_sample_the_very_frames_that_one_pass_does(detector: Detector, tmp_path: Path) -> None:
+    """Keyframes lie off the grid, and 29.97 frames a second are no multiple of ten."""
+    film, settings = tmp_path / "ntsc.mp4", Settings(detector="yolo")
+    with av.open(str(film), "w") as container:
+        options = {"preset": "ultrafast", "g": "37", "sc_threshold": "0"}
+        stream = container.add_stream("libx264", rate=Fraction(30_000, 1001), options=options)
+        stream.width, stream.height = 160, 96
+        for number in range(240):
+            grey = np.full((96, 160, 3), number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode(None))
+    chunked, whole = (analysed(film, seconds, detector, settings, CropParams()).artifacts for seconds in (1.3, np.inf))
+    assert len(chunked) > 4
+    own = [pts for chunk in chunked for pts in chunk.sampled_pts if pts < chunk.end_pts]
+    assert own == whole[0].sampled_pts
 
 
 def test_a_jumping_child_is_held_by_a_camera_five_times_calmer_than_a_live_one(
