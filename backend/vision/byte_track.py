@@ -76,11 +76,10 @@ class ByteTrack:
         """Who is in this frame. Boxes (n, 4) x1, y1, x2, y2; those without an extent are nobody. `moved`: what the
         camera did since the frame before, a factor and a shift in pixels of places as complex numbers."""
         self._frame += 1
-        if moved != STOOD:
-            for track in self._tracks:
-                track.mean = kalman.moved(track.mean, *moved)
         solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         strong = np.flatnonzero(solid & (confidence >= self._rules.strong))
+        if moved != STOOD:
+            self._move(moved, boxes[strong])
         weak = np.flatnonzero(solid & (confidence > self._rules.weak) & (confidence < self._rules.strong))
         strong = self._follow(strong, weak, boxes, confidence)
         self._tracks += [self._started(int(number), boxes) for number in strong]
@@ -106,6 +105,16 @@ class ByteTrack:
         gone, strong = self._match(new, strong, costs, _NEW_COST, boxes)
         self._tracks = [track for track in self._tracks if track not in gone and self._is_remembered(track)]
         return strong
+
+    def _move(self, moved: tuple[complex, complex], boxes: Boxes) -> None:
+        """Takes the camera's move out of what is expected, unless people are where they would be without it: who fills
+        the picture while nobody detects them is what the camera seems to do."""
+        present = [track for track in self._tracks if not track.is_lost]
+        means = [kalman.moved(track.mean, *moved) for track in self._tracks]
+        seen = [mean for track, mean in zip(self._tracks, means, strict=True) if not track.is_lost]
+        if _found(seen, boxes) >= _found([track.mean for track in present], boxes):
+            for track, mean in zip(self._tracks, means, strict=True):
+                track.mean = mean
 
     def _match(
         self, tracks: list[_Track], numbers: NDArray[np.intp], costs: Boxes, limit: float, boxes: Boxes
@@ -136,6 +145,15 @@ class ByteTrack:
     def _is_remembered(self, track: _Track) -> bool:
         unseen = self._frame - track.last_frame
         return unseen == 0 or (unseen < self._rules.patience and not track.is_late)
+
+
+def _found(means: Sequence[NDArray[np.float64]], boxes: Boxes) -> float:
+    """How well the next of these states fit the boxes: the sum of each one's best IoU."""
+    if not means or not len(boxes):
+        return 0.0
+    states = np.array(means)
+    states[:, :4] += states[:, 4:]
+    return float(_iou(kalman.boxes_of(states), boxes).max(axis=1).sum())
 
 
 def _predict(tracks: Sequence[_Track]) -> None:

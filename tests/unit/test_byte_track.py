@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backend.vision.byte_track import ByteTrack, Rules
 from backend.vision.detector import Detections
 from backend.vision.tracker import Tracker
 
@@ -78,3 +79,24 @@ def test_a_track_holds_the_detections_themselves() -> None:
     """Not the filter's estimate, which lags behind whoever starts to run."""
     lefts = [100.0, 101, 103, 109, 121, 140, 166]
     assert tracked([[(left, SURE)] for left in lefts]) == {1: dict(enumerate(lefts))}
+
+
+def ids_over_a_jump(shift_px: float, told_px: float) -> list[list[int]]:
+    """Two people stand still for ten frames; then all of the picture is shifted, and the tracker told by how much."""
+    standing = np.array([[100.0, 100, 140, 220], [300.0, 90, 345, 230]])
+    tracker = ByteTrack(Rules(strong=0.25, weak=0.1, match_cost=0.8, patience=5))
+    told = []
+    for frame in range(14):
+        boxes = standing + (frame >= 10) * np.array([shift_px, 0, shift_px, 0])
+        moved = (1 + 0j, complex(told_px, 0)) if frame == 10 else (1 + 0j, 0j)
+        told.append([seen.track_id for seen in tracker.update(boxes, np.full(2, 0.9), moved)])
+    return told
+
+
+def test_a_pan_that_it_is_told_of_changes_nobody() -> None:
+    assert ids_over_a_jump(60.0, 60.0) == [[1, 2]] * 14
+    assert ids_over_a_jump(60.0, 0.0)[-1] != [1, 2]
+
+
+def test_a_pan_that_people_do_not_show_is_not_believed() -> None:
+    assert ids_over_a_jump(0.0, 60.0) == [[1, 2]] * 14
