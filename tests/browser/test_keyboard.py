@@ -63,7 +63,7 @@ def tab_to(page: Any, selector: str, key: str = "Tab") -> Any:
         words = page.evaluate("document.activeElement.matches('textarea, select, input, [role=slider], video')")
         assert here != before or words, f"the focus is trapped at {here}"
         before = here
-        assert page.evaluate(FOCUS_SHOWS), f"nobody sees the focus at {here}"
+        wait_until(lambda: page.evaluate(FOCUS_SHOWS), 20, f"somebody to see the focus at {here}")
         if target.evaluate("each => each === document.activeElement || each.contains(document.activeElement)"):
             return target
     pytest.fail(f"Tab does not come to {selector}")
@@ -75,7 +75,7 @@ def follow(page: Any, selector: str) -> None:
 
 
 def test_every_view_is_walked_through_and_worked_by_the_keyboard_alone(page: Any, films: Filmed) -> None:
-    film = films.numbered(seconds=3)
+    film = films.numbered(seconds=6)
 
     # New: a file is chosen, its shape, and it is started.
     tab_to(page, "#file")

@@ -48,7 +48,6 @@ export class Editor {
     });
     this.panel = new Panel(edits, review, () => shotOf(review, this.#player.frame));
     this.#status = h("p", { class: "quiet edit-status", role: "status" }, "Getting ready: the server reads who was found.");
-    this.#player.video.style.aspectRatio = review.frameSize.join(" / "); // nothing jumps when the first picture comes
     this.#player.element.append(this.#result.element);
     this.element = h("div", { class: "edit-stage", "aria-busy": "true" },
       this.#player.element, this.panel.trouble, this.#status, this.#byKeys.element, this.#transport.element, this.#timeline.element);

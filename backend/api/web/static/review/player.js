@@ -169,6 +169,9 @@ export class Player {
     this.picture = h("div", { class: "picture of-source" }, this.#source.video);
     this.element = h("div", { class: "player" }, this.picture);
     if (this.#result) this.element.append(h("div", { class: "picture of-result" }, this.#result.video));
+    // Nothing below jumps when the first picture comes.
+    this.video.style.aspectRatio = review.frameSize.join(" / ");
+    if (this.#result) this.#result.video.style.aspectRatio = review.outputSize.join(" / ");
     this.ready = this.#load(resultUrl);
     this.#source.video.addEventListener("ended", () => this.#source.hasCrept || this.#stand(review.timesSec.length - 1));
     for (const film of [this.#source, this.#result]) film?.video.addEventListener("error", () => this.#renew(film));
