@@ -3,7 +3,8 @@
 Each sequence is analysed in one chunk by the product's own pipeline and cut to 9:16 and 1:1. `static` is the still
 window of the same size that holds most by the truth itself: nobody who cuts a film has that. `live ema` is the causal
 one, alpha 0.85 at frame rate, on our own subject. FOLDER holds NAME/NAME.mp4 and MOTChallenge's NAME/gt.txt. What the
-chunk's worker found is kept in the temporary folder; `--again` has it found anew. Asserts nothing.
+chunk's worker found is kept in the temporary folder; `--again` has it found anew. Without a FOLDER, films of two people
+apart (`walkers.py`) are made too and cut to 9:16: how often both heads are shown. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ from backend.vision.camera_path import CameraPath, ema_path, path_of
 from backend.vision.detector import open_detector
 from backend.vision.window import Floats
 from benchmarks.seams import MEDIA, analysed
-from benchmarks.truth import Score, Truth, held_along, read_truth, score
+from benchmarks.truth import Score, Truth, all_heads_pct, held_along, read_truth, score
+from benchmarks.walkers import cast_of, two_apart, write
 
 FOLDERS = (MEDIA / "seq", MEDIA / "mot")
 ASPECTS = ("9:16", "1:1")
 ONLY_HEADS = {"OTB-DragonBaby"}
 # The rules were set while looking at these; only the others judge them.
 DEVELOPED_ON = {"DAVIS-dance-twirl", "DAVIS-parkour", "OTB-DragonBaby", "TUD-Campus", "TUD-Stadtmitte"}
+CAST_FILM = MEDIA / "intel_one-by-one-person-detection.mp4"
+PAIRS = range(1, 7)
 _GRID_STEPS = 200
 
 
@@ -83,6 +87,19 @@ def rows_of(clip: Path, again: bool = False) -> Iterator[Row]:
         }
         for name, path in paths.items():
             yield Row(clip.stem, f"{aspect} {subject}", name, seconds, score(path, truth, own.timeline))
+
+
+def both_heads(folder: Path) -> Iterator[tuple[str, str, float]]:
+    """(name, layouts, percent of the frames that show both heads) of films of two people apart, made in the folder."""
+    cast = cast_of(CAST_FILM, open_detector(get_settings()))
+    for seed in PAIRS:
+        clip = write(two_apart(cast, seed), folder)
+        found = people_of(clip, again=True)
+        truth = read_truth(clip.parent / "gt.txt", found.timeline, only_heads=False)
+        own = framed(found, CropParams(aspect="9:16", subject="all"))
+        panels = own.path.panels
+        split_pct = 0.0 if panels is None else 100.0 * float(np.isfinite(panels[:, 0, 0]).mean())
+        yield clip.stem, f"{split_pct:.0f} % split", all_heads_pct(own.path, truth)
 
 
 def live(own: Framing) -> CameraPath:
@@ -144,6 +161,10 @@ def main() -> None:
     for clip in clips:
         rows += rows_of(clip, again)
     console.print(table_of(rows))
+    if not any(name != "--again" for name in sys.argv[1:]):
+        with tempfile.TemporaryDirectory(prefix="framefleet-framing-") as made:
+            for name, layouts, percent in both_heads(Path(made)):
+                console.print(f"{name}, 9:16: both heads in {percent:.1f} % of the frames, {layouts}")
     ours = [row for row in rows if row.path == "ours" and row.setting.startswith("9:16")]
     turns, seconds = sum(row.score.turns for row in ours), sum(row.seconds for row in ours)
     console.print(

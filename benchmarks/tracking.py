@@ -45,7 +45,7 @@ from backend.vision.stitch import Track, pairwise_iou, stitch
 from backend.vision.timeline import Timeline
 from backend.vision.track_files import tracks_mot
 from backend.vision.tracker import WEAK_CONFIDENCE, Tracker
-from benchmarks.walkers import SIZE, Street, cast_of, street
+from benchmarks.walkers import SIZE, Street, cast_of, mot_rows, street
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MOT_FOLDER, SEQ_FOLDER = SHARED / "media" / "mot", SHARED / "media" / "seq"
@@ -182,12 +182,8 @@ def watch(clip: Path, detector: Detector) -> Film:
 
 
 def watch_street(made: Street, detector: Detector) -> Film:
-    people, frames = np.nonzero(np.isfinite(made.boxes[..., 0]))
-    boxes = made.boxes[people, frames]
-    ones = np.ones(len(people))
-    truth = np.column_stack([frames + 1, people + 1, boxes[:, :2], boxes[:, 2:] - boxes[:, :2], ones, ones, ones])
     pts, time_base = list(range(len(made.pictures))), Fraction(1, round(made.fps))
-    return _watched(Seen(made.name, truth, pts, time_base, SIZE), made.pictures, detector)
+    return _watched(Seen(made.name, mot_rows(made), pts, time_base, SIZE), made.pictures, detector)
 
 
 class Seen(NamedTuple):

@@ -67,9 +67,9 @@ def _heads_of(bodies: Floats) -> Floats:
 
 def score(path: CameraPath, truth: Truth, timeline: Timeline) -> Score:
     """What the path holds of the people who are really there, and how it moves."""
-    corners, sizes = np.stack([path.x, path.y], axis=1), path.sizes
+    sizes = path.sizes
     somebody = np.isfinite(truth.heads[..., 0]).any(axis=0)
-    heads = held(truth.heads, corners, sizes)
+    heads = shown(truth.heads, path)
     bodies = truth.heads if truth.bodies is None else truth.bodies
     size, motion = (
         timeline.frame_size,
@@ -77,7 +77,7 @@ def score(path: CameraPath, truth: Truth, timeline: Timeline) -> Score:
     )
     return Score(
         heads=_of_those_who_fit(truth.heads, heads, sizes),
-        whole=np.nan if truth.bodies is None else _of_those_who_fit(bodies, held(bodies, corners, sizes), sizes),
+        whole=np.nan if truth.bodies is None else _of_those_who_fit(bodies, shown(bodies, path), sizes),
         nobody=_percent(~heads.any(axis=0)[somebody]),
         edge=_percent(_at_edge(truth.heads, bodies, heads, path, size)[somebody]),
         turns=direction_changes(path.centres, path.shots, size[0]),
@@ -86,6 +86,22 @@ def score(path: CameraPath, truth: Truth, timeline: Timeline) -> Score:
         lurch=largest_lurch(path.centres, timeline.times_sec, path.shots, size[0]),
         enlarged=float((path.output_size[0] / path.width).max()),
     )
+
+
+def shown(boxes: Floats, path: CameraPath) -> NDArray[np.bool_]:
+    """Which boxes (people, frames, 4) lie in the window, or in a panel where the picture is split."""
+    found = held(boxes, np.stack([path.x, path.y], axis=1), path.sizes)
+    if path.panels is not None:
+        for panel in np.moveaxis(path.panels, 1, 0):
+            found |= held(boxes, panel[:, :2], panel[:, 2:])
+    return found
+
+
+def all_heads_pct(path: CameraPath, truth: Truth) -> float:
+    """Of the frames with somebody, those that show the heads of all who are there."""
+    there = np.isfinite(truth.heads[..., 0])
+    seen = shown(truth.heads, path) | ~there
+    return _percent(seen.all(axis=0)[there.any(axis=0)])
 
 
 def held(boxes: Floats, corners: Floats, sizes: Floats) -> NDArray[np.bool_]:
@@ -101,15 +117,15 @@ def held_along(boxes: Floats, axis: int, start: Floats, length: Floats) -> NDArr
 
 
 def _of_those_who_fit(boxes: Floats, is_held: NDArray[np.bool_], sizes: Floats) -> float:
-    """Percent of the most that a window of that size could have held on each frame."""
+    """Percent of the most that a window of that size could have held on each frame, of more where panels show more."""
     most = 0
     for frame in range(boxes.shape[1]):
         there = boxes[np.isfinite(boxes[:, frame, 0]), frame]
         corners = np.array([[x, y] for x in there[:, 0] for y in there[:, 1]]).reshape(-1, 1, 2)
         if len(there):
-            most += int(
-                held(np.broadcast_to(there, (len(corners), *there.shape)), corners, sizes[frame]).sum(axis=1).max()
-            )
+            places = np.broadcast_to(there, (len(corners), *there.shape))
+            by_one = int(held(places, corners, sizes[frame]).sum(axis=1).max())
+            most += max(by_one, int(is_held[:, frame].sum()))
     return 100.0 * int(is_held.sum()) / most if most else np.nan
 
 

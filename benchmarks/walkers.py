@@ -19,7 +19,7 @@ from backend.vision.detector import Detector
 
 Picture = NDArray[np.uint8]
 
-SIZE = (768, 576)
+SIZE, PAIR_SIZE = (768, 576), (1280, 720)
 HORIZON, NEAREST = 150.0, 560.0  # where feet are, far and near
 FAR_PX, NEAR_PX = 55.0, 190.0  # how high people are there
 _SPRITES = 24  # pictures of each person
@@ -107,6 +107,50 @@ def street(
     return Street(f"street {seed}", fps, pictures, boxes)
 
 
+def two_apart(cast: list[list[Sprite]], seed: int, *, fps: float = 25.0, seconds: float = 12.0) -> Street:
+    """Two people who stand and sway at either side of a wide picture, seen from head to foot; one steps nearer halfway
+    for a while."""
+    rng = np.random.default_rng(seed)
+    width, height = PAIR_SIZE
+    ground = _ground(rng, PAIR_SIZE)[:, 200 : 200 + width]
+    looks = rng.choice(len(cast), 2, replace=False)
+    walkers = [_Walker(int(number), np.zeros(2), np.zeros(2), 0.0) for number in looks]
+    pictures = []
+    for frame in range(round(fps * seconds)):
+        at = frame / fps
+        picture = ground.copy()
+        step = 0.08 * np.clip(1.5 - abs(at - seconds / 2) / 2, 0, 1)
+        for walker, side in zip(walkers, (0.17 + step, 0.83), strict=True):
+            sway = 0.012 * np.sin(2 * np.pi * at / (3.1 + side) + seed)
+            walker.place, walker.phase = np.array([(side + sway) * width, 0.97 * height]), 0.4 * at
+            walker.told.append(_draw(picture, cast[walker.looks], walker, 0.0, 0.72 * height))
+        pictures.append(np.clip(picture + rng.normal(0.0, 2.0, picture.shape), 0, 255).astype(np.uint8))
+    boxes = np.array([[told or (np.nan,) * 4 for told in walker.told] for walker in walkers])
+    return Street(f"two apart {seed}", fps, pictures, boxes)
+
+
+def mot_rows(made: Street) -> NDArray[np.float64]:
+    """The truth as gt.txt has it."""
+    people, frames = np.nonzero(np.isfinite(made.boxes[..., 0]))
+    boxes, ones = made.boxes[people, frames], np.ones(len(people))
+    return np.column_stack([frames + 1, people + 1, boxes[:, :2], boxes[:, 2:] - boxes[:, :2], ones, ones, ones])
+
+
+def write(made: Street, folder: Path) -> Path:
+    """NAME/NAME.mp4 and NAME/gt.txt in the folder; returns the film."""
+    place = folder / made.name.replace(" ", "-")
+    place.mkdir()
+    path = place / f"{place.name}.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=round(made.fps), options={"preset": "veryfast", "crf": "18"})
+        stream.height, stream.width = made.pictures[0].shape[:2]
+        for picture in made.pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+    np.savetxt(place / "gt.txt", mot_rows(made), delimiter=",", fmt="%.2f")
+    return path
+
+
 def _decoded(film: Path) -> list[Picture]:
     with av.open(str(film)) as container:
         return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
@@ -152,9 +196,9 @@ def _recoloured(sprite: Sprite) -> Sprite:
     return Sprite(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR).astype(np.float32), sprite.opacity)
 
 
-def _ground(rng: np.random.Generator) -> NDArray[np.float32]:
+def _ground(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> NDArray[np.float32]:
     """Pavement with stains and lines, a lawn and a wall: enough texture to see the camera move."""
-    width, height = SIZE[0] + 400, SIZE[1]
+    width, height = size[0] + 400, size[1]
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = (118, 122, 126)
     picture[: int(HORIZON) - 40] = (150, 140, 128)
@@ -222,17 +266,19 @@ def _step(walker: _Walker, rng: np.random.Generator, seconds: float) -> None:
 
 
 def _draw(
-    picture: NDArray[np.float32], sprites: list[Sprite], walker: _Walker, shift: float
+    picture: NDArray[np.float32], sprites: list[Sprite], walker: _Walker, shift: float, high: float | None = None
 ) -> tuple[float, float, float, float] | None:
+    """Draws somebody, `high` pixels or as high as people are there; returns the box, None outside the picture."""
     sprite = sprites[int(walker.phase * 3) % len(sprites)]
-    height = height_at(float(walker.place[1])) * (1 + 0.015 * np.sin(2 * np.pi * walker.phase))
+    height = (high or height_at(float(walker.place[1]))) * (1 + 0.015 * np.sin(2 * np.pi * walker.phase))
     scale = height / sprite.opacity.shape[0]
     size = (max(2, round(sprite.opacity.shape[1] * scale)), max(4, round(height)))
     colour = cv2.resize(sprite.colour, size, interpolation=cv2.INTER_AREA)[:, :: walker.faces]
     opacity = cv2.resize(sprite.opacity, size, interpolation=cv2.INTER_AREA)[:, :: walker.faces]
     left = round(float(walker.place[0]) - shift - size[0] / 2)
     top = round(float(walker.place[1])) - size[1]
-    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + size[0], SIZE[0]), min(top + size[1], SIZE[1])
+    limit = picture.shape[1], picture.shape[0]
+    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + size[0], limit[0]), min(top + size[1], limit[1])
     if walker.away_sec > 0 or x2 - x1 < 0.3 * size[0] or y2 - y1 < 0.3 * size[1]:
         return None
     inside = (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))

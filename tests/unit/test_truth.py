@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from backend.vision.camera_path import path_of
+from backend.vision.camera_path import CameraPath, path_of
 from backend.vision.timeline import Timeline
-from benchmarks.truth import Truth, read_truth, score
+from benchmarks.truth import Truth, all_heads_pct, read_truth, score
 
 SIZE = (1000, 500)
 TIMELINE = Timeline(np.arange(10), Fraction(1, 25), SIZE)
@@ -25,7 +26,7 @@ def truth_of(tmp_path: Path, *people: tuple[float, float, float, float], only_he
     return read_truth(tmp_path / "gt.txt", TIMELINE, only_heads)
 
 
-def window(left: float, width: float = 280.0) -> object:
+def window(left: float, width: float = 280.0) -> CameraPath:
     centres = np.tile([left + width / 2, 250.0], (10, 1))
     return path_of(centres, np.tile([width, 500.0], (10, 1)), SIZE, ((0, 10),), (280, 500))
 
@@ -58,3 +59,13 @@ def test_a_head_at_the_side_of_the_window_is_at_the_edge_but_not_at_the_side_of_
     assert score(window(400), truth_of(tmp_path, (400, 100, 40, 60), only_heads=True), TIMELINE).edge == 100
     assert score(window(0), truth_of(tmp_path, (2, 100, 40, 60), only_heads=True), TIMELINE).edge == 0
     assert score(window(300), truth_of(tmp_path, near, only_heads=True), TIMELINE).edge == 0
+
+
+def test_what_a_second_panel_shows_is_shown(tmp_path: Path) -> None:
+    truth = truth_of(tmp_path, (100, 100, 100, 300), (800, 100, 100, 300))
+    path = window(50)
+    panels = np.full((10, 2, 4), np.nan)
+    panels[:5, 0] = [700, 0, 280, 500]
+    split = replace(path, panels=panels)
+    assert (all_heads_pct(path, truth), all_heads_pct(split, truth)) == (0, 50)
+    assert score(split, truth, TIMELINE).whole == 100
