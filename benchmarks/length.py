@@ -63,7 +63,7 @@ def film(hours: float) -> Iterator[bytes]:
                 sampled_pts=sampled.tolist(),
                 tracks=list(_tracks(sampled)),
                 detections=list(_detections(sampled)),
-                camera=[[0.0, 0.0, 1e-4 * np.sin(pts), 0.0] for pts in sampled.tolist()],
+                camera=[(0.0, 0.0, 1e-4 * np.sin(pts), 0.0) for pts in sampled.tolist()],
             )
         )
 

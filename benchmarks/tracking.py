@@ -270,7 +270,7 @@ def _artifact(film: Film, index: int, edges: list[int], sample_fps: float) -> Ch
             )
             for row in sampled
         ],
-        camera=[list(move) for move in moves],
+        camera=moves,
     )
 
 

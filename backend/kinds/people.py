@@ -228,7 +228,7 @@ class FindPeople:
                 for track_id, pts, boxes, confidence in self._tracker.tracks()
             ],
             detections=self._detections,
-            camera=[list(move) for move in self._moves],
+            camera=self._moves,
             mouths=self._motions if self._mouths else None,
             voice=voice_of(work, sampled.frame_pts[0]) if self._mouths and sampled.frame_pts else None,
         )

@@ -34,9 +34,10 @@ Box = Annotated[list[Coord], Field(min_length=4, max_length=4)]
 Confidence = Annotated[float, Field(ge=0, le=1)]
 Ticks = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SidePx = Annotated[int, Field(ge=1, le=65_536)]
-# Nothing moves by more than ten pictures from one to the next.
-MoveValue = Annotated[float, Field(ge=-10, le=10)]
-Move = Annotated[list[MoveValue], Field(min_length=4, max_length=4)]
+# From one sample to the next: no picture is turned or sized by more, nor goes further, in its widths.
+Turn = Annotated[float, Field(ge=-0.5, le=0.5)]
+Shift = Annotated[float, Field(ge=-10, le=10)]
+Move = tuple[Turn, Turn, Shift, Shift]
 PackedLooks = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*$", max_length=100_000_000)]
 Name = Annotated[str, Field(max_length=1024)]
 

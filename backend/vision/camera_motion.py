@@ -18,7 +18,7 @@ _LEAST_CORNERS = 12  # below that nobody knows
 _LEAST_SHARE = 0.4  # of the corners that went along
 _REPROJECTED_PX = 1.5
 _PYRAMID = 3
-_MOST_CHANGE = 0.3  # of size, or as a sine
+_MOST_CHANGE, _MOST_SHIFT = 0.3, 5.0  # of size, or as a sine; in picture widths
 _LEAST_PX = 0.15  # less is a still camera's noise
 
 
@@ -64,6 +64,6 @@ def _moved(before: NDArray[np.uint8], now: NDArray[np.uint8], corners: NDArray[n
         return STILL
     a, b = move[0, 0] - 1, move[1, 0]
     x, y = move[:, 2] / _WIDE_PX
-    if max(abs(a), abs(b)) > _MOST_CHANGE:  # another shot
+    if not (np.abs([a, b]) <= _MOST_CHANGE).all() or not (np.abs([x, y]) <= _MOST_SHIFT).all():  # another shot, or NaN
         return STILL
     return float(a), float(b), float(x), float(y)

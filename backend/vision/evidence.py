@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.vision.artifacts import ChunkArtifact
-from backend.vision.ground import Ground
+from backend.vision.ground import Ground, Move
 from backend.vision.looks_record import LOOKS_BYTES, unpacked
 from backend.vision.stitch import Track
 
@@ -29,7 +29,7 @@ def with_looks(tracks: Sequence[Track], artifacts: Sequence[ChunkArtifact]) -> l
 def ground_of(artifacts: Sequence[ChunkArtifact]) -> Ground:
     """At a seam the earlier chunk's samples tell: it saw the picture before."""
     pts: list[int] = []
-    moves: list[list[float]] = []
+    moves: list[Move] = []
     for artifact in artifacts:
         for at, move in zip(artifact.sampled_pts, artifact.camera or [], strict=False):
             if not pts or at > pts[-1]:

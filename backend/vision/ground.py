@@ -16,6 +16,8 @@ widths, is at p + (a + bi) p + (x + yi) in the other."""
 # Names how that is measured, in what identifies a chunk's result.
 CAMERA = "corners/1"
 STILL: Move = (0.0, 0.0, 0.0, 0.0)
+# What is larger or smaller by this is another picture.
+_MOST_TURN = 1000.0
 
 
 class Ground:
@@ -23,11 +25,16 @@ class Ground:
 
     def __init__(self, pts: Sequence[int], moves: Sequence[Sequence[float]], width_px: int) -> None:
         self._pts = np.asarray(pts, np.int64)
-        a, b, x, y = np.asarray(moves, np.float64).reshape(-1, 4).T
-        turned, shifted = 1 + a + 1j * b, (x + 1j * y) * width_px
-        self._turns = np.cumprod(turned)
-        # A place at 0 in the first picture is at `shifts` later.
-        self._shifts = self._turns * np.cumsum(shifted / self._turns)
+        self._turns: NDArray[np.complex128] = np.ones(len(self._pts), np.complex128)
+        self._shifts: NDArray[np.complex128] = np.zeros(len(self._pts), np.complex128)
+        # A place p in the first picture is at turn * p + shift later.
+        turn, shift = 1 + 0j, 0j
+        for row, (a, b, x, y) in enumerate(moves):
+            factor = complex(1 + a, b)
+            turn, shift = factor * turn, factor * shift + complex(x, y) * width_px
+            if not 1 / _MOST_TURN < abs(turn) < _MOST_TURN:  # small errors have added up: begin anew
+                turn, shift = 1 + 0j, 0j
+            self._turns[row], self._shifts[row] = turn, shift
 
     def boxes(self, pts: NDArray[np.int64], boxes: Floats) -> Floats:
         """Boxes (n, 4) at those times as upright boxes on the ground, as large as they would be there."""
@@ -35,8 +42,8 @@ class Ground:
             return boxes
         at = np.clip(np.searchsorted(self._pts, pts, side="right") - 1, 0, len(self._pts) - 1)
         turns = self._turns[at]
-        centres = (boxes[:, 0] + boxes[:, 2] + 1j * (boxes[:, 1] + boxes[:, 3])) / 2
-        centres = (centres - self._shifts[at]) / turns
+        seen = (boxes[:, 0] + boxes[:, 2] + 1j * (boxes[:, 1] + boxes[:, 3])) / 2
+        centres = (seen - self._shifts[at]) / turns
         half = (boxes[:, 2:] - boxes[:, :2]) / 2 / np.abs(turns)[:, None]
         middle = np.stack([centres.real, centres.imag], axis=1)
         return np.hstack([middle - half, middle + half])

@@ -8,7 +8,7 @@ how much looks say in this film: a lot where clothes differ, nothing among peopl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 # Log distances between means of the same person, and of two, in films at large, their spread, and for how many pairs
 # that counts.
 _SAME, _OTHER, _SPREAD, _USUAL_PAIRS = -2.5, -1.25, 0.5, 6.0
+_PAIRS_AT_ONCE = 20_000  # their looks are large
 _MOST_PAIRS = 400  # that are looked at, of each sort
 _LEAST = 0.01  # nobody looks the same to the last bit
 # However alike: others who are not in the film wear the same; however different: light changes.
@@ -32,13 +33,14 @@ _HIDDEN_WEIGHT, _HALF_KNOWN = 0.05, 2.0
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """Means (n, LOOKS_BYTES) over tracks, and how well each is known (n,), 0 to 1."""
+    """Means (n, LOOKS_BYTES) over tracks, how well each is known (n,), 0 to 1, and which of them are meant (m,)."""
 
     mean: Floats
     known: Floats
+    rows: NDArray[np.int64]
 
     def of(self, rows: NDArray[np.int64]) -> Looks:
-        return Looks(self.mean[rows], self.known[rows])
+        return replace(self, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,15 @@ class Likeness:
     spread: float
 
     def ratio(self, first: Looks, second: Looks) -> Floats:
-        """How much likelier each pair of rows is one person than two, as a logarithm; 0 where nothing is known."""
-        apart = _log(distances(first.mean, second.mean))
+        """How much likelier each pair is one person than two, as a logarithm; 0 where nothing is known."""
+        apart = np.empty(len(first.rows))
+        for start in range(0, len(apart), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            apart[part] = _log(distances(first.mean[first.rows[part]], second.mean[second.rows[part]]))
         told = (self.other - self.same) / self.spread**2 * ((self.same + self.other) / 2 - apart)
-        return np.asarray(np.clip(told, _LOWEST, _HIGHEST) * np.minimum(first.known, second.known))
+        return np.asarray(
+            np.clip(told, _LOWEST, _HIGHEST) * np.minimum(first.known[first.rows], second.known[second.rows])
+        )
 
 
 def looks_of(tracks: Sequence[Track], hidden: Sequence[Floats], least: float) -> Looks:
@@ -61,7 +68,7 @@ def looks_of(tracks: Sequence[Track], hidden: Sequence[Floats], least: float) ->
     rows = [_mean(track, behind < least) for track, behind in zip(tracks, hidden, strict=True)]
     width = max((len(mean) for mean, _ in rows), default=0)
     means = np.array([mean if len(mean) else np.zeros(width) for mean, _ in rows]).reshape(len(rows), width)
-    return Looks(means, np.array([known for _, known in rows]))
+    return Looks(means, np.array([known for _, known in rows]), np.arange(len(rows)))
 
 
 def learnt(tracks: Sequence[Track], met: Sequence[Floats], hidden: Sequence[Floats], least: float) -> Likeness:

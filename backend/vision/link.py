@@ -66,6 +66,8 @@ _ELSEWHERE_HEIGHTS2 = 8.0
 _VELOCITY_RIDGE_SEC2 = 0.01
 # A box that ends this near to a side of the picture, as a share of its width, is cut off by it.
 _EDGE_RATIO = 0.01
+# Of so many that come after somebody nobody can say which one it is; and an hour of a crowd has to fit into memory.
+_MOST_FOLLOWERS = 100
 # What the place of a box behind another counts for.
 _HIDDEN_WEIGHT = 0.05
 _DEFAULT_RULES = LinkRules()
@@ -319,10 +321,11 @@ _Scores: TypeAlias = Callable[[_Pairs], NDArray[np.float64]]
 
 
 def _pairs(heads: _Ends, tails: _Ends, max_gap_sec: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every piece that ends, with each that begins after it within the time. Pieces are in order of their heads."""
+    """Every piece that ends, with each that begins after it within the time, of a crowd with the next ones only. Pieces
+    are in order of their heads."""
     first = np.searchsorted(heads.time_sec, tails.time_sec, side="right")
     stop = np.searchsorted(heads.time_sec, tails.time_sec + max_gap_sec, side="right")
-    counts = np.maximum(stop - first, 0)
+    counts = np.clip(stop - first, 0, _MOST_FOLLOWERS)
     earlier = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(earlier)) - np.repeat(np.cumsum(counts) - counts, counts)
     return earlier, np.repeat(first, counts) + within

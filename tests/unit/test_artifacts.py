@@ -151,7 +151,7 @@ def test_looks_and_the_cameras_moves_are_kept_and_absent_in_what_older_workers_w
     data = to_json_bytes(load(fields))
     again = load_artifact(data, expected_sha256=None)
     assert again.detections[0].looks == fields["detections"][0]["looks"]
-    assert again.camera is not None and again.camera[1] == [0.01, 0.0, 0.012346, 0.5]
+    assert again.camera is not None and again.camera[1] == (0.01, 0.0, 0.012346, 0.5)
     older = to_json_bytes(load(artifact_fields()))
     assert b"looks" not in older and b"camera" not in older
 
@@ -165,6 +165,7 @@ def test_looks_and_the_cameras_moves_are_kept_and_absent_in_what_older_workers_w
         {"camera": [[0.0, 0.0, 0.0, 0.0]]},
         {"camera": [[0.0, 0.0, 0.0]] * 3},
         {"camera": [[0.0, 0.0, 0.0, 1e9]] * 3},
+        {"camera": [[-1.0, 0.0, 0.0, 0.0]] * 3},
     ],
 )
 def test_looks_and_moves_that_cannot_be_are_refused(hostile: dict[str, Any]) -> None:

@@ -74,3 +74,16 @@ def test_between_samples_the_one_before_counts_and_a_steady_camera_changes_nothi
     shifted = Ground([0, 100], [STILL, (0.0, 0.0, 0.1, 0.0)], 100).boxes(np.array([99, 150]), boxes)
     assert shifted[:, 0].tolist() == pytest.approx([10.0, 0.0])
     assert STEADY.boxes(np.array([0, 1]), boxes) is boxes
+
+
+def test_a_camera_that_zooms_for_ever_leaves_no_place_out_of_reach() -> None:
+    pts = np.arange(20_000)
+    boxes = np.tile([10.0, 20, 30, 60], (len(pts), 1))
+    for a in (0.3, -0.3):
+        assert np.isfinite(Ground(pts.tolist(), [(a, 0.0, 0.1, 0.0)] * len(pts), 100).boxes(pts, boxes)).all()
+
+
+@pytest.mark.parametrize("size", [(2, 2), (640, 2), (2, 640), (16, 16)])
+def test_pictures_of_any_size_are_taken(size: tuple[int, int]) -> None:
+    rough = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    assert moves(rough, np.roll(rough, 1, axis=0))[0] == STILL

@@ -74,5 +74,5 @@ def test_what_is_seen_beside_others_or_never_tells_little() -> None:
     unknown = looks_of([track(1, [0.0] * 20)], [np.zeros(20)], TOUCH)
     assert alone.known[0] > 0.85 > 0.4 > beside.known[0]
     assert unknown.known[0] == 0
-    nothing = Looks(np.zeros((1, LOOKS_BYTES)), np.zeros(1))
+    nothing = Looks(np.zeros((1, LOOKS_BYTES)), np.zeros(1), np.arange(1))
     assert Likeness(-2.5, -1.2, 0.5).ratio(alone, nothing)[0] == 0
