@@ -37,7 +37,8 @@ from backend.vision.camera_motion import CameraMotion
 from backend.vision.detector import Detections, Detector, open_detector
 from backend.vision.evidence import ground_of, with_looks
 from backend.vision.ground import STILL, Move
-from backend.vision.link import LinkRules, link
+from backend.vision.link import link
+from backend.vision.link_rules import LinkRules
 from backend.vision.looks import looks_in
 from backend.vision.looks_record import packed
 from backend.vision.smooth import smoothed
