@@ -148,7 +148,7 @@ def _chunks(
             "attempts": int(begun),
             "failures": 3 if failed else 0,
             "progress": chance.random() if status == ChunkStatus.PROCESSING else float(done),
-            "claimed_by": f"seeded-{chance.randrange(max(workers, 1))}" if begun else None,
+            "claimed_by": f"seeded-{chance.choice(_chunk_workers(workers))}" if begun else None,
             "artifact_s3_key": f"jobs/{job_id}/chunks/chunk_{index:04}.json" if done else None,
             "artifact_sha256": f"{index:064x}" if done else None,
             "runtime_ms": chance.randrange(3000, 20_000) if done else None,
@@ -168,11 +168,15 @@ def _chunk_status(job: JobStatus, chance: random.Random) -> ChunkStatus:
     return chance.choice((ChunkStatus.QUEUED, ChunkStatus.PROCESSING, ChunkStatus.COMPLETED))
 
 
+def _chunk_workers(count: int) -> list[int]:
+    return [number for number in range(max(count, 1)) if number % 3 != 2]
+
+
 def _workers(now: datetime, count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         yield {
             "worker_id": f"seeded-{number}",
-            "kind": ANALYSIS_WORKER if number % 3 == 2 else GPU_WORKER,
+            "kind": GPU_WORKER if number in _chunk_workers(count) else ANALYSIS_WORKER,
             "knows": sorted(KNOWN_KINDS),
             "schema_version": SCHEMA_VERSION,
             "started_at": now - timedelta(hours=number + 1),

@@ -31,6 +31,7 @@ PATIENCE_SEC = 30.0
 MIN_SHARE_TO_MEASURE = 0.1
 POLL_SOON_SEC, POLL_LATER_SEC = 1, 5
 RECENT_SEC = 5.0
+ETA_STEPS_SEC = ((20, 1), (120, 5), (900, 15), (3600, 60), (math.inf, 300))  # below which length, told in which steps
 POLLS_TO_GO = 20  # about as many answers as a progress bar needs
 
 _JOB_COLUMNS = tuple(Job.__table__.columns.keys())
@@ -184,7 +185,7 @@ def _rounded(eta_sec: float | None) -> int | None:
     """Whole seconds, at least one, coarser the more there are: nobody believes the seconds of an hour."""
     if eta_sec is None:
         return None
-    step = 1 if eta_sec < 20 else 5 if eta_sec < 120 else 15 if eta_sec < 900 else 60
+    step = next(step for below, step in ETA_STEPS_SEC if eta_sec < below)
     return max(1, step * round(eta_sec / step))
 
 

@@ -94,7 +94,7 @@ def _asked(job: Mapping[str, Any]) -> list[tuple[str, str]]:
     plain = {name: value for name, value in job["params"].items() if value not in (None, [], {})}
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in plain.items()
+        for name, value in sorted(plain.items())
     ]
 
 

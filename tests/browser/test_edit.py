@@ -261,7 +261,7 @@ def test_all_of_it_by_keys_and_what_cannot_be_is_said_beside_the_picture(desk: D
     page.get_by_label("Frame", exact=True).focus()
     page.keyboard.press("End")
     window.focus()
-    page.keyboard.press("k")
+    page.keyboard.press("p")
     expect(page.get_by_role("button", name="Keyframe at")).to_have_count(2)
     page.keyboard.press("[")
     expect(page.get_by_role("slider", name="Frame")).to_have_value("0")

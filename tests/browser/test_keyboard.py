@@ -113,7 +113,7 @@ def test_every_view_is_walked_through_and_worked_by_the_keyboard_alone(page: Any
     # Edit: a keyframe by a key, taken back and done again.
     expect(page.locator(".edit-stage[aria-busy=false]")).to_be_visible(timeout=LOAD_MS)
     tab_to(page, "[role=application]")
-    page.keyboard.press("k")
+    page.keyboard.press("p")
     keyframe = page.get_by_role("button", name="Keyframe at")
     expect(keyframe).to_have_count(1)
     follow(page, "button:text-is('Undo')")

@@ -3,7 +3,7 @@
 import { h } from "../core/dom.js";
 import { resized } from "./keyframes.js";
 
-const HELP = "Arrow keys move the window by a pixel, with Shift by ten. Plus and minus zoom. K pins it here, Delete takes the keyframe away, [ and ] go to the next one.";
+const HELP = "Arrow keys move the window by a pixel, with Shift by ten. Plus and minus zoom. P pins it here, Delete takes the keyframe away, [ and ] go to the next one.";
 
 /**
  * `act`: {windowNow(), film, moved(window, how, event), pinned(event), unpinned(event), toKeyframe(by)}; `how`: "move" or "zoom".
@@ -33,7 +33,7 @@ export class ByKeys {
     const zoom = (change) => () => moved(resized(film, windowNow(), Math.max(8, windowNow().width + change)), "zoom", event);
     const acts = {
       ArrowLeft: shift(-1, 0), ArrowRight: shift(1, 0), ArrowUp: shift(0, -1), ArrowDown: shift(0, 1),
-      "+": zoom(-4), "=": zoom(-4), "-": zoom(4), k: () => pinned(event), K: () => pinned(event),
+      "+": zoom(-4), "=": zoom(-4), "-": zoom(4), p: () => pinned(event), P: () => pinned(event),
       Delete: () => unpinned(event), Backspace: () => unpinned(event), "[": () => toKeyframe(-1), "]": () => toKeyframe(1),
     };
     if (!acts[event.key]) return;
