@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.composition import composed
+from backend.vision.composition import aimed, composed
 from backend.vision.heads import heads_first
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.limbs import Bodies
@@ -128,7 +128,10 @@ def solve_path(
         leads = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
         held, wanted = (heads_first(each, sizes) for each in (core, boxes))
         padded = wanted_bands(wanted, sizes, spec.padding_ratio)
-        bands_px = (*bands(held, sizes), *composed(padded, wanted, leads, sizes, clock, cuts, frame_size))
+        wished = composed(padded, wanted, leads, sizes, clock, cuts, frame_size)
+        if bodies is not None and bodies.aims is not None:
+            wished = aimed(wished, bodies.aims, wanted_bands(wanted, sizes, 0.0), frame_size)
+        bands_px = (*bands(held, sizes), *wished)
         centres = _solved_centres(bands_px, sizes, clock, cuts, frame_size, pins, memory, near)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.heads import head_boxes
 from backend.vision.limbs import Bodies, without_limbs
 from backend.vision.sightings import Sighting
 from backend.vision.who_matters import who_matters
@@ -36,6 +37,10 @@ class People:
         if not parts:
             return cls.nobody()
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+    def by_heads(self, frame_size: tuple[int, int]) -> People:
+        """The same, with their heads for what has to be held."""
+        return replace(self, cores=head_boxes(self.boxes, frame_size[1]))
 
     @property
     def size_bytes(self) -> int:

@@ -15,6 +15,8 @@ _SLOW, _FAST = 0.03, 0.05
 # The window's middle is then at least so far ahead of theirs, as a share of its width.
 _LEAD_RATIO = 0.05
 _GRID_SEC, _SPEED_SEC = 0.1, 3.0
+# How near to where it would best be the window is wanted, in frame widths.
+_AIM_RATIO = 0.015
 # Eyes may be this share of the window's height above or below its upper third.
 _EYE_FREEDOM = 0.1
 
@@ -53,6 +55,17 @@ def composed(
         np.stack([low[:, 0], np.maximum(low[:, 1], aim - freedom)], axis=1),
         np.stack([high[:, 0], np.minimum(high[:, 1], aim + freedom)], axis=1),
     )
+
+
+def aimed(
+    wanted: tuple[Floats, Floats], aims: Floats, held: tuple[Floats, Floats], frame_size: tuple[int, int]
+) -> tuple[Floats, Floats]:
+    """The wanted bands, but around `aims` (n, 2) where those are known, as near as the bands that are `held` allow: who
+    found the aim has weighed the padding already."""
+    aim, near = np.clip(aims, *held), _AIM_RATIO * frame_size[0]
+    known = np.isfinite(aim)
+    low, high = np.maximum(held[0], aim - near), np.minimum(held[1], aim + near)
+    return np.where(known, low, wanted[0]), np.where(known, high, wanted[1])
 
 
 def _pace(boxes: Floats, leads: NDArray[np.bool_], clock_sec: Floats, frame_width: int) -> Floats:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.groups import best_together, steps
+from backend.vision.groups import best_together
 from backend.vision.sightings import Sighting, Sightings, presence
 from backend.vision.stitch import Track
 from backend.vision.subject_modes import modes_of_shots, wanted_ids
@@ -132,7 +132,7 @@ def laid_out(
 
 def layouts_of(people: Sequence[Sighting], times_sec: Floats, frame_size: tuple[int, int], rooms: Rooms) -> list[Part]:
     """The parts of a shot, in order and without a gap. `people`: who matters in it."""
-    rows = steps(times_sec)
+    rows = _steps(times_sec)
     values, boxes = _values(people, rows, frame_size)
     total = values.sum(axis=0)
     groupings = _groupings(boxes, values, rooms)
@@ -148,6 +148,11 @@ def layouts_of(people: Sequence[Sighting], times_sec: Floats, frame_size: tuple[
         _part(start, stop, int(picks[at]), groupings, people)
         for (start, stop), at in zip(pairwise(edges), changes[:-1], strict=True)
     ]
+
+
+def _steps(times_sec: Floats) -> NDArray[np.int64]:
+    """The first frame of each tenth of a second."""
+    return np.unique(np.floor(times_sec / _STEP_SEC), return_index=True)[1].astype(np.int64)
 
 
 def _part(start: int, stop: int, pick: int, groupings: Sequence[Grouping], people: Sequence[Sighting]) -> Part:
@@ -178,7 +183,7 @@ def _crop_share(
     """Which share of what is there one window shows (steps,)."""
     shown = np.zeros(len(rows))
     index = {id(person): number for number, person in enumerate(people)}
-    for stretch in best_together(people, times_sec, frame_size, room):
+    for stretch in best_together(people, times_sec, frame_size, room).stretches:
         inside = (rows >= stretch.start) & (rows < stretch.stop)
         chosen = [index[id(person)] for person in stretch.people]
         shown[inside] = values[chosen][:, inside].sum(axis=0)

@@ -114,7 +114,7 @@ def _still_centre(axis: Axis) -> float | None:
     # Half of the padding is enough for the sake of stillness.
     low, high = (axis.low + axis.wanted_low)[known] / 2, (axis.high + axis.wanted_high)[known] / 2
     lowest, highest = max(lowest, low.max()), min(highest, high.min())
-    middle = float(((low + high) / 2).mean())
+    middle = float((axis.wanted_low + axis.wanted_high)[known].mean() / 2)
     return float(np.clip(middle, lowest, highest)) if lowest <= highest else None
 
 

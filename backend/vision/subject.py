@@ -29,7 +29,7 @@ _TURN_SEC = 2.0
 class Subject:
     """`boxes` (n_frames, 4) in pixels inside the picture, NaN where nobody is known or the picture passes from one
     person to another; `bodies`, the same without limbs; the ids of the tracks that they came from; the
-    `people` who could be shown.
+    `people` who could be shown; `aims`, where the window's centre would best be, NaN where only the boxes say so.
 
     Masks (n_frames,): `passing` marks the latter, `left_out` the frames where somebody who was asked for and is there
     is not in the box, `somebody` those where any track is.
@@ -42,6 +42,7 @@ class Subject:
     somebody: NDArray[np.bool_]
     people: People = field(default_factory=People.nobody)
     bodies: Bodies | None = None
+    aims: NDArray[np.float64] | None = None
 
     @classmethod
     def nobody(cls, count: int) -> Subject:
@@ -75,6 +76,7 @@ def choose_subject(
     found: set[int] = set()
     rooms = [room] * len(cuts) if room is None or bars is None else [replace(room, may_have_bars=may) for may in bars]
     everybody: list[People] = []
+    aims = np.full((len(timeline), 2), np.nan)
     for (start, stop), name, shot_room in zip(cuts, modes, rooms, strict=True):
         times_sec = seconds_from_start(frame_pts[start:stop], timeline.time_base)
         seen = sightings.on(frame_pts[start:stop], times_sec)
@@ -82,10 +84,13 @@ def choose_subject(
         part = (_main if name == "main" else _together)(people, _Shot(times_sec, frame_size, shot_room))
         subject.boxes[start:stop], subject.passing[start:stop] = part.boxes, part.passing
         subject.left_out[start:stop] = part.left_out
+        if part.aims is not None:
+            aims[start:stop] = part.aims
         found.update(part.track_ids)
-        everybody.append(could_be_shown(people, start, times_sec, subject.boxes if name == "main" else None))
+        here = could_be_shown(people, start, times_sec, subject.boxes if name == "main" else None)
+        everybody.append(here if part.aims is None else here.by_heads(frame_size))
     shown = People.all_of(everybody)
-    bodies = shown.bodies_in(subject.boxes)
+    bodies = replace(shown.bodies_in(subject.boxes), aims=aims)
     return replace(subject, track_ids=sorted(found), people=shown, bodies=bodies)
 
 
@@ -108,7 +113,8 @@ def _together(people: Sequence[Sighting], shot: _Shot) -> Subject:
         return subject
     if room.may_have_bars and needs_bars(subject.boxes, room.size_px):
         return subject
-    return _shown(people, best_together(people, shot.times_sec, shot.frame_size, room), shot)
+    found = best_together(people, shot.times_sec, shot.frame_size, room)
+    return replace(_shown(people, found.stretches, shot), aims=found.aims)
 
 
 def _shown(people: Sequence[Sighting], stretches: Sequence[Stretch], shot: _Shot) -> Subject:
