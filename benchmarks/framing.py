@@ -3,8 +3,9 @@
 Each sequence is analysed in one chunk by the product's own pipeline and cut to 9:16 and 1:1. `static` is the still
 window of the same size that holds most by the truth itself: nobody who cuts a film has that. `live ema` is the causal
 one, alpha 0.85 at frame rate, on our own subject. FOLDER holds NAME/NAME.mp4 and MOTChallenge's NAME/gt.txt. What the
-chunk's worker found is kept in the temporary folder; `--again` has it found anew. Without a FOLDER, films of two people
-apart (`walkers.py`) are made too and cut to 9:16: how often both heads are shown. Asserts nothing.
+chunk's worker found is kept in the temporary folder; `--again` has it found anew. Without a FOLDER, films are made too
+(`walkers.py`): streets, scored as the sequences are, and two people apart, cut to 9:16: how often both heads are shown.
+Asserts nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from backend.vision.detector import open_detector
 from backend.vision.window import Floats
 from benchmarks.seams import MEDIA, analysed
 from benchmarks.truth import Score, Truth, all_heads_pct, held_along, read_truth, score
-from benchmarks.walkers import cast_of, two_apart, write
+from benchmarks.walkers import Cast, cast_of, street, two_apart, write
 
 FOLDERS = (MEDIA / "seq", MEDIA / "mot")
 ASPECTS = ("9:16", "1:1")
@@ -41,7 +42,7 @@ ONLY_HEADS = {"OTB-DragonBaby"}
 # The rules were set while looking at these; only the others judge them.
 DEVELOPED_ON = {"DAVIS-dance-twirl", "DAVIS-parkour", "OTB-DragonBaby", "TUD-Campus", "TUD-Stadtmitte"}
 CAST_FILM = MEDIA / "intel_one-by-one-person-detection.mp4"
-PAIRS = range(1, 7)
+STREETS, PAIRS = range(61, 64), range(1, 7)
 _GRID_STEPS = 200
 
 
@@ -89,9 +90,8 @@ def rows_of(clip: Path, again: bool = False) -> Iterator[Row]:
             yield Row(clip.stem, f"{aspect} {subject}", name, seconds, score(path, truth, own.timeline))
 
 
-def both_heads(folder: Path) -> Iterator[tuple[str, str, float]]:
+def both_heads(folder: Path, cast: Cast) -> Iterator[tuple[str, str, float]]:
     """(name, layouts, percent of the frames that show both heads) of films of two people apart, made in the folder."""
-    cast = cast_of(CAST_FILM, open_detector(get_settings()))
     for seed in PAIRS:
         clip = write(two_apart(cast, seed), folder)
         found = people_of(clip, again=True)
@@ -160,11 +160,18 @@ def main() -> None:
     rows: list[Row] = []
     for clip in clips:
         rows += rows_of(clip, again)
-    console.print(table_of(rows))
+    _print(console, rows)
     if not any(name != "--again" for name in sys.argv[1:]):
         with tempfile.TemporaryDirectory(prefix="framefleet-framing-") as made:
-            for name, layouts, percent in both_heads(Path(made)):
+            cast = cast_of(CAST_FILM, open_detector(get_settings()))
+            streets = [write(street(cast, seed), Path(made)) for seed in STREETS]
+            _print(console, [row for clip in streets for row in rows_of(clip, again=True)])
+            for name, layouts, percent in both_heads(Path(made), cast):
                 console.print(f"{name}, 9:16: both heads in {percent:.1f} % of the frames, {layouts}")
+
+
+def _print(console: Console, rows: Sequence[Row]) -> None:
+    console.print(table_of(rows))
     ours = [row for row in rows if row.path == "ours" and row.setting.startswith("9:16")]
     turns, seconds = sum(row.score.turns for row in ours), sum(row.seconds for row in ours)
     console.print(

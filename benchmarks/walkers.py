@@ -33,6 +33,9 @@ class Sprite(NamedTuple):
     opacity: NDArray[np.float32]
 
 
+Cast = list[list[Sprite]]  # each person's pictures
+
+
 @dataclass(frozen=True)
 class Street:
     """A made film. `boxes` (people, frames, 4), NaN where somebody is not there."""
@@ -58,7 +61,7 @@ class _Walker:
     told: list[tuple[float, float, float, float] | None] = field(default_factory=list)
 
 
-def cast_of(film: Path, detector: Detector) -> list[list[Sprite]]:
+def cast_of(film: Path, detector: Detector) -> Cast:
     """The people of the film, each in some pictures, and each once more in other colours."""
     pictures = _decoded(film)
     boxes = [_alone(detector, picture) for picture in pictures]
@@ -77,7 +80,7 @@ def cast_of(film: Path, detector: Detector) -> list[list[Sprite]]:
 
 
 def street(
-    cast: list[list[Sprite]], seed: int, *, fps: float = 10.0, seconds: float = 60.0, people: int = 8, pan: float = 0.0
+    cast: Cast, seed: int, *, fps: float = 10.0, seconds: float = 60.0, people: int = 8, pan: float = 0.0
 ) -> Street:
     """`pan`: how far the camera swings to both sides, in pixels."""
     rng = np.random.default_rng(seed)
@@ -107,7 +110,7 @@ def street(
     return Street(f"street {seed}", fps, pictures, boxes)
 
 
-def two_apart(cast: list[list[Sprite]], seed: int, *, fps: float = 25.0, seconds: float = 12.0) -> Street:
+def two_apart(cast: Cast, seed: int, *, fps: float = 25.0, seconds: float = 12.0) -> Street:
     """Two people who stand and sway at either side of a wide picture, seen from head to foot; one steps nearer halfway
     for a while."""
     rng = np.random.default_rng(seed)
