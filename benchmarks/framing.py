@@ -109,10 +109,11 @@ def live(own: Framing) -> CameraPath:
 
 
 def best_static(path: CameraPath, truth: Truth, frame_size: tuple[int, int]) -> CameraPath:
-    """Of all still windows, one a shot, as large as ours becomes in it: the one with most heads, then whole people."""
+    """Of all still windows, one a shot, as large as ours becomes in it without bars: the one with most heads, then
+    whole people."""
     centres, sizes = path.centres.copy(), path.sizes.copy()
     for start, stop in path.shots:
-        size = sizes[start:stop].max(axis=0)
+        size = np.minimum(sizes[start:stop].max(axis=0), path.output_size)
         places = [_places(side) for side in np.array(frame_size) - size]
         kinds = (truth.heads, truth.heads if truth.bodies is None else truth.bodies)
         heads, bodies = (_most_held(boxes[:, start:stop], places, size) for boxes in kinds)

@@ -32,6 +32,8 @@ _EDGE_RATIO = 0.1
 _CENTRALITY_WEIGHT = 0.3
 # Who is larger than the window counts by this power of the share that it shows: rather somebody else whole.
 _CUT_OFF_POWER = 3
+# That somebody's head is there at all is worth this share of the picture at its best, on top.
+_SOMEBODY = 0.5
 # In seconds of the picture at its best: to set out, to turn back besides, to go one place further, and to be on the
 # way for a second.
 _SET_OUT_SEC, _TURN_SEC, _PLACE_SEC, _ON_THE_WAY = 0.3, 0.7, 0.002, 0.05
@@ -58,12 +60,16 @@ def placed(people: Sequence[Sighting], times_sec: Floats, frame_size: tuple[int,
     rows = np.unique(np.floor(times_sec / STEP_SEC + 1e-9), return_index=True)[1].astype(np.int64)
     count = int(np.clip(np.ceil(spare[axis] / (_PLACE_RATIO * frame_size[0])), 1, _MOST_PLACES)) + 1
     places = np.linspace(0.0, max(float(spare[axis]), 1.0), count)
-    steps = np.zeros((len(rows), count + 1))  # what is gained and lost from one place to the next
+    # What is gained and lost from one place to the next, and how many heads.
+    steps, heads = np.zeros((len(rows), count + 1)), np.zeros((len(rows), count + 1), np.int32)
     longest_sec = max((person.span_sec for person in people), default=0.0)
     claims = [_Claims.of(person, rows, axis, frame_size, room, longest_sec) for person in people]
     for claim in claims:
-        claim.add_to(steps, places)
-    low = places[_best_places(np.cumsum(steps, axis=1)[:, :count], float(places[1] / frame_size[0]))]
+        claim.add_to(steps, heads, places)
+    values = np.cumsum(steps, axis=1)[:, :count]
+    best = max(float(values.max(axis=1).mean()), 1e-9)
+    values += _SOMEBODY * best * (np.cumsum(heads, axis=1)[:, :count] > 0)
+    low = places[_best_places(values, best / STEP_SEC, float(places[1] / frame_size[0]))]
     worth = np.array([claim.worth_at(low) for claim in claims]).reshape(len(people), len(rows))
     return Placement(axis, rows, low, worth)
 
@@ -107,8 +113,9 @@ class _Claims:
         worth = value[:, None] * shown * np.array([_HEAD, _HEAD_CLEAR, _BODY, _PADDED])
         return cls(at, first - FITS_PX, last + FITS_PX, worth, len(rows))
 
-    def add_to(self, steps: Floats, places: Floats) -> None:
-        """Adds the worth of the places [first, last] to `steps` (steps, places + 1), as what changes between them."""
+    def add_to(self, steps: Floats, heads: NDArray[np.int32], places: Floats) -> None:
+        """Adds the worth of the places [first, last] to `steps` (steps, places + 1), as what changes between them, and
+        the head that is seen from them to `heads`."""
         start = np.searchsorted(places, self.first, side="left")
         stop = np.searchsorted(places, self.last, side="right")
         # Between two places neither is right; the nearer one is.
@@ -118,6 +125,8 @@ class _Claims:
         for claim in range(self.worth.shape[1]):
             steps[self.at, start[:, claim]] += self.worth[:, claim]
             steps[self.at, stop[:, claim]] -= self.worth[:, claim]
+        heads[self.at, start[:, 0]] += 1
+        heads[self.at, stop[:, 0]] -= 1
 
     def worth_at(self, low: Floats) -> Floats:
         found = np.zeros(self.count)
@@ -134,9 +143,9 @@ def _value(boxes: Floats, frame_size: tuple[int, int]) -> Floats:
     return np.asarray(np.sqrt(shares) * (1.0 - _CENTRALITY_WEIGHT * np.clip(off_centre, 0.0, 1.0)))
 
 
-def _best_places(worth: Floats, apart: float) -> NDArray[np.int64]:
-    """For each step the place to be at: `worth` (steps, places); places are `apart` in frame widths."""
-    unit = max(float(worth.max(axis=1).mean()), 1e-9) / STEP_SEC
+def _best_places(worth: Floats, unit: float, apart: float) -> NDArray[np.int64]:
+    """For each step the place to be at: `worth` (steps, places); a second of the picture at its best is worth `unit`;
+    places are `apart` in frame widths."""
     set_out, turn, on_the_way = _SET_OUT_SEC * unit, _TURN_SEC * unit, _ON_THE_WAY * unit * STEP_SEC
     reach = max(1, min(worth.shape[1] - 1, round(_PACE_PER_SEC * STEP_SEC / apart)))
     fares = _PLACE_SEC * unit * np.arange(reach + 1)
