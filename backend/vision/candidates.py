@@ -38,9 +38,10 @@ class People:
             return cls.nobody()
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
 
-    def by_heads(self, frame_size: tuple[int, int]) -> People:
-        """The same, with their heads for what has to be held."""
-        return replace(self, cores=head_boxes(self.boxes, frame_size[1]))
+    def by_heads(self, on: NDArray[np.bool_], frame_size: tuple[int, int]) -> People:
+        """The same, with their heads for what has to be held `on` some of the film's frames (n_frames,)."""
+        heads = head_boxes(self.boxes, frame_size[1])
+        return replace(self, cores=np.where(on[self.frames, None], heads, self.cores))
 
     @property
     def size_bytes(self) -> int:

@@ -34,7 +34,7 @@ class Stretch:
 @dataclass(frozen=True, eq=False)
 class Together:
     """Whom to show on each stretch of a shot's frames; `aims` (n_frames, 2): where the window's centre would best be,
-    in pixels, NaN along the axis that leaves no choice."""
+    in pixels, NaN along the axis that leaves no choice, and where nobody or one person is."""
 
     stretches: list[Stretch]
     aims: Floats
@@ -44,9 +44,12 @@ def best_together(
     people: Sequence[Sighting], times_sec: NDArray[np.float64], frame_size: tuple[int, int], room: Room
 ) -> Together:
     """Those whom the window holds where it is worth most, so that they fit; a person larger than the window goes
-    alone."""
+    alone, and so does one who is alone in the picture: there nothing is to be weighed, and the window has no aim."""
     where = placed(people, times_sec, frame_size, room)
+    present = _present(people, where)
     shown = _shown(people, where, frame_size, room)
+    alone = present.sum(axis=0) < 2
+    shown[:, alone] = present[:, alone]
     changes = [0, *(np.flatnonzero((np.diff(shown) != 0).any(axis=0)) + 1).tolist(), shown.shape[1]]
     edges = [*(int(where.rows[at]) for at in changes[:-1]), len(times_sec)]
     stretches = [
@@ -55,7 +58,8 @@ def best_together(
     ]
     aims = np.full((len(times_sec), 2), np.nan)
     centres = _eased(where.low + room.size_px[where.axis] / 2)
-    aims[:, where.axis] = np.interp(times_sec, times_sec[where.rows], centres)
+    several = ~np.repeat(alone, np.diff([*where.rows.tolist(), len(times_sec)]))
+    aims[several, where.axis] = np.interp(times_sec, times_sec[where.rows], centres)[several]
     return Together(stretches, aims)
 
 
@@ -66,6 +70,15 @@ def _eased(places: Floats) -> Floats:
         around = sliding_window_view(np.pad(places, reach, mode="edge"), 2 * reach + 1)
         places = np.asarray(around.mean(axis=1))
     return places
+
+
+def _present(people: Sequence[Sighting], where: Placement) -> NDArray[np.bool_]:
+    """(people, steps): who is in the picture."""
+    found = np.zeros(where.worth.shape, dtype=np.bool_)
+    for number, person in enumerate(people):
+        at = np.flatnonzero((where.rows >= person.rows[0]) & (where.rows <= person.rows[-1]))
+        found[number, at] = np.isfinite(person.boxes[where.rows[at] - person.rows[0], 0])
+    return found
 
 
 def _shown(people: Sequence[Sighting], where: Placement, frame_size: tuple[int, int], room: Room) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.groups import best_together
-from backend.vision.sightings import Sighting, Sightings, presence
+from backend.vision.sightings import OF_SEVERAL, Sighting, Sightings, lasting, presence
 from backend.vision.stitch import Track
 from backend.vision.subject_modes import modes_of_shots, wanted_ids
 from backend.vision.timeline import Timeline, seconds_from_start
@@ -168,8 +168,10 @@ def _values(people: Sequence[Sighting], rows: NDArray[np.int64], frame_size: tup
     for number, person in enumerate(people):
         inside = (rows >= person.rows[0]) & (rows <= person.rows[-1])
         boxes[number, inside] = person.boxes[rows[inside] - person.rows[0]]
-    lasting = np.array([np.sqrt(person.span_sec / longest_sec) if longest_sec else 1.0 for person in people])
-    return np.nan_to_num(presence(boxes, frame_size)) * lasting.reshape(-1, 1), boxes
+    stays = np.array([lasting(person, longest_sec) for person in people]).reshape(-1, 1)
+    sizes = np.nan_to_num(presence(boxes, frame_size, OF_SEVERAL))
+    # Many small ones behind a large one are a background: nobody's picture is split for them, or shrunk.
+    return sizes**2 / np.maximum(sizes.max(axis=0, initial=0.0), 1e-9) * stays, boxes
 
 
 def _crop_share(

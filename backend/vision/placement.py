@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from backend.vision.heads import head_boxes
-from backend.vision.sightings import Sighting
+from backend.vision.sightings import OF_SEVERAL, Sighting, lasting, presence
 from backend.vision.window import FITS_PX, Floats, Room
 
 STEP_SEC = 0.2
@@ -28,8 +28,6 @@ _PACE_PER_SEC = 0.35
 _HEAD, _HEAD_CLEAR, _BODY, _PADDED = 1.0, 0.3, 0.5, 0.2
 # A head nearer to a side of the window than this, as a share of it, is at the edge.
 _EDGE_RATIO = 0.1
-# People count by their size and by the square root of their time on screen, a little less away from the middle.
-_CENTRALITY_WEIGHT = 0.3
 # Who is larger than the window counts by this power of the share that it shows: rather somebody else whole.
 _CUT_OFF_POWER = 3
 # That somebody's head is there at all is worth this share of the picture at its best, on top.
@@ -109,7 +107,7 @@ class _Claims:
         # Of what is larger than the window all of the window is wanted.
         first, last = np.minimum(high - length, low), np.maximum(high - length, low)
         shown = np.minimum(1.0, length / np.maximum(side, 1.0))[:, None] ** _CUT_OFF_POWER
-        value = _value(boxes, frame_size) * (np.sqrt(person.span_sec / longest_sec) if longest_sec else 1.0)
+        value = presence(boxes, frame_size, OF_SEVERAL) * lasting(person, longest_sec)
         worth = value[:, None] * shown * np.array([_HEAD, _HEAD_CLEAR, _BODY, _PADDED])
         return cls(at, first - FITS_PX, last + FITS_PX, worth, len(rows))
 
@@ -133,14 +131,6 @@ class _Claims:
         held = (self.first <= low[self.at, None]) & (low[self.at, None] <= self.last)
         found[self.at] = (self.worth * held).sum(axis=1)
         return found
-
-
-def _value(boxes: Floats, frame_size: tuple[int, int]) -> Floats:
-    """What boxes (n, 4) count for, from 0 to 1: large and in the middle more."""
-    size = np.array(frame_size, dtype=np.float64)
-    shares = ((boxes[:, 2:] - boxes[:, :2]) / size).prod(axis=1)
-    off_centre = np.hypot(*((boxes[:, :2] + boxes[:, 2:]) / size - 1.0).T)
-    return np.asarray(np.sqrt(shares) * (1.0 - _CENTRALITY_WEIGHT * np.clip(off_centre, 0.0, 1.0)))
 
 
 def _best_places(worth: Floats, unit: float, apart: float) -> NDArray[np.int64]:

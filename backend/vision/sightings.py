@@ -21,7 +21,10 @@ _PLAINLY_AT_SIDE_SEC, _ONE_PLACE_AT_SIDE_IOU = 1.5, 0.5
 # Whoever is first seen this soon after a shot's start was there from its start; likewise at its end.
 _REACH_SEC = 0.5
 _EDGE_RATIO = 0.01
+# What the way from the centre of the picture to a corner takes from one whom the picture may be all about, and from one
+# of several.
 _CENTRALITY_WEIGHT = 0.75
+OF_SEVERAL = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +171,9 @@ def prominence(
     return float(np.nansum(presence(boxes, frame_size) * confidence**2 * step_sec))
 
 
-def presence(boxes: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[np.float64]:
+def presence(
+    boxes: NDArray[np.float64], frame_size: tuple[int, int], centrality_weight: float = _CENTRALITY_WEIGHT
+) -> NDArray[np.float64]:
     """How much boxes (..., 4) are in the picture, from 0 to 1: their size (square root of their share of it) by how
     near to its centre they are."""
     size_px = np.array(frame_size, dtype=np.float64)
@@ -176,7 +181,12 @@ def presence(boxes: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray
     size = np.sqrt(sides.prod(axis=-1) / size_px.prod())
     off_centre = np.abs((boxes[..., :2] + boxes[..., 2:]) / size_px - 1.0)
     far = np.clip(np.hypot(off_centre[..., 0], off_centre[..., 1]), 0.0, 1.0)
-    return np.asarray(size * (1.0 - _CENTRALITY_WEIGHT * far))
+    return np.asarray(size * (1.0 - centrality_weight * far))
+
+
+def lasting(person: Sighting, longest_sec: float) -> float:
+    """What somebody counts for who is there for so long, beside one who is there for `longest_sec`."""
+    return float(np.sqrt(person.span_sec / longest_sec)) if longest_sec else 1.0
 
 
 def _fill_sec(tracks: Sequence[Track], time_base: Fraction) -> float:
