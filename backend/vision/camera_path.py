@@ -126,7 +126,7 @@ def solve_path(
     try:
         core = boxes if bodies is None else inside_picture(bodies.cores, count, frame_size)
         leads = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
-        held, wanted = (heads_first(each, sizes) for each in (core, boxes))
+        held, wanted = (heads_first(each, sizes, frame_size) for each in (core, boxes))
         padded = wanted_bands(wanted, sizes, spec.padding_ratio)
         wished = composed(padded, wanted, leads, sizes, clock, cuts, frame_size)
         if bodies is not None and bodies.aims is not None:

@@ -40,7 +40,7 @@ class People:
 
     def by_heads(self, on: NDArray[np.bool_], frame_size: tuple[int, int]) -> People:
         """The same, with their heads for what has to be held `on` some of the film's frames (n_frames,)."""
-        heads = head_boxes(self.boxes, frame_size[1])
+        heads = head_boxes(self.boxes, frame_size)
         return replace(self, cores=np.where(on[self.frames, None], heads, self.cores))
 
     @property

@@ -89,7 +89,7 @@ def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
 
 def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
     """The still window of each shot that holds most frames, found by turns along x and y."""
-    low, high = bands(heads_first(boxes, path.sizes), path.sizes)
+    low, high = bands(heads_first(boxes, path.sizes, frame_size), path.sizes)
     known = np.isfinite(low[:, 0])
     centres = np.empty((len(boxes), 2))
     for start, stop in path.stretches:
@@ -120,7 +120,7 @@ def figures(
     somebody: NDArray[np.bool_] | None = None,
 ) -> dict[str, float | None]:
     """The figures of one path, as `certificate` describes them."""
-    low, high = bands(heads_first(boxes, path.sizes), path.sizes)
+    low, high = bands(heads_first(boxes, path.sizes, frame_size), path.sizes)
     known = np.isfinite(low[:, 0])
     inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
     found: dict[str, float | None] = {

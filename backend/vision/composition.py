@@ -46,7 +46,7 @@ def composed(
         aim = np.clip(np.clip(ahead, *limits), low[part, 0], high[part, 0])
         low[part, 0] += np.maximum(forwards, 0.0) * (aim - low[part, 0])
         high[part, 0] -= np.maximum(-forwards, 0.0) * (high[part, 0] - aim)
-    heads = head_boxes(boxes, frame_size[1])
+    heads = head_boxes(boxes, frame_size)
     thirds = (heads[:, 1] + heads[:, 3]) / 2 + sizes[:, 1] / 6
     reachable = np.clip(thirds, sizes[:, 1] / 2, frame_size[1] - sizes[:, 1] / 2)
     aim = np.clip(reachable, low[:, 1], high[:, 1])

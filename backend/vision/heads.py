@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.vision.window import Floats
 
@@ -13,32 +14,47 @@ _STANDING_SHAPE, _BUST_SHAPE = 2.4, 1.2
 _HEAD_WIDE = 0.75
 # Of a body higher than the window, at most so much of the window is filled: the rest is room above the head.
 _FILLED_RATIO, _FAR_TOO_HIGH = 0.9, 1.1
-# Whose box ends this near to the bottom of the picture is cut off by it.
+# Whose box ends this near to a side of the picture is cut off by it.
 _CUT_OFF_RATIO = 0.98
+# Who is wider than the picture is seen from so near that the face is this part of the height, from the forehead down.
+_FOREHEAD, _CHIN = 0.12, 0.8
 
 
-def head_boxes(bodies: Floats, frame_height: float) -> Floats:
+def head_boxes(bodies: Floats, frame_size: tuple[int, int]) -> Floats:
     """Heads (..., 4) of people whose boxes (..., 4) are known, in pixels: at the top, in the middle.
 
     A seventh of the height of who stands (as drawing has it); of who is cut off by the bottom of the picture more, up
-    to a third, the wider the box is for its height.
+    to a third, the wider the box is for its height. In a close-up, which the picture cuts off on three sides, the face.
     """
     width, height = bodies[..., 2] - bodies[..., 0], bodies[..., 3] - bodies[..., 1]
     shape = height / np.maximum(width, 1e-9)
     near_bust = np.clip((_STANDING_SHAPE - shape) / (_STANDING_SHAPE - _BUST_SHAPE), 0.0, 1.0)
-    cut_off = bodies[..., 3] >= _CUT_OFF_RATIO * frame_height
+    cut_off = bodies[..., 3] >= _CUT_OFF_RATIO * frame_size[1]
     heads_high = _STANDING_HEADS - np.where(cut_off, near_bust, 0.0) * (_STANDING_HEADS - _BUST_HEADS)
     side = height / heads_high
     half = np.minimum(_HEAD_WIDE * side, width) / 2
     middle, top = (bodies[..., 0] + bodies[..., 2]) / 2, bodies[..., 1]
-    return np.stack([middle - half, top, middle + half, top + side], axis=-1)
+    close = _are_close(bodies, frame_size)
+    upper, lower = top + np.where(close, _FOREHEAD * height, 0.0), top + np.where(close, _CHIN * height, side)
+    return np.stack([middle - half, upper, middle + half, lower], axis=-1)
 
 
-def heads_first(boxes: Floats, sizes: Floats) -> Floats:
+def _are_close(bodies: Floats, frame_size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which boxes (..., 4) the picture cuts off at both sides and at the bottom."""
+    width, height = frame_size
+    sides = (bodies[..., 0] <= (1 - _CUT_OFF_RATIO) * width) & (bodies[..., 2] >= _CUT_OFF_RATIO * width)
+    return np.asarray(sides & (bodies[..., 3] >= _CUT_OFF_RATIO * height))
+
+
+def heads_first(boxes: Floats, sizes: Floats, frame_size: tuple[int, int]) -> Floats:
     """The boxes (n, 4) without the legs that windows of `sizes` (n, 2) cannot hold: what is higher than its window is
-    shown from the top. From the height of the window on gradually, so that nothing jumps."""
+    shown from the top, a close-up around its face. From the height of the window on gradually, so that nothing
+    jumps."""
     height = boxes[:, 3] - boxes[:, 1]
     beyond = np.clip((height / sizes[:, 1] - 1.0) / (_FAR_TOO_HIGH - 1.0), 0.0, 1.0)
+    kept = np.minimum(height, sizes[:, 1] * (1.0 - (1.0 - _FILLED_RATIO) * beyond))
+    above_face = np.clip((_FOREHEAD + _CHIN) / 2 * height - kept / 2, 0.0, height - kept)
     found = boxes.copy()
-    found[:, 3] = boxes[:, 1] + np.minimum(height, sizes[:, 1] * (1.0 - (1.0 - _FILLED_RATIO) * beyond))
+    found[:, 1] += np.where(_are_close(boxes, frame_size), beyond * above_face, 0.0)
+    found[:, 3] = found[:, 1] + kept
     return found

@@ -98,7 +98,7 @@ class _Claims:
         known = np.isfinite(boxes[:, 0])
         at, boxes = at[known], boxes[known]
         length = float(room.size_px[axis])
-        heads, sides = head_boxes(boxes, frame_size[1]), boxes[:, axis::2]
+        heads, sides = head_boxes(boxes, frame_size), boxes[:, axis::2]
         side = sides[:, 1] - sides[:, 0]
         padding = np.maximum(np.minimum(room.padding_ratio * side, (length - side) / 2), 0.0)[:, None] * [-1.0, 1.0]
         middle = heads[:, axis::2].mean(axis=1, keepdims=True) + _EDGE_RATIO * length * np.array([[-1.0, 1.0]])

@@ -9,23 +9,27 @@ STEP_SEC = 0.2
 _SHORTEST_STEPS = 8  # 1.6 s
 # What a turn must be better by, in the units of the evidence, which are about standard deviations times seconds.
 _SWITCH_COST, _SWITCH_COST_IN_PAUSE = 2.0, 1.3
+# What speaks for anybody in a shot must be worth so much more than nobody: some mouth always moves a little.
+_FIRST_COST = 1.0
 
 
 def best_turns(evidence: NDArray[np.float64], speech: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The choice (n,) for each step, of the columns of `evidence` (n, choices): the sequence of turns that has most of
-    it in sum, less what switches cost, which is less where `speech` (n,), a probability, is low.
+    """The choice (n,) for each step, of the columns of `evidence` (n, choices), the first of which is nobody: the
+    sequence of turns that has most of it in sum, less what switches cost, which is less where `speech` (n,), a
+    probability, is low, and what it costs to begin with somebody.
 
     Found exactly by dynamic programming (Viterbi) over the choice and how long it lasts. Where there is no time for two
     turns, one choice. Of equal ones the first.
     """
     steps, choices = evidence.shape
+    begun = np.where(np.arange(choices) > 0, _FIRST_COST, 0.0)
     if choices == 1 or steps < 2 * _SHORTEST_STEPS:
-        return np.full(steps, int(evidence.sum(axis=0).argmax()) if steps else 0, np.int64)
+        return np.full(steps, int((evidence.sum(axis=0) - begun).argmax()) if steps else 0, np.int64)
     costs = _SWITCH_COST_IN_PAUSE + (_SWITCH_COST - _SWITCH_COST_IN_PAUSE) * np.clip(speech, 0.0, 1.0)
     oldest = _SHORTEST_STEPS - 1
     # By how long a choice has lasted (in steps less one; the last row: that long or longer), and by choice.
     best = np.full((_SHORTEST_STEPS, choices), -np.inf)
-    best[0] = evidence[0]
+    best[0] = evidence[0] - begun
     stayed = np.zeros((steps, choices), np.bool_)  # of the oldest: whether it was that before
     came_from = np.zeros((steps, choices), np.int64)
     for step in range(1, steps):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.vision.camera_path import CameraPath, path_of
+from backend.vision.camera_path import CameraPath, path_of, solve_path
 from backend.vision.candidates import People
 from backend.vision.certificate import certificate
 from backend.vision.heads import head_boxes
@@ -18,6 +18,7 @@ from backend.vision.showing import showing
 from backend.vision.stitch import Track
 from backend.vision.subject import choose_subject
 from backend.vision.timeline import Timeline
+from backend.vision.window import CropSpec
 
 SIZE, TIMES_SEC = (1000, 500), np.arange(50) / 25
 TIMELINE = Timeline(np.arange(50), Fraction(1, 25), SIZE)
@@ -39,12 +40,12 @@ def shown(path: CameraPath, seen: People) -> dict[str, Any]:
 
 
 def test_the_head_of_who_stands_is_a_seventh_at_the_top_in_the_middle() -> None:
-    [head] = head_boxes(np.array([[100.0, 50.0, 240.0, 400.0]]), 500)
+    [head] = head_boxes(np.array([[100.0, 50.0, 240.0, 400.0]]), (800, 500))
     assert head.tolist() == pytest.approx([170 - 18.75, 50, 170 + 18.75, 100])
 
 
 def test_a_bust_that_the_picture_cuts_off_has_a_larger_head_and_outstretched_arms_have_none() -> None:
-    cut_off, arms = head_boxes(np.array([[100.0, 200.0, 400.0, 500.0], [100.0, 100.0, 400.0, 400.0]]), 500)
+    cut_off, arms = head_boxes(np.array([[100.0, 200.0, 400.0, 500.0], [100.0, 100.0, 400.0, 400.0]]), (800, 500))
     assert cut_off[3] - cut_off[1] == pytest.approx(100)
     assert arms[3] - arms[1] == pytest.approx(300 / 7)
 
@@ -114,3 +115,17 @@ def test_asked_for_is_the_person_who_is_followed_and_others_only_could_be() -> N
     main, everybody = (choose_subject(tracks, TIMELINE, mode).people for mode in ("main", "all"))
     assert main.asked.sum() == 50 and (main.boxes[main.asked, 0] == 450).all() and len(main.asked) == 100
     assert everybody.asked.all() and len(everybody.asked) == 100
+
+
+def test_the_face_of_a_close_up_is_shown_whole_where_the_hair_has_to_go() -> None:
+    """A selfie, 480 by 640, cut to a square: brow to chin are a band of the box, not its top third."""
+    size, count = (480, 640), 30
+    boxes = np.tile([2.0, 20.0, 478.0, 640.0], (count, 1))
+    [face] = head_boxes(boxes[:1], size)
+    assert face[1] == pytest.approx(20 + 0.12 * 620) and face[3] == pytest.approx(20 + 0.8 * 620)
+    timeline = Timeline(np.arange(count), Fraction(1, 30), size)
+    path = solve_path(boxes, timeline, CropSpec(aspect=Fraction(1)))
+    assert (path.y <= face[1]).all() and (path.y + path.height >= face[3]).all()
+    # Who is cut off below only is no close-up: there the top of the head is shown.
+    bust = solve_path(boxes + np.array([60, 0, -60, 0]), timeline, CropSpec(aspect=Fraction(1)))
+    assert (bust.y <= 21).all()

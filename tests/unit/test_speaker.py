@@ -156,6 +156,12 @@ def test_a_change_waits_for_the_pause() -> None:
     assert np.flatnonzero(np.diff(best_turns(evidence, speech))).tolist()[0] + 1 in (30, 31, 32)
 
 
+def test_a_shot_in_which_some_mouth_moves_a_little_is_nobodys() -> None:
+    evidence = np.column_stack([np.full(11, 0.004), np.full(11, 0.07)])  # 2 s, as in a listening audience
+    assert not best_turns(evidence, np.ones(11)).any()
+    assert best_turns(3 * evidence, np.ones(11)).all()
+
+
 def brute_force(evidence: NDArray[np.float64], costs: float, shortest: int) -> float:
     """The best sum of all sequences whose turns are long enough."""
     best = -np.inf
@@ -164,7 +170,7 @@ def brute_force(evidence: NDArray[np.float64], costs: float, shortest: int) -> f
         row = np.array([code // choices**step % choices for step in range(steps)])
         edges = np.flatnonzero(np.diff(row, prepend=-1, append=-1))
         if np.diff(edges).min() >= shortest:
-            best = max(best, evidence[np.arange(steps), row].sum() - costs * (len(edges) - 2))
+            best = max(best, evidence[np.arange(steps), row].sum() - costs * (len(edges) - 2) - float(row[0] > 0))
     return float(best)
 
 
@@ -173,6 +179,6 @@ def test_turns_are_the_best_there_are() -> None:
         evidence = np.random.default_rng(seed).normal(0, 1, (17, 2))
         choice = best_turns(evidence, np.ones(17))
         edges = np.flatnonzero(np.diff(choice, prepend=-1, append=-1))
-        got = evidence[np.arange(17), choice].sum() - 2.0 * (len(edges) - 2)
+        got = evidence[np.arange(17), choice].sum() - 2.0 * (len(edges) - 2) - float(choice[0] > 0)
         assert np.diff(edges).min() >= 8
         assert got == pytest.approx(brute_force(evidence, 2.0, 8))
