@@ -20,6 +20,7 @@ HEADS_HIGH, HEAD_WIDE = 7.0, 0.75
 _CUT_RATIO = 0.02
 # A head nearer than this to a side of the window, as a share of it, is at the edge, unless the picture ends there.
 _EDGE_RATIO = 0.1
+_PLACE_RATIO = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +128,24 @@ def _of_those_who_fit(boxes: Floats, is_held: NDArray[np.bool_], sizes: Floats) 
             by_one = int(held(places, corners, sizes[frame]).sum(axis=1).max())
             most += max(by_one, int(is_held[:, frame].sum()))
     return 100.0 * int(is_held.sum()) / most if most else np.nan
+
+
+def most_with_turns(boxes: Floats, path: CameraPath, frame_width: int, turns: int) -> list[float]:
+    """Of one person's boxes (frames, 4) that fit into the path's largest window: which percentage a window of that size
+    can hold at the most that turns 0, 1, 2 … `turns` times along x, however fast it moves. What no camera can beat."""
+    size = path.sizes.max(axis=0)
+    places = np.arange(0.0, max(frame_width - size[0], 0.0) + 1e-6, _PLACE_RATIO * frame_width)
+    grace = _CUT_RATIO * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    fits = np.isfinite(boxes[:, 0]) & ((boxes[:, 2:] - boxes[:, :2]) <= size + grace[:, None]).all(axis=1)
+    held = np.array([held_along(boxes[fits], 0, place, size[0]) for place in places], dtype=np.float64).T
+    best = np.full((turns + 1, 2, len(places)), -np.inf)  # by turns so far, and whether it goes up or down
+    best[0] = held[0]
+    for now in held[1:]:
+        came = best.copy()
+        came[1:] = np.maximum(came[1:], best[:-1, ::-1])
+        best[:, 0] = np.maximum.accumulate(came[:, 0], axis=1) + now
+        best[:, 1] = np.maximum.accumulate(came[:, 1, ::-1], axis=1)[:, ::-1] + now
+    return [100.0 * float(best[: count + 1].max()) / len(held) for count in range(turns + 1)]
 
 
 def _at_edge(

@@ -115,10 +115,13 @@ def solve_path(
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size, bars)
+    aims = np.full((count, 2), np.nan) if bodies is None or bodies.aims is None else bodies.aims
+    aimed_at = np.asarray(np.isfinite(aims).any(axis=1))
+    shot_sizes = _largest_where_aimed(shot_sizes, aimed_at, cuts, frame_size)
     pins = Pins(keyframes, timeline, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
     clock = clock_sec(timeline)
-    factors = _zoom(spec, boxes, shot_sizes, output, clock, cuts, frame_size, pins)
+    factors = _zoom(spec, boxes, shot_sizes, output, clock, cuts, frame_size, pins, aimed_at)
     sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0) * factors[:, None]
     if smoothing == "ema":
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
@@ -129,8 +132,7 @@ def solve_path(
         held, wanted = (heads_first(each, sizes, frame_size) for each in (core, boxes))
         padded = wanted_bands(wanted, sizes, spec.padding_ratio)
         wished = composed(padded, wanted, leads, sizes, clock, cuts, frame_size)
-        if bodies is not None and bodies.aims is not None:
-            wished = aimed(wished, bodies.aims, wanted_bands(wanted, sizes, 0.0), frame_size)
+        wished = aimed(wished, aims, wanted_bands(wanted, sizes, 0.0), frame_size)
         bands_px = (*bands(held, sizes), *wished)
         centres = _solved_centres(bands_px, sizes, clock, cuts, frame_size, pins, memory, near)
     except PathUnsolved as error:
@@ -138,6 +140,17 @@ def solve_path(
         raise error
     pins.require_met(centres)
     return path_of(centres, sizes, frame_size, cuts, output)
+
+
+def _largest_where_aimed(
+    shot_sizes: Floats, aimed_at: NDArray[np.bool_], shots: tuple[Shot, ...], frame_size: tuple[int, int]
+) -> Floats:
+    """An aim is that of the largest window of its shape: a smaller one would have to move for what it leaves out."""
+    frame, found = np.array(frame_size, dtype=np.float64), shot_sizes.copy()
+    for index, (start, stop) in enumerate(shots):
+        if aimed_at[start:stop].any():
+            found[index] *= (frame / found[index]).min()
+    return found
 
 
 def _zoom(
@@ -149,14 +162,16 @@ def _zoom(
     shots: tuple[Shot, ...],
     frame_size: tuple[int, int],
     pins: Pins,
+    aimed_at: NDArray[np.bool_],
 ) -> Floats:
-    """What to multiply each frame's window with (n_frames,): 1 in shots whose size a keyframe or the fill decides."""
+    """What to multiply each frame's window with (n_frames,): 1 in shots whose size a keyframe or the fill decides, and
+    where an aim was found for the largest one."""
     factors = np.ones(len(boxes))
     for (start, stop), size in zip(shots, shot_sizes, strict=True):
         own_shape = abs(size[0] * output[1] - size[1] * output[0]) <= output[0] + output[1]
         if spec.zoom and own_shape and not pins.set_width(start, stop):
             smallest = smallest_width(spec, float(size[0]), output, frame_size) / float(size[0])
-            needs = padded_share(boxes[start:stop], size, spec)
+            needs = np.where(aimed_at[start:stop], 1.0, padded_share(boxes[start:stop], size, spec))
             factors[start:stop] = zoom_factors(needs, clock[start:stop], smallest)
     return factors
 

@@ -10,7 +10,7 @@ _SHORTEST_STEPS = 8  # 1.6 s
 # What a turn must be better by, in the units of the evidence, which are about standard deviations times seconds.
 _SWITCH_COST, _SWITCH_COST_IN_PAUSE = 2.0, 1.3
 # What speaks for anybody in a shot must be worth so much more than nobody: some mouth always moves a little.
-_FIRST_COST = 1.0
+_FIRST_COST = 0.75
 
 
 def best_turns(evidence: NDArray[np.float64], speech: NDArray[np.float64]) -> NDArray[np.int64]:
