@@ -40,8 +40,8 @@ def demo(settings: Settings, *, video: Path | None, workers: int, port: int, sta
     with Service(settings, workers=workers, host="127.0.0.1", port=port) as service:
         jobs = JobService(service.database)
         job = jobs.create(NewJob("crop", source.as_uri(), source.name, SAMPLE_PARAMS if video is None else PARAMS))
-        page = f"{service.address}/#job={job.id}"
-        console.print(f"page: {page}")
+        page = f"{service.address}/#/jobs/{job.id}"
+        console.print(f"page: {page}", markup=False, soft_wrap=True)
         store = open_store(service.settings)
         plan_now(job.id, service.database, store, service.settings)
         report = follow(job.id, service.database, console, service.check)
@@ -58,8 +58,8 @@ def demo(settings: Settings, *, video: Path | None, workers: int, port: int, sta
         if "fallback" in detector:
             console.print(f"note: {detector['fallback']}.", markup=False)
         console.print(f"film: {film}   ({time.monotonic() - began:.0f} s)", markup=False, soft_wrap=True)
-        console.print(f"page: {page}", markup=False, soft_wrap=True)
         if stay:
+            console.print(f"page: {page}", markup=False, soft_wrap=True)
             console.print("Ctrl-C stops the service.")
             service.wait()
     return 0
