@@ -118,7 +118,7 @@ class _Claims:
         stop = np.searchsorted(places, self.last, side="right")
         # Between two places neither is right; the nearer one is.
         between = start >= stop
-        nearest = np.abs(places[None, None] - ((self.first + self.last) / 2)[..., None]).argmin(axis=2)
+        nearest = np.clip(np.rint((self.first + self.last) / 2 / places[1]), 0, len(places) - 1).astype(np.int64)
         start, stop = np.where(between, nearest, start), np.where(between, nearest + 1, stop)
         for claim in range(self.worth.shape[1]):
             steps[self.at, start[:, claim]] += self.worth[:, claim]

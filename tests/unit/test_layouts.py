@@ -141,3 +141,17 @@ def test_variable_rates_and_sparse_frames_are_cut_at_frames() -> None:
         Stitched(timeline, tracks, [(0, 120)]), CropParams.model_validate({"aspect": "9:16", "subject": "all"})
     )
     assert layouts(framing) == [(0, 120, "split")]
+
+
+def test_an_audience_behind_one_large_person_is_a_background() -> None:
+    dancer = person(1, 900 + 60 * np.sin(FRAMES / 20), height=800)
+    audience = [person(number, 80 * number, height=260) for number in range(2, 23)]
+    assert layouts(frame_them(dancer, *audience)) == [(0, 500, "crop")]
+
+
+def test_a_window_that_is_placed_among_several_is_not_zoomed_beside_it() -> None:
+    walkers = [
+        person(n, 960 + 800 * np.sin(FRAMES / 60 + phase), height=300) for n, phase in enumerate((0.0, 2.0, 4.0))
+    ]
+    path = frame_them(*walkers, fill="crop").path
+    assert path.width == pytest.approx(path.width[0]) and path.height == pytest.approx(1080)
