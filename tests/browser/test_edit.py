@@ -315,6 +315,14 @@ STATE = """async () => {
     const { changeWords } = await import("/static/edit/difference.js");
     const { wellFormed } = await import("/static/edit/choices.js");
     const { Solver } = await import("/static/edit/solver.js");
+    const { Panel } = await import("/static/edit/panel.js");
+    const offered = (subject) => {
+        const own = new Edits({ subject, padding_ratio: 0.1, zoom: true });
+        const panel = new Panel(own, { tracks: [], shots: [[0, 9]] }, () => 0);
+        panel.paint();
+        const modes = [...panel.element.querySelectorAll("[name=edit-mode]")];
+        return modes.map(({ value, checked }) => value + (checked ? "!" : ""));
+    };
     const edits = new Edits({ aspect: "9:16", shots: {}, keyframes: [] });
     edits.change({ aspect: "1:1" });
     edits.change({ padding_ratio: 0.2 }, "padding");
@@ -348,7 +356,7 @@ STATE = """async () => {
     answers[3]("five");
     await settle();
     return {
-        trial, undone, redone, canRedo: edits.canRedo, sent, seen,
+        trial, undone, redone, canRedo: edits.canRedo, sent, seen, offered: [offered("main"), offered("speaker")],
         words: changeWords(differing({ aspect: "9:16", shots: {} }, { aspect: "1:1", shots: { 2: "track:4" } })),
         kept: Object.keys(wellFormed({ aspect: "1:1", subject: "track:x", keyframes: [{ x: 1 }], crf: 3 })),
     };
@@ -368,3 +376,5 @@ def test_steps_words_and_questions_to_the_server(browser: Any, desk: Desk) -> No
     assert found["seen"] == ["one", "three", "five"]
     assert found["words"] == "1:1, follows person 4 in shot 2"
     assert found["kept"] == ["aspect"]
+    # Whoever speaks can be followed where mouths and voice were looked for.
+    assert found["offered"] == [["main!", "all"], ["main", "all", "speaker!"]]

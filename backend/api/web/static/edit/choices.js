@@ -5,6 +5,8 @@ export const CHOICES = {
   fill: { words: "Where somebody does not fit", values: { crop: "Crop", auto: "Whatever shows them best", split: "Panels", blur: "Blurred bars", pad: "Black bars" } },
   smoothing: { words: "Camera", values: { optimal: "Steady: looks ahead", ema: "Simple: trails behind" } },
 };
+/** Whom the film follows; besides, the people that are named. */
+export const FOLLOWED = { main: "The main person", all: "Everyone", speaker: "Whoever speaks" };
 export const SHAPES = ["9:16", "1:1", "4:5", "16:9"];
 
 const isText = (value) => typeof value === "string" && value.length <= 2000;

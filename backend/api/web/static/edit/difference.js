@@ -22,7 +22,7 @@ const SAY = {
 export function who(mode) {
   const ids = named(mode);
   if (ids) return listed(ids.map((id) => `person ${id}`));
-  return { main: "the main person", all: "everyone" }[mode] ?? mode;
+  return { main: "the main person", all: "everyone", speaker: "whoever speaks" }[mode] ?? mode;
 }
 
 /** "1:1, blurred bars, 2 keyframes (0:01.00, 0:02.00)" of {name: value}; `nothing` where there are no changes. */

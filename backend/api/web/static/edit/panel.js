@@ -1,7 +1,7 @@
 // The controls beside the picture: who is followed, and how the window is.
 
 import { h, setText } from "../core/dom.js";
-import { CHOICES, valuesOf } from "./choices.js";
+import { CHOICES, FOLLOWED, valuesOf } from "./choices.js";
 import { followed, modeIn, modeOf, named } from "./follow.js";
 import { inShape } from "./keyframes.js";
 
@@ -16,7 +16,9 @@ export class Panel {
     this.#only = h("input", { type: "checkbox", onchange: () => this.paint() });
     this.#people = review.tracks.slice(0, MOST_PEOPLE).map(({ id }) =>
       h("input", { type: "checkbox", value: id, onchange: () => this.#pickPeople() }));
-    this.#modes = ["main", "all"].map((mode) => h("input", { type: "radio", name: "edit-mode", value: mode, onchange: () => this.follow(mode) }));
+    // Mouths and voice are in an analysis only where they were asked for.
+    const modes = Object.keys(FOLLOWED).filter((mode) => mode !== "speaker" || edits.own.subject === mode);
+    this.#modes = modes.map((mode) => h("input", { type: "radio", name: "edit-mode", value: mode, onchange: () => this.follow(mode) }));
     this.#padding = h("input", { id: "edit-padding", type: "range", min: 0, max: 1, step: 0.01, oninput: () => this.#slide() });
     this.#percent = h("output", { for: "edit-padding" });
     this.#zoom = h("input", { type: "checkbox", onchange: () => edits.change({ zoom: this.#zoom.checked }) });
@@ -28,7 +30,7 @@ export class Panel {
     this.trouble = h("div", { class: "alert", role: "alert", hidden: true });
     this.element = h("form", { class: "card edit-panel", onsubmit: (event) => event.preventDefault() },
       h("fieldset", {}, h("legend", {}, "Follow"),
-        this.#modes.map((radio, index) => check(radio, ["The main person", "Everyone"][index])),
+        this.#modes.map((radio) => check(radio, FOLLOWED[radio.value])),
         this.#people.map((box) => check(box, `Person ${box.value}`)),
         review.shots.length > 1 && check(this.#only, "In the shot shown only")),
       this.#selects.map((select, index) => field(select, Object.values(CHOICES)[index].words)),
@@ -67,7 +69,10 @@ export class Panel {
   paint() {
     const { params } = this.#edits;
     const ids = named(this.mode) ?? [];
-    for (const radio of this.#modes) radio.checked = radio.value === this.mode;
+    for (const radio of this.#modes) {
+      radio.checked = radio.value === this.mode;
+      radio.disabled = radio.value === "speaker" && this.shot !== null; // turns are shots of their own
+    }
     for (const box of this.#people) box.checked = ids.includes(Number(box.value));
     this.#selects.forEach((select, index) => fillSelect(select, Object.keys(CHOICES)[index], params));
     if (document.activeElement !== this.#padding) this.#padding.value = params.padding_ratio;

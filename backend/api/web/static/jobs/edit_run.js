@@ -4,14 +4,11 @@ import { newKey, runAgain } from "../core/api.js";
 import { askInDialog } from "../core/dialog.js";
 import { h } from "../core/dom.js";
 import { listed } from "../core/words.js";
+import { CHOICES as EDITED, FOLLOWED } from "../edit/choices.js";
 
 const LINK = /^(https?|s3|gs):\/\/[^\s]+$/i;
 // Of the kind crop; the others have their settings as JSON.
-const CHOICES = {
-  aspect: { words: "Shape", values: { "9:16": "9:16", "1:1": "1:1", "4:5": "4:5", "16:9": "16:9", source: "As the source" } },
-  subject: { words: "Follow", values: { main: "The main person", all: "Everyone" } },
-  fill: { words: "Where it does not fit", values: { crop: "Crop", pad: "Black bars", blur: "Blurred bars" } },
-};
+const CHOICES = { aspect: EDITED.aspect, subject: { words: "Follow", values: FOLLOWED }, fill: EDITED.fill };
 
 /** `job` with its parameters. Resolves to the new job, or null when the person left. */
 export function editAndRun(job) {
