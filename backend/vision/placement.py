@@ -65,11 +65,17 @@ def placed(people: Sequence[Sighting], times_sec: Floats, frame_size: tuple[int,
     for claim in claims:
         claim.add_to(steps, heads, places)
     values = np.cumsum(steps, axis=1)[:, :count]
-    best = max(float(values.max(axis=1).mean()), 1e-9)
+    best = _at_its_best(values)
     values += _SOMEBODY * best * (np.cumsum(heads, axis=1)[:, :count] > 0)
     low = places[_best_places(values, best / STEP_SEC, float(places[1] / frame_size[0]))]
     worth = np.array([claim.worth_at(low) for claim in claims]).reshape(len(people), len(rows))
     return Placement(axis, rows, low, worth)
+
+
+def _at_its_best(values: Floats) -> float:
+    """What the best place is worth, in the mean of the steps (steps, places) where anybody is."""
+    peaks = values.max(axis=1, initial=0.0)
+    return max(float(peaks[peaks > 0].mean()), 1e-9) if (peaks > 0).any() else 1e-9
 
 
 @dataclass(frozen=True, eq=False)

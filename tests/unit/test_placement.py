@@ -131,3 +131,13 @@ def test_a_picture_of_any_shape_has_few_enough_places_and_one_that_fits_has_one(
         people = Sightings([Track(1, np.arange(20), boxes, np.ones(20))], timeline)
         found = placed(people.on(timeline.frame_pts, timeline.times_sec), timeline.times_sec, size, room)
         assert np.isfinite(found.low).all() and (found.low <= max(size) - min(room.size_px) + 1).all()
+
+
+def test_empty_minutes_make_no_move_cheaper() -> None:
+    frames, rng = 300, np.random.default_rng(5)
+    middles = [900 + 500 * np.sin(np.arange(frames) / RATE / 3 + rng.uniform(0, 6)) for _ in range(5)]
+    short, times_sec = seen(walkers(*middles), frames)
+    long = [np.concatenate([x, np.full(20 * frames, np.nan)]) for x in middles]
+    longer, long_sec = seen(walkers(*long), 21 * frames)
+    alone, in_company = placed(short, times_sec, SIZE, ROOM), placed(longer, long_sec, SIZE, ROOM)
+    assert in_company.low[: len(alone.low) - 10] == pytest.approx(alone.low[:-10])
