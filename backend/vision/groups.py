@@ -76,8 +76,8 @@ def _present(people: Sequence[Sighting], where: Placement) -> NDArray[np.bool_]:
     """(people, steps): who is in the picture."""
     found = np.zeros(where.worth.shape, dtype=np.bool_)
     for number, person in enumerate(people):
-        at = np.flatnonzero((where.rows >= person.rows[0]) & (where.rows <= person.rows[-1]))
-        found[number, at] = np.isfinite(person.boxes[where.rows[at] - person.rows[0], 0])
+        at, boxes = person.boxes_on(where.rows)
+        found[number, at] = np.isfinite(boxes[:, 0])
     return found
 
 
@@ -87,8 +87,8 @@ def _shown(people: Sequence[Sighting], where: Placement, frame_size: tuple[int, 
     limit = np.tile(np.array(frame_size, dtype=np.float64), 2)
     whole = np.zeros(where.worth.shape, dtype=np.bool_)
     for number, person in enumerate(people):
-        at = np.flatnonzero((where.rows >= person.rows[0]) & (where.rows <= person.rows[-1]))
-        boxes = np.clip(person.boxes[where.rows[at] - person.rows[0]], 0.0, limit)
+        at, boxes = person.boxes_on(where.rows)
+        boxes = np.clip(boxes, 0.0, limit)
         sides, low = boxes[:, where.axis :: 2], where.low[at]
         grace = _TOLERANCE_RATIO * length
         inside = (sides[:, 0] >= low - grace) & (sides[:, 1] <= low + length + grace)

@@ -166,8 +166,8 @@ def _values(people: Sequence[Sighting], rows: NDArray[np.int64], frame_size: tup
     boxes = np.full((len(people), len(rows), 4), np.nan)
     longest_sec = max((person.span_sec for person in people), default=0.0)
     for number, person in enumerate(people):
-        inside = (rows >= person.rows[0]) & (rows <= person.rows[-1])
-        boxes[number, inside] = person.boxes[rows[inside] - person.rows[0]]
+        at, own = person.boxes_on(rows)
+        boxes[number, at] = own
     stays = np.array([lasting(person, longest_sec) for person in people]).reshape(-1, 1)
     sizes = np.nan_to_num(presence(boxes, frame_size, OF_SEVERAL))
     # Many small ones behind a large one are a background: nobody's picture is split for them, or shrunk.

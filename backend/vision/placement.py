@@ -99,8 +99,7 @@ class _Claims:
         room: Room,
         longest_sec: float,
     ) -> _Claims:
-        at = np.flatnonzero((rows >= person.rows[0]) & (rows <= person.rows[-1]))
-        boxes = person.boxes[rows[at] - person.rows[0]]
+        at, boxes = person.boxes_on(rows)
         known = np.isfinite(boxes[:, 0])
         at, boxes = at[known], boxes[known]
         length = float(room.size_px[axis])

@@ -38,6 +38,12 @@ class Sighting:
     span_sec: float
     prominence: float
 
+    def boxes_on(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Which of the shot's frames `rows`, as places in them (k,), lie between its first and its last, and the boxes
+        there (k, 4)."""
+        at = np.flatnonzero((rows >= self.rows[0]) & (rows <= self.rows[-1]))
+        return at, self.boxes[rows[at] - self.rows[0]]
+
     @property
     def size_px(self) -> NDArray[np.float64]:
         """Square root of the box's area (n,)."""

@@ -83,12 +83,6 @@ class Room:
         sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 1.0)
         return np.asarray(np.minimum(1.0, (self.size_px + FITS_PX) / sides).min(axis=-1))
 
-    def tightness(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From 0 where boxes (..., 4) fit with all their padding to 1 where they fit with none."""
-        sides = boxes[..., 2:] - boxes[..., :2]
-        padding = np.maximum(2 * self.padding_ratio * sides, 1e-9)
-        return np.asarray(np.clip((sides + padding - self.size_px) / padding, 0.0, 1.0).max(axis=-1))
-
 
 def room_of(spec: CropSpec, frame_size: tuple[int, int]) -> Room:
     """What the largest window of the wanted shape holds; the whole picture where the window takes its subject's shape.

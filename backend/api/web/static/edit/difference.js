@@ -1,7 +1,7 @@
 // What differs between versions, in words.
 
 import { clock, listed } from "../core/words.js";
-import { CHOICES } from "./choices.js";
+import { CHOICES, FOLLOWED } from "./choices.js";
 import { named } from "./follow.js";
 
 const SAY = {
@@ -22,7 +22,8 @@ const SAY = {
 export function who(mode) {
   const ids = named(mode);
   if (ids) return listed(ids.map((id) => `person ${id}`));
-  return { main: "the main person", all: "everyone", speaker: "whoever speaks" }[mode] ?? mode;
+  const words = FOLLOWED[mode];
+  return words ? words[0].toLowerCase() + words.slice(1) : mode;
 }
 
 /** "1:1, blurred bars, 2 keyframes (0:01.00, 0:02.00)" of {name: value}; `nothing` where there are no changes. */
