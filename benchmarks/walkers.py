@@ -132,6 +132,28 @@ def two_apart(cast: Cast, seed: int, *, fps: float = 25.0, seconds: float = 12.0
     return Street(f"two apart {seed}", fps, pictures, boxes)
 
 
+def never_still(cast: Cast, seed: int, *, fps: float = 25.0, seconds: float = 20.0) -> Street:
+    """One person, seen from head to foot, who paces up and down, sways and bends."""
+    rng = np.random.default_rng(seed)
+    width, height = PAIR_SIZE
+    ground = _ground(rng, PAIR_SIZE)[:, 200 : 200 + width]
+    walker = _Walker(int(rng.integers(len(cast))), np.zeros(2), np.zeros(2), 0.0)
+    paces, sways = rng.uniform(0.0, 0.2), rng.uniform(0.0, 0.06)  # shares of the picture's width
+    every_sec, sway_sec, bend_sec = rng.uniform(6.0, 14.0), rng.uniform(1.2, 3.0), rng.uniform(3.0, 9.0)
+    pictures = []
+    for frame in range(round(fps * seconds)):
+        at = frame / fps
+        picture = ground.copy()
+        along = 2 / np.pi * np.arcsin(np.sin(2 * np.pi * at / every_sec))  # at one speed, and back
+        place = 0.5 + paces * along + sways * np.sin(2 * np.pi * at / sway_sec)
+        bend = 0.25 * max(0.0, np.sin(2 * np.pi * at / bend_sec)) ** 8
+        walker.place, walker.phase = np.array([place * width, 0.95 * height]), 0.8 * at
+        walker.told.append(_draw(picture, cast[walker.looks], walker, 0.0, (0.8 - bend) * height))
+        pictures.append(np.clip(picture + rng.normal(0.0, 2.0, picture.shape), 0, 255).astype(np.uint8))
+    boxes = np.array([[told or (np.nan,) * 4 for told in walker.told]])
+    return Street(f"never still {seed}", fps, pictures, boxes)
+
+
 def mot_rows(made: Street) -> NDArray[np.float64]:
     """The truth as gt.txt has it."""
     people, frames = np.nonzero(np.isfinite(made.boxes[..., 0]))

@@ -17,8 +17,9 @@ from backend.kinds.path_preview import Gathered, PathPreview, SolvedPath
 from backend.kinds.stitched import Stitched, artifacts_in, stitched
 from backend.media.facts import VideoFacts
 from backend.settings import Settings
-from backend.vision.camera_path import CameraPath, panel_rows
+from backend.vision.camera_path import CameraPath
 from backend.vision.holding_words import shortfalls
+from backend.vision.path_file import panel_rows
 from backend.vision.path_memory import PathMemory
 
 # Whoever edits goes to and fro between few of them: a subject or a path is remembered for each.

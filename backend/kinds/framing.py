@@ -16,10 +16,11 @@ from backend.kinds.speaking import followed
 from backend.kinds.stitched import Stitched, stitched
 from backend.vision import track_files
 from backend.vision.artifacts import ChunkArtifact
-from backend.vision.camera_path import CameraPath, solve_path, to_json
+from backend.vision.camera_path import CameraPath, solve_path
 from backend.vision.certificate import certificate
 from backend.vision.holding import counted
 from backend.vision.layouts import Laid, laid_out, rooms_of
+from backend.vision.path_file import to_json
 from backend.vision.path_memory import PathMemory
 from backend.vision.speaker import Spoken
 from backend.vision.stitch import Track
@@ -147,8 +148,18 @@ def on_subject(
         near=near,
         bars=[part.layout == "bars" for part in parts] if parts else None,
         bodies=bodies,
+        bars_for_calm=params.fill == "auto",
     )
     if parts:
+        parts = [_as_shown(part, path) for part in parts]
         path = replace(path, shots=tuple(chosen.shots), layout_parts=path.shots)
         path = with_panels(path, found.timeline, params, parts, memory, near=near)
     return Framing(found.timeline, found.tracks, subject, path, parts, found.spoken if params.with_speech else None)
+
+
+def _as_shown(part: Laid, path: CameraPath) -> Laid:
+    """One window whose shot came out wider or higher than its shape is between bars."""
+    width, height = path.output_size
+    size = path.sizes[part.start]
+    barred = part.layout == "crop" and abs(size[0] * height - size[1] * width) > width + height
+    return replace(part, layout="bars") if barred else part

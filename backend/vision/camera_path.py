@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.calm import larger_windows, unrest
 from backend.vision.composition import aimed, composed
 from backend.vision.heads import heads_first
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.limbs import Bodies
-from backend.vision.path_memory import PathMemory
+from backend.vision.path_memory import PathMemory, digest
 from backend.vision.path_qp import PathUnsolved
 from backend.vision.path_solver import Axis, axis_path, clock_sec
 from backend.vision.timeline import Timeline
@@ -35,9 +35,8 @@ from backend.vision.window import (
 )
 from backend.vision.zoom import zoom_factors
 
-CAMERA_PATH_SCHEMA = "framefleet.camera_path/1"
-BOX_DECIMALS, _WINDOW_DECIMALS = 2, 4
-_ROWS_AT_ONCE = 10_000
+# Somebody is one person of whom so much is known that nobody else is in the box; the rest is bridged.
+_MOSTLY_ALONE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +97,14 @@ def solve_path(
     near: bool = False,
     bars: Sequence[bool] | None = None,
     bodies: Bodies | None = None,
+    bars_for_calm: bool = False,
 ) -> CameraPath:
     """The window on every frame; it never leaves the picture. `subject_boxes` (n_frames, 4), NaN where nobody is known;
     `bodies`: what of them has to be held, where the rest is only wanted.
 
     `shots` are frame ranges [start, stop) that cover the video in order; each is solved for itself. `keyframes` pin the
-    window. `memory`, `near`: as in `axis_path`; `bars`: which shots may have some.
+    window. `memory`, `near`: as in `axis_path`; `bars`: which shots may have some; `bars_for_calm`: whether the others
+    may too where one person is too lively for any window without them.
 
     Raises InvalidParams (smoothing, an output that max_upscale forbids, a keyframe that cannot be met), PathUnsolved,
     ValueError for wrong shapes.
@@ -115,31 +116,121 @@ def solve_path(
     cuts = _checked_shots(shots, count)
     boxes = inside_picture(subject_boxes, count, frame_size)
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size, bars)
+    core = boxes if bodies is None else inside_picture(bodies.cores, count, frame_size)
+    alone = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
     aims = np.full((count, 2), np.nan) if bodies is None or bodies.aims is None else bodies.aims
-    aimed_at = np.asarray(np.isfinite(aims).any(axis=1))
-    shot_sizes = _largest_where_aimed(shot_sizes, aimed_at, cuts, frame_size)
-    pins = Pins(keyframes, timeline, cuts)
+    film = _Film(boxes, core, alone, aims, clock_sec(timeline), frame_size, spec, output, memory, near)
+    shot_sizes = _largest_where_aimed(shot_sizes, film.aimed_at, cuts, frame_size)
+    pins = Pins(keyframes, timeline.times_sec, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
-    clock = clock_sec(timeline)
-    factors = _zoom(spec, boxes, shot_sizes, output, clock, cuts, frame_size, pins, aimed_at)
-    sizes = np.repeat(shot_sizes, [stop - start for start, stop in cuts], axis=0) * factors[:, None]
+    sizes = film.sizes(shot_sizes, cuts, pins)
     if smoothing == "ema":
         return ema_path(boxes, sizes, frame_size, cuts, output, smooth_alpha)
     pins.require_inside(sizes, frame_size)
     try:
-        core = boxes if bodies is None else inside_picture(bodies.cores, count, frame_size)
-        leads = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
-        held, wanted = (heads_first(each, sizes, frame_size) for each in (core, boxes))
-        padded = wanted_bands(wanted, sizes, spec.padding_ratio)
-        wished = composed(padded, wanted, leads, sizes, clock, cuts, frame_size)
-        wished = aimed(wished, aims, wanted_bands(wanted, sizes, 0.0), frame_size)
-        bands_px = (*bands(held, sizes), *wished)
-        centres = _solved_centres(bands_px, sizes, clock, cuts, frame_size, pins, memory, near)
+        centres = film.centres(sizes, cuts, pins)
     except PathUnsolved as error:
         require(not keyframes, "The keyframes cannot be met together; leave more time between those far apart")
         raise error
     pins.require_met(centres)
+    if bodies is not None:
+        for index, (start, stop) in enumerate(cuts):
+            if not pins.any_in(start, stop):
+                part = slice(start, stop)
+                sizes[part], centres[part] = film.part(part).calmed(
+                    shot_sizes[index], sizes[part], centres[part], bars=bars_for_calm
+                )
     return path_of(centres, sizes, frame_size, cuts, output)
+
+
+@dataclass(frozen=True, eq=False)
+class _Film:
+    """What windows are found for: `boxes` of the subject (n, 4) and what of them has to be held, whether it is one
+    person `alone` (n,), `aims` (n, 2) or NaN."""
+
+    boxes: Floats
+    core: Floats
+    alone: NDArray[np.bool_]
+    aims: Floats
+    clock_sec: Floats
+    frame_size: tuple[int, int]
+    spec: CropSpec
+    output: tuple[int, int]
+    memory: PathMemory | None
+    near: bool
+
+    @property
+    def aimed_at(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.aims).any(axis=1))
+
+    def part(self, frames: slice) -> _Film:
+        names = ("boxes", "core", "alone", "aims", "clock_sec")
+        return replace(self, **{name: getattr(self, name)[frames] for name in names})
+
+    def sizes(self, shot_sizes: Floats, shots: Sequence[Shot], pins: Pins, times: float = 1.0) -> Floats:
+        """Of the window on each frame (n, 2). `times`: by how much shots' windows are larger than the subject asks."""
+        factors = np.ones(len(self.boxes))
+        for (start, stop), size in zip(shots, shot_sizes, strict=True):
+            own_shape = abs(size[0] * self.output[1] - size[1] * self.output[0]) <= sum(self.output)
+            if self.spec.zoom and own_shape and not pins.set_width(start, stop):
+                smallest = smallest_width(self.spec, float(size[0]), self.output, self.frame_size) / float(size[0])
+                part = slice(start, stop)
+                needs = times * padded_share(self.boxes[part], size, self.spec)
+                factors[part] = zoom_factors(np.where(self.aimed_at[part], 1.0, needs), self.clock_sec[part], smallest)
+        return np.asarray(np.repeat(shot_sizes, [stop - start for start, stop in shots], axis=0) * factors[:, None])
+
+    def centres(self, sizes: Floats, shots: Sequence[Shot], pins: Pins) -> Floats:
+        """(n, 2) of windows of these sizes (n, 2). Raises PathUnsolved."""
+        held, wanted = (heads_first(each, sizes, self.frame_size) for each in (self.core, self.boxes))
+        padded = wanted_bands(wanted, sizes, self.spec.padding_ratio)
+        wished = composed(padded, wanted, self.alone, sizes, self.clock_sec, shots, self.frame_size)
+        wished = aimed(wished, self.aims, wanted_bands(wanted, sizes, 0.0), self.frame_size)
+        bands_px = (*bands(held, sizes), *wished)
+        found = np.empty_like(sizes)
+        for start, stop in shots:
+            part = slice(start, stop)
+            for axis in range(2):
+                low, high, wanted_low, wanted_high = (side[part, axis] for side in bands_px)
+                floor, ceiling = sizes[part, axis] / 2, self.frame_size[axis] - sizes[part, axis] / 2
+                pinned = pins.of(start, stop, axis, self.clock_sec)
+                wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, self.clock_sec[part], pinned)
+                found[part, axis] = axis_path(wish, self.frame_size[0], self.memory, near=self.near)
+        return found
+
+    def calmed(self, size: Floats, sizes: Floats, centres: Floats, *, bars: bool) -> tuple[Floats, Floats]:
+        """Of one shot without pins, whose window was to have `size`: its sizes and centres (n, 2), or those of a larger
+        window where one person is held so much better that it pays. Raises PathUnsolved."""
+        known = np.isfinite(self.boxes[:, 0])
+        if self.aimed_at.any() or not known.any() or self.alone[known].mean() < _MOSTLY_ALONE:
+            return sizes, centres
+        key = digest([self.boxes.ravel(), self.core.ravel(), self.clock_sec], *size, self.spec.padding_ratio, bars)
+        before = None if self.memory is None else self.memory.window(key)
+        if before is not None:  # how much larger it came out the last time
+            return self._sized(before[:2], before[2]) if before[2] > 1.0 else (sizes, centres)
+        found = 1.0, size, sizes, centres
+        best_price = self._unrest(sizes, centres)
+        for larger in larger_windows(size, self.frame_size, self.boxes[known], bars=bars):
+            if larger.price >= best_price:
+                break
+            tried = self._sized(larger.size, larger.times)
+            price = larger.price + self._unrest(*tried)
+            if price < best_price:
+                best_price, found = price, (larger.times, larger.size, *tried)
+        times, size, sizes, centres = found
+        if self.memory is not None:
+            self.memory.keep_window(key, np.array([*size, times]))
+        return sizes, centres
+
+    def _sized(self, size: Floats, times: float) -> tuple[Floats, Floats]:
+        """Sizes and centres of one shot without pins, by a window of `size`, `times` as large as its subject asks."""
+        whole, none = [(0, len(self.boxes))], Pins((), self.clock_sec, ())
+        sizes = self.sizes(size[None], whole, none, times)
+        return sizes, self.centres(sizes, whole, none)
+
+    def _unrest(self, sizes: Floats, centres: Floats) -> float:
+        seconds = float(self.clock_sec[-1] - self.clock_sec[0])
+        wanted = heads_first(self.boxes, sizes, self.frame_size)
+        return unrest(wanted, centres, sizes, self.spec.padding_ratio, seconds, self.frame_size)
 
 
 def _largest_where_aimed(
@@ -151,113 +242,6 @@ def _largest_where_aimed(
         if aimed_at[start:stop].any():
             found[index] *= (frame / found[index]).min()
     return found
-
-
-def _zoom(
-    spec: CropSpec,
-    boxes: Floats,
-    shot_sizes: Floats,
-    output: tuple[int, int],
-    clock: Floats,
-    shots: tuple[Shot, ...],
-    frame_size: tuple[int, int],
-    pins: Pins,
-    aimed_at: NDArray[np.bool_],
-) -> Floats:
-    """What to multiply each frame's window with (n_frames,): 1 in shots whose size a keyframe or the fill decides, and
-    where an aim was found for the largest one."""
-    factors = np.ones(len(boxes))
-    for (start, stop), size in zip(shots, shot_sizes, strict=True):
-        own_shape = abs(size[0] * output[1] - size[1] * output[0]) <= output[0] + output[1]
-        if spec.zoom and own_shape and not pins.set_width(start, stop):
-            smallest = smallest_width(spec, float(size[0]), output, frame_size) / float(size[0])
-            needs = np.where(aimed_at[start:stop], 1.0, padded_share(boxes[start:stop], size, spec))
-            factors[start:stop] = zoom_factors(needs, clock[start:stop], smallest)
-    return factors
-
-
-def _solved_centres(
-    bands_px: tuple[Floats, ...],
-    sizes: Floats,
-    clock: Floats,
-    shots: tuple[Shot, ...],
-    frame_size: tuple[int, int],
-    pins: Pins,
-    memory: PathMemory | None,
-    near: bool,
-) -> Floats:
-    """`bands_px`: lowest and highest centre (n_frames, 2) that hold the subject, then those that are wanted."""
-    centres = np.empty_like(sizes)
-    for start, stop in shots:
-        part = slice(start, stop)
-        for axis in range(2):
-            low, high, wanted_low, wanted_high = (side[part, axis] for side in bands_px)
-            floor, ceiling = sizes[part, axis] / 2, frame_size[axis] - sizes[part, axis] / 2
-            pinned = pins.of(start, stop, axis, clock)
-            wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, clock[part], pinned)
-            centres[part, axis] = axis_path(wish, frame_size[0], memory, near=near)
-    return centres
-
-
-def to_json(
-    path: CameraPath,
-    certificate: dict[str, Any],
-    timeline: Timeline,
-    subject_boxes: Floats,
-) -> bytes:
-    """camera_path.json: one row of `columns` for each frame, x and y the window's top-left corner in source pixels.
-
-    `subject` has x1, y1, x2, y2 of what the window follows on each frame, null where nobody is known.
-    """
-    window = np.stack([path.x, path.y, path.width, path.height], axis=1)
-    head = {
-        "schema": CAMERA_PATH_SCHEMA,
-        "time_base": [timeline.time_base.numerator, timeline.time_base.denominator],
-        "frame_size": list(timeline.frame_size),
-        "output_size": list(path.output_size),
-        "shots": [list(shot) for shot in path.shots],
-        "columns": ["pts", "x", "y", "width", "height"],
-    }
-    parts = [_json(head)[:-1], b',"frames":[']
-    parts += _rows(len(timeline), lambda part: _window_rows(timeline.frame_pts[part], window[part]))
-    parts += [b'],"subject":[', *_rows(len(timeline), lambda part: _box_rows(subject_boxes[part]))]
-    parts += [b'],"panels":[', _json(panel_rows(path))[1:-1]]
-    return b"".join([*parts, b'],"certificate":', _json(certificate), b"}"])
-
-
-def panel_rows(path: CameraPath, part: slice = slice(None)) -> list[dict[str, Any]]:
-    """The stretches of frames [start, stop) of the part whose picture is split: for each frame its further panels as x,
-    y, width and height."""
-    if path.panels is None:
-        return []
-    first, panels = part.start or 0, np.round(path.panels[part], _WINDOW_DECIMALS)
-    counts = path.panel_counts[part] - 1
-    edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
-    return [
-        {"start": first + start, "stop": first + stop, "windows": panels[start:stop, : counts[start]].tolist()}
-        for start, stop in pairwise(edges)
-        if counts[start]
-    ]
-
-
-def _rows(count: int, rows_of: Callable[[slice], list[Any]]) -> list[bytes]:
-    """Some at a time: numbers as Python objects take ten times the room of their text."""
-    parts = (_json(rows_of(slice(start, start + _ROWS_AT_ONCE)))[1:-1] for start in range(0, count, _ROWS_AT_ONCE))
-    return [piece for number, part in enumerate(parts) for piece in ([b",", part] if number else [part])]
-
-
-def _window_rows(pts: NDArray[np.int64], window: Floats) -> list[list[float]]:
-    rounded = np.round(window, _WINDOW_DECIMALS).tolist()
-    return [[when, *row] for when, row in zip(pts.tolist(), rounded, strict=True)]
-
-
-def _box_rows(boxes: Floats) -> list[list[float] | None]:
-    rounded, is_known = np.round(boxes, BOX_DECIMALS).tolist(), np.isfinite(boxes[:, 0])
-    return [box if known else None for box, known in zip(rounded, is_known, strict=True)]
-
-
-def _json(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _checked_shots(shots: Sequence[Shot] | None, count: int) -> tuple[Shot, ...]:

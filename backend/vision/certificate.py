@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.camera_path import BOX_DECIMALS, CameraPath, ema_path, path_of
+from backend.vision.camera_path import CameraPath, ema_path, path_of
 from backend.vision.candidates import People
 from backend.vision.heads import heads_first
 from backend.vision.holding import HELD_TOLERANCE_PX, counted, holding
 from backend.vision.moves import direction_changes, largest_lurch
+from backend.vision.path_file import BOX_DECIMALS
 from backend.vision.path_qp import LIMITS
 from backend.vision.showing import showing
 from backend.vision.timeline import Timeline, runs

@@ -9,7 +9,6 @@ import numpy as np
 
 from backend.errors import InvalidParams
 from backend.vision.path_qp import LIMITS
-from backend.vision.timeline import Timeline
 from backend.vision.window import Floats, Shot
 
 _MET_PX = 1.0
@@ -31,8 +30,7 @@ class Keyframe:
 class Pins:
     """Keyframes on the frames they are nearest to. Raises InvalidParams for a time outside the video or two at once."""
 
-    def __init__(self, keyframes: Sequence[Keyframe], timeline: Timeline, shots: Sequence[Shot]) -> None:
-        times_sec = timeline.times_sec
+    def __init__(self, keyframes: Sequence[Keyframe], times_sec: Floats, shots: Sequence[Shot]) -> None:
         self._keyframes = sorted(keyframes, key=lambda keyframe: keyframe.time_sec)
         self._rows = [_row(keyframe, times_sec) for keyframe in self._keyframes]
         self._shots = shots
@@ -58,6 +56,9 @@ class Pins:
             for width in wanted:
                 sizes[index] = _size(width, shot_sizes[index], output, frame_size, max_upscale)
         return sizes
+
+    def any_in(self, start: int, stop: int) -> bool:
+        return any(start <= row < stop for row in self._rows)
 
     def set_width(self, start: int, stop: int) -> bool:
         """Whether a keyframe sets the window's width in the frames [start, stop)."""

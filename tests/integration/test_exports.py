@@ -15,8 +15,9 @@ import pytest
 from backend.jobs.edit_timeline import MAX_OFF_PX
 from backend.jobs.layout import result_key
 from backend.storage import open_store
-from backend.vision.camera_path import CameraPath, to_json
+from backend.vision.camera_path import CameraPath
 from backend.vision.certificate import certificate
+from backend.vision.path_file import to_json
 from backend.vision.timeline import Timeline
 from tests.conftest import empty_database
 from tests.integration.keyed import JOBS, Api, Caller, api_on

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import InvalidParams
-from backend.vision.camera_path import CameraPath, solve_path, to_json
+from backend.vision.camera_path import CameraPath, solve_path
 from backend.vision.certificate import certificate
 from backend.vision.keyframes import Keyframe
+from backend.vision.path_file import to_json
 from backend.vision.timeline import Timeline
 from backend.vision.window import CropSpec, largest_window, output_size, wanted_bands
 

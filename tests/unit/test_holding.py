@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.vision.camera_path import CameraPath, to_json
+from backend.vision.camera_path import CameraPath
 from backend.vision.certificate import certificate
 from backend.vision.holding import counted
 from backend.vision.holding_words import headline, shortfalls
+from backend.vision.path_file import to_json
 from backend.vision.plot import plot_path
 from backend.vision.timeline import Timeline
 

@@ -13,7 +13,7 @@ from backend.errors import InvalidParams
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import Framing, framed
 from backend.kinds.stitched import Stitched
-from backend.vision.camera_path import panel_rows
+from backend.vision.path_file import panel_rows
 from backend.vision.stitch import Track
 from backend.vision.timeline import Timeline
 from backend.vision.window import panel_areas
