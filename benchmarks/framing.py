@@ -1,10 +1,11 @@
 """Framing as an editor would judge it, from ground truth: `python -m benchmarks.framing [--again] [FOLDER…]`.
 
-Each sequence is analysed in one chunk by the product's own pipeline and cut to 9:16 and 1:1. `static` is the still
-window of the same size that holds most by the truth itself: nobody who cuts a film has that. `live ema` is the causal
-one, alpha 0.85 at frame rate, on our own subject. FOLDER holds NAME/NAME.mp4 and MOTChallenge's NAME/gt.txt. What the
-chunk's worker found is kept in the temporary folder; `--again` has it found anew. Without a FOLDER, films are made too
-(`walkers.py`): streets, scored as the sequences are, and two people apart, cut to 9:16: how often both heads are shown.
+Each sequence is analysed in one chunk by the product's own pipeline and cut to 9:16 and 1:1; of one person in one
+window (`main`) and with `fill=auto`. `static` is the still window of the same size that holds most by the truth itself:
+nobody who cuts a film has that. `live ema` is the causal one, alpha 0.85 at frame rate, on our own subject. FOLDER
+holds NAME/NAME.mp4 and MOTChallenge's NAME/gt.txt. What the chunk's worker found is kept in the temporary folder;
+`--again` has it found anew. Without a FOLDER, films are made too (`walkers.py`): streets and people who are never
+still, scored as the sequences are, and two people apart, cut to 9:16: how often both heads are shown.
 Asserts nothing.
 """
 
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ from backend.vision.detector import open_detector
 from backend.vision.window import Floats
 from benchmarks.seams import MEDIA, analysed
 from benchmarks.truth import Score, Truth, all_heads_pct, held_along, most_with_turns, read_truth, score
-from benchmarks.walkers import Cast, cast_of, street, two_apart, write
+from benchmarks.walkers import Cast, cast_of, never_still, street, two_apart, write
 
 FOLDERS = (MEDIA / "seq", MEDIA / "mot")
 ASPECTS = ("9:16", "1:1")
@@ -42,7 +44,8 @@ ONLY_HEADS = {"OTB-DragonBaby"}
 # The rules were set while looking at these; only the others judge them.
 DEVELOPED_ON = {"DAVIS-dance-twirl", "DAVIS-parkour", "OTB-DragonBaby", "TUD-Campus", "TUD-Stadtmitte"}
 CAST_FILM = MEDIA / "intel_one-by-one-person-detection.mp4"
-STREETS, PAIRS = range(71, 74), range(1, 7)
+STREETS, LIVELY, PAIRS = range(71, 74), range(81, 89), range(1, 7)
+CROWD, ONE = ({"subject": "all"},), ({"subject": "main"}, {"subject": "main", "fill": "auto"})
 MOST_TURNS = 3
 _GRID_STEPS = 200
 
@@ -82,20 +85,21 @@ def rows_of(clip: Path, again: bool = False) -> Iterator[Row]:
     found = people_of(clip, again)
     truth = read_truth(clip.parent / "gt.txt", found.timeline, clip.stem in ONLY_HEADS)
     seconds = float(found.timeline.times_sec[-1])
-    for aspect in ASPECTS:
-        subject = "all" if len(truth.heads) > 1 else "main"
-        own = framed(found, CropParams(aspect=aspect, subject=subject))
+    for aspect, setting in product(ASPECTS, ONE if len(truth.heads) == 1 else CROWD):
+        own = framed(found, CropParams.model_validate({"aspect": aspect} | setting))
         paths = {
             "ours": own.path,
             "static": best_static(own.path, truth, own.timeline.frame_size),
             "live ema": live(own),
         }
         most = ()
-        if len(truth.heads) == 1:
+        if setting is ONE[0]:
             boxes = truth.heads[0] if truth.bodies is None else truth.bodies[0]
             most = most_with_turns(boxes, own.path, own.timeline.frame_size[0], MOST_TURNS)
         for name, path in paths.items():
-            yield Row(clip.stem, f"{aspect} {subject}", name, seconds, score(path, truth, own.timeline), most)
+            yield Row(
+                clip.stem, " ".join([aspect, *setting.values()]), name, seconds, score(path, truth, own.timeline), most
+            )
 
 
 def both_heads(folder: Path, cast: Cast) -> Iterator[tuple[str, str, float]]:
@@ -173,8 +177,9 @@ def main() -> None:
     if not any(name != "--again" for name in sys.argv[1:]):
         with tempfile.TemporaryDirectory(prefix="framefleet-framing-") as made:
             cast = cast_of(CAST_FILM, open_detector(get_settings()))
-            streets = [write(street(cast, seed), Path(made)) for seed in STREETS]
-            _print(console, [row for clip in streets for row in rows_of(clip, again=True)])
+            for films in ([street(cast, seed) for seed in STREETS], [never_still(cast, seed) for seed in LIVELY]):
+                clips = [write(film, Path(made)) for film in films]
+                _print(console, [row for clip in clips for row in rows_of(clip, again=True)])
             for name, layouts, percent in both_heads(Path(made), cast):
                 console.print(f"{name}, 9:16: both heads in {percent:.1f} % of the frames, {layouts}")
 
@@ -187,11 +192,14 @@ def _print(console: Console, rows: Sequence[Row]) -> None:
             console.print(
                 f"{row.sequence}, {row.setting}: any window that turns 0, 1, 2 … times holds {most} % at most"
             )
-    ours = [row for row in rows if row.path == "ours" and row.setting.startswith("9:16")]
-    turns, seconds = sum(row.score.turns for row in ours), sum(row.seconds for row in ours)
-    console.print(
-        f"9:16, {len(ours)} sequences, {seconds:.0f} s: {turns} changes of direction, {turns / seconds:.3f} a second"
-    )
+    for others, words in (("auto", "one person in one window"), ("main", "one person with fill=auto")):
+        ours = [row for row in rows if row.path == "ours" and row.setting.startswith("9:16")]
+        ours = [row for row in ours if not row.setting.endswith(others)]
+        turns, seconds = sum(row.score.turns for row in ours), sum(row.seconds for row in ours)
+        console.print(
+            f"9:16, {words}: {len(ours)} films of {seconds:.0f} s, {turns} changes of direction, "
+            f"{turns / seconds:.3f} a second"
+        )
 
 
 if __name__ == "__main__":

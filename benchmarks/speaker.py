@@ -1,8 +1,7 @@
 """Whether the window is on whoever speaks: `python -m benchmarks.speaker [FOLDER]`.
 
 Films of two people side by side are made of the shared media (in FOLDER, where they stay, else in a temporary one),
-with
-the sound of one of them at a time, 4 to 8 s each, and go through the product's own chunks and solver with
+with the sound of one of them at a time, 4 to 8 s each, and go through the product's own chunks and solver with
 `subject=speaker`, 9:16. `on speaker`: share of the frames later than a second after each change on which the window's
 middle is in the speaker's half; `wrong`: changes of the window to whoever neither speaks within a second. Where nobody
 speaks, any change is wrong. `lead`: by how much mouths were found to be ahead of the sound; none: no mouth moves as the
@@ -34,6 +33,7 @@ PARAMS = CropParams(aspect="9:16", subject="speaker")
 CHUNK_SECONDS = 20.0
 SECONDS = 40
 SETTLED_SEC = 1.0
+STILL_SEEDS = range(15, 19)  # turns that nobody looked at before the rules stood
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,12 @@ def films() -> dict[str, Film]:
         "woman twice, both moving": Film(_pair(women), 6),
         "woman twice, the silent one still": Film(_pair(women, silent_is_still=True), 7),
         "woman beside the rapper": Film(_pair((woman, rapper)), 8),
+        **{
+            f"woman beside the rapper, the silent one still, {seed}": Film(
+                _pair((woman, rapper), silent_is_still=True), seed
+            )
+            for seed in STILL_SEEDS
+        },
         "silence, both moving": Film(_pair(women, sound=silence), 9, is_spoken=False),
         "music, both moving": Film(_pair(women, sound=music), 10, is_spoken=False),
     }

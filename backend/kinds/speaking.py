@@ -30,8 +30,16 @@ def followed(found: Stitched, params: CropParams) -> Followed:
     if found.spoken is None:
         return Followed(found.shots, MAIN, dict(params.shots))
     turns = without_needless_cuts(found, found.spoken.turns)
-    modes = {index: f"track:{turn.track_id}" for index, turn in enumerate(turns) if turn.track_id is not None}
+    modes = {index: _mode(turn) for index, turn in enumerate(turns) if turn.track_id is not None}
     return Followed([(turn.start, turn.stop) for turn in turns], MAIN, modes | dict(params.shots))
+
+
+def _mode(turn: Turn) -> str:
+    return ",".join(f"track:{track_id}" for track_id in _ids(turn))
+
+
+def _ids(turn: Turn) -> tuple[int, ...]:
+    return turn.track_ids or (() if turn.track_id is None else (turn.track_id,))
 
 
 def without_needless_cuts(found: Stitched, turns: Sequence[Turn]) -> list[Turn]:
@@ -43,9 +51,9 @@ def without_needless_cuts(found: Stitched, turns: Sequence[Turn]) -> list[Turn]:
         before = merged[-1] if merged and turn.start not in cuts else None
         if before is None:
             merged.append(turn)
-        elif turn.track_id is None and before.track_id == main_ids[turn]:
+        elif turn.track_id is None and main_ids[turn] in _ids(before):
             merged[-1] = replace(before, stop=turn.stop)
-        elif before.track_id is None and turn.track_id == main_ids.get(before):
+        elif before.track_id is None and main_ids.get(before) in _ids(turn):
             merged[-1] = replace(turn, start=before.start)
         else:
             merged.append(turn)

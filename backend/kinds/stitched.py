@@ -17,6 +17,7 @@ from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.evidence import ground_of, with_looks
 from backend.vision.link import link
 from backend.vision.mouth_tracks import mouths_of
+from backend.vision.seats import seats
 from backend.vision.smooth import smoothed
 from backend.vision.speaker import Spoken, who_speaks
 from backend.vision.speech import joined as joined_voice
@@ -83,7 +84,8 @@ def _spoken(whole: Stitched, artifacts: Sequence[ChunkArtifact]) -> Spoken | Non
     timeline = whole.timeline
     records = [artifact.voice for artifact in artifacts if artifact.voice is not None]
     voice = joined_voice(records, int(timeline.frame_pts[0]), timeline.time_base)
-    return who_speaks(mouths_of(whole.tracks, artifacts), voice, timeline, whole.shots)
+    places = seats(whole.tracks, timeline, whole.shots)
+    return who_speaks(mouths_of(whole.tracks, artifacts), voice, timeline, whole.shots, places)
 
 
 def _cuts_pts(artifacts: Sequence[ChunkArtifact]) -> list[int]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.artifacts import ChunkArtifact
+from backend.vision.overlap import iou_of_pairs
 from backend.vision.speaker_signals import Mouth
 from backend.vision.speech_record import MOTION_UNITS, NO_FACE
 from backend.vision.stitch import Track
@@ -55,7 +56,7 @@ def _of_track(
     count = high - low
     rows = np.repeat(np.arange(len(track.pts)), count)
     others = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
-    iou = _iou(track.boxes[rows], boxes[others])
+    iou = iou_of_pairs(track.boxes[rows], boxes[others])
     order = np.lexsort((iou, rows))
     last = np.flatnonzero(np.diff(rows[order], append=-1))  # of each row the largest
     best = order[last]
@@ -63,11 +64,3 @@ def _of_track(
     found = np.full(len(track.pts), np.nan)
     found[rows[best]] = motion[others[best]]
     return found
-
-
-def _iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each pair of boxes (n, 4)."""
-    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    whole = np.prod(first[:, 2:] - first[:, :2], axis=1) + np.prod(second[:, 2:] - second[:, :2], axis=1) - shared
-    return np.asarray(shared / np.maximum(whole, 1e-9))

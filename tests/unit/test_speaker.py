@@ -126,6 +126,28 @@ def test_a_film_without_sound_has_no_speaker() -> None:
     assert spoken.speech_sec == 0
 
 
+def test_two_tracks_at_one_place_one_after_another_are_followed_as_one() -> None:
+    first, second = syllables(1), syllables(2)
+    whole, split = mouth(1, first), 5 * FPS
+    parts = [Mouth(1, whole.pts[:split], whole.motion[:split]), Mouth(3, whole.pts[split:], whole.motion[split:])]
+    heard = voice(taking_turns(first, second))
+    spoken = who_speaks([*parts, mouth(2, second)], heard, TIMELINE, WHOLE, [(1, 3), (2,)])
+    assert len(spoken.turns) == len(TURNS)
+    assert {turn.track_ids for turn in spoken.turns} == {(1, 3), (2,)}
+    assert [turn.track_id for turn in spoken.turns[:3]] == [1, 2, 3]  # who is there longest
+    apart = who_speaks([*parts, mouth(2, second)], heard, TIMELINE, WHOLE)
+    assert apart.turns[0].stop < spoken.turns[0].stop
+
+
+def test_what_is_not_to_be_seen_in_a_mouth_does_not_count_against_it() -> None:
+    """One who is dubbed beside one who is not, each still while the other speaks: the sound fits the one mouth only."""
+    first, dubbed = syllables(1), syllables(2)
+    mouths = [mouth(1, taking_turns(first, 0 * first)), mouth(2, taking_turns(0 * first, dubbed))]
+    spoken = who_speaks(mouths, voice(taking_turns(first, syllables(7))), TIMELINE, WHOLE)
+    assert spoken.lead_sec is not None
+    assert share_on_speaker(spoken) >= 0.95
+
+
 def test_turns_cover_every_shot_and_end_with_it() -> None:
     first, second = syllables(1), syllables(2)
     shots = [(0, 13), (13, 400), (400, 402), (402, FPS * SECONDS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -64,6 +65,18 @@ def test_where_nobody_is_seen_to_speak_main_is_followed_without_a_needless_cut()
     assert (whom.shots, whom.shot_modes) == ([(0, 300)], {0: "track:1"})
     whom = followed(film((0, 100, None), (100, 300, 2)), SPEAKER)
     assert (whom.shots, whom.mode, whom.shot_modes) == ([(0, 100), (100, 300)], "main", {1: "track:2"})
+
+
+def test_whoever_has_two_tracks_is_held_by_one_window_without_a_cut() -> None:
+    one, other = person(1, 100, 500), person(2, 900, 400)
+    halves = [one.between(0, 100), replace(one.between(100, FRAMES), id=3)]
+    spoken = Spoken([Turn(0, 200, 1, (1, 3)), Turn(200, FRAMES, 2, (2,))], 10.0, 0.1)
+    found = Stitched(TIMELINE, [*halves, other], [(0, FRAMES)], spoken)
+    assert followed(found, SPEAKER).shot_modes == {0: "track:1,track:3", 1: "track:2"}
+    framing = framed(found, SPEAKER)
+    assert sides(framing) == ["left"] * 200 + ["right"] * 100 and np.ptp(framing.path.x[:200]) == 0
+    unseen = replace(spoken, turns=[Turn(0, 200, 1, (1, 3)), Turn(200, FRAMES, None)])  # then 3 is the main person
+    assert followed(replace(found, spoken=unseen), SPEAKER).shots == [(0, FRAMES)]
 
 
 def test_a_turn_can_be_put_right() -> None:
