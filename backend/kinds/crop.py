@@ -39,7 +39,8 @@ class SolveCrop(Whole[CropParams]):
         artifacts = artifacts_of(context)
         previewed = join_previews(context, [artifact.frame_pts for artifact in artifacts])
         began = time.monotonic()
-        framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params)
+        poses = with_poses.poses_beside(context.earlier)
+        framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params, poses)
         warnings = [*accounts.decoded(facts, framing.timeline.frame_pts), *previewed]
         proof = framing.certificate(params.smooth_alpha)
         warnings += shortfalls(proof, params.subject, params.fill)

@@ -80,7 +80,8 @@ class CropPreview(PathPreview[CropParams]):
     def gather(self, earlier: Earlier, facts: VideoFacts, params: CropParams, settings: Settings) -> Edited:
         people = with_poses.people_of(earlier) if params.pose else earlier
         artifacts = artifacts_in(people, settings.max_frames)
-        return Edited(stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), params.conf))
+        size, poses = (facts.width, facts.height), with_poses.poses_beside(people)
+        return Edited(stitched(artifacts, facts.time_base_fraction, size, params.conf, poses))
 
     def solve(
         self, gathered: Gathered, facts: VideoFacts, params: CropParams, around_sec: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -22,6 +22,7 @@ from backend.vision.holding import counted
 from backend.vision.layouts import Laid, laid_out, rooms_of
 from backend.vision.path_file import to_json
 from backend.vision.path_memory import PathMemory
+from backend.vision.pose.artifacts import PoseArtifact
 from backend.vision.speaker import Spoken
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
@@ -89,10 +90,15 @@ class Framing:
 
 
 def solve_framing(
-    artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], params: CropParams
+    artifacts: Sequence[ChunkArtifact],
+    time_base: Fraction,
+    frame_size: tuple[int, int],
+    params: CropParams,
+    poses: Iterable[PoseArtifact] = (),
 ) -> Framing:
-    """Raises ArtifactCorrupt, InvalidParams (an unknown track or shot, a keyframe that cannot be met), PathUnsolved."""
-    return framed(stitched(artifacts, time_base, frame_size, params.conf), params)
+    """`poses`: as for `stitched`. Raises ArtifactCorrupt, InvalidParams (an unknown track or shot, a keyframe that
+    cannot be met), PathUnsolved."""
+    return framed(stitched(artifacts, time_base, frame_size, params.conf, poses), params)
 
 
 def framed(found: Stitched, params: CropParams) -> Framing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +17,8 @@ from backend.vision.artifacts import ChunkArtifact, load_artifact
 from backend.vision.evidence import ground_of, with_looks
 from backend.vision.link import link
 from backend.vision.mouth_tracks import mouths_of
+from backend.vision.pose.artifacts import PoseArtifact
+from backend.vision.pose.heads import with_heads
 from backend.vision.seats import seats
 from backend.vision.smooth import smoothed
 from backend.vision.speaker import Spoken, who_speaks
@@ -58,11 +60,16 @@ def artifacts_in(earlier: Earlier, max_frames: int) -> list[ChunkArtifact]:
 
 
 def stitched(
-    artifacts: Sequence[ChunkArtifact], time_base: Fraction, frame_size: tuple[int, int], conf: float
+    artifacts: Sequence[ChunkArtifact],
+    time_base: Fraction,
+    frame_size: tuple[int, int],
+    conf: float,
+    poses: Iterable[PoseArtifact] = (),
 ) -> Stitched:
-    """Tracks joined over seams and gaps, smoothed, with ids from 1. Raises ArtifactCorrupt."""
+    """Tracks joined over seams and gaps, smoothed, with ids from 1, and with heads where the chunks have `poses` too.
+    Raises ArtifactCorrupt."""
     whole = joined(artifacts, time_base, frame_size, conf)
-    whole = replace(whole, tracks=smoothed(whole.tracks, whole.timeline))
+    whole = replace(whole, tracks=with_heads(smoothed(whole.tracks, whole.timeline), poses))
     return replace(whole, spoken=_spoken(whole, artifacts))
 
 

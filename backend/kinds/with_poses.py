@@ -97,6 +97,11 @@ def people_of(earlier: Earlier) -> Earlier:
     return _PartOfEarlier(earlier, "people")
 
 
+def poses_beside(people: Earlier) -> Iterator[PoseArtifact]:
+    """What the same chunks tell of poses, of what `people_of` made; nothing of other chunks. Raises ArtifactCorrupt."""
+    return people.poses() if isinstance(people, _PartOfEarlier) else iter(())
+
+
 class _Both(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
@@ -118,6 +123,9 @@ class _PartOfEarlier:
             both = read_checked(_Both, data, sha256)
             part = to_json_bytes(both.people) if self._part == "people" else pose_artifacts.to_bytes(both.poses)
             yield part, sha256_hex(part)
+
+    def poses(self) -> Iterator[PoseArtifact]:
+        return (read_checked(_Both, data, sha256).poses for data, sha256 in self._whole.artifacts())
 
     def previews(self, folder: Path) -> Iterator[Path | None]:
         """Joined by one of the two."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backend.vision.calm import larger_windows, unrest
 from backend.vision.composition import aimed, composed
-from backend.vision.heads import heads_first
+from backend.vision.heads import head_boxes, heads_first
 from backend.vision.keyframes import Keyframe, Pins
 from backend.vision.limbs import Bodies
 from backend.vision.path_memory import PathMemory, digest
@@ -118,8 +118,9 @@ def solve_path(
     shot_sizes, output = window_sizes(spec, boxes, cuts, frame_size, bars)
     core = boxes if bodies is None else inside_picture(bodies.cores, count, frame_size)
     alone = np.ones(count, dtype=np.bool_) if bodies is None else bodies.alone
+    heads = head_boxes(boxes, frame_size) if bodies is None else bodies.heads
     aims = np.full((count, 2), np.nan) if bodies is None or bodies.aims is None else bodies.aims
-    film = _Film(boxes, core, alone, aims, clock_sec(timeline), frame_size, spec, output, memory, near)
+    film = _Film(boxes, core, heads, alone, aims, clock_sec(timeline), frame_size, spec, output, memory, near)
     shot_sizes = _largest_where_aimed(shot_sizes, film.aimed_at, cuts, frame_size)
     pins = Pins(keyframes, timeline.times_sec, cuts)
     shot_sizes = pins.sizes(shot_sizes, output, frame_size, spec.max_upscale)
@@ -145,11 +146,12 @@ def solve_path(
 
 @dataclass(frozen=True, eq=False)
 class _Film:
-    """What windows are found for: `boxes` of the subject (n, 4) and what of them has to be held, whether it is one
-    person `alone` (n,), `aims` (n, 2) or NaN."""
+    """What windows are found for: `boxes` of the subject (n, 4), what of them has to be held, and `heads`, whether it
+    is one person `alone` (n,), `aims` (n, 2) or NaN."""
 
     boxes: Floats
     core: Floats
+    heads: Floats
     alone: NDArray[np.bool_]
     aims: Floats
     clock_sec: Floats
@@ -164,7 +166,7 @@ class _Film:
         return np.asarray(np.isfinite(self.aims).any(axis=1))
 
     def part(self, frames: slice) -> _Film:
-        names = ("boxes", "core", "alone", "aims", "clock_sec")
+        names = ("boxes", "core", "heads", "alone", "aims", "clock_sec")
         return replace(self, **{name: getattr(self, name)[frames] for name in names})
 
     def sizes(self, shot_sizes: Floats, shots: Sequence[Shot], pins: Pins, times: float = 1.0) -> Floats:
@@ -183,7 +185,7 @@ class _Film:
         """(n, 2) of windows of these sizes (n, 2). Raises PathUnsolved."""
         held, wanted = (heads_first(each, sizes, self.frame_size) for each in (self.core, self.boxes))
         padded = wanted_bands(wanted, sizes, self.spec.padding_ratio)
-        wished = composed(padded, wanted, self.alone, sizes, self.clock_sec, shots, self.frame_size)
+        wished = composed(padded, wanted, self.heads, self.alone, sizes, self.clock_sec, shots, self.frame_size)
         wished = aimed(wished, self.aims, wanted_bands(wanted, sizes, 0.0), self.frame_size)
         bands_px = (*bands(held, sizes), *wished)
         found = np.empty_like(sizes)

@@ -14,22 +14,24 @@ from backend.vision.sightings import Sighting
 from backend.vision.who_matters import who_matters
 from backend.vision.window import Floats
 
-_FIELDS = ("frames", "boxes", "cores", "asked")
+_FIELDS = ("frames", "boxes", "cores", "heads", "asked")
 
 
 @dataclass(frozen=True, eq=False)
 class People:
     """Everybody who could be shown: for each frame and person the number of the frame (k,), the box (k, 4) in pixels,
-    the same without limbs, and whether it was asked for that this person is shown then (k,)."""
+    the same without limbs, the head, and whether it was asked for that this person is shown then (k,)."""
 
     frames: NDArray[np.int64]
     boxes: Floats
     cores: Floats
+    heads: Floats
     asked: NDArray[np.bool_]
 
     @classmethod
     def nobody(cls) -> People:
-        return cls(np.zeros(0, dtype=np.int64), np.zeros((0, 4)), np.zeros((0, 4)), np.zeros(0, dtype=np.bool_))
+        none = np.zeros((0, 4))
+        return cls(np.zeros(0, dtype=np.int64), none, none, none, np.zeros(0, dtype=np.bool_))
 
     @classmethod
     def all_of(cls, parts: Sequence[People]) -> People:
@@ -38,16 +40,15 @@ class People:
             return cls.nobody()
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
 
-    def by_heads(self, on: NDArray[np.bool_], frame_size: tuple[int, int]) -> People:
+    def by_heads(self, on: NDArray[np.bool_]) -> People:
         """The same, with their heads for what has to be held `on` some of the film's frames (n_frames,)."""
-        heads = head_boxes(self.boxes, frame_size)
-        return replace(self, cores=np.where(on[self.frames, None], heads, self.cores))
+        return replace(self, cores=np.where(on[self.frames, None], self.heads, self.cores))
 
     @property
     def size_bytes(self) -> int:
         return sum(int(getattr(self, name).nbytes) for name in _FIELDS)
 
-    def bodies_in(self, boxes: Floats) -> Bodies:
+    def bodies_in(self, boxes: Floats, frame_size: tuple[int, int]) -> Bodies:
         """Of the people who are in each frame's box (n_frames, 4), the union without their limbs; the box itself where
         nobody is in it, as where it is bridged between two tracks of one person."""
         around = boxes[self.frames]
@@ -57,7 +58,10 @@ class People:
         np.minimum.at(low, frames, cores[:, :2])
         np.maximum.at(high, frames, cores[:, 2:])
         cores_of_all = np.where(np.isfinite(low[:, :1]), np.hstack([low, high]), boxes)
-        return Bodies(cores_of_all, np.bincount(frames, minlength=len(boxes)) == 1)
+        alone = np.bincount(frames, minlength=len(boxes)) == 1
+        heads, own = head_boxes(boxes, frame_size), alone[frames]
+        heads[frames[own]] = self.heads[inside][own]
+        return Bodies(cores_of_all, alone, heads)
 
 
 def candidates(
@@ -83,5 +87,6 @@ def could_be_shown(
         known = np.isfinite(person.boxes[:, 0])
         frames, boxes = start + person.rows[known], person.boxes[known]
         asked = np.ones(len(frames), dtype=np.bool_) if only is None else (only[frames] == boxes).all(axis=1)
-        parts.append(People(frames, boxes, without_limbs(boxes, times_sec[person.rows[known]]), asked))
+        cores = without_limbs(boxes, times_sec[person.rows[known]])
+        parts.append(People(frames, boxes, cores, person.heads[known], asked))
     return People.all_of(parts)

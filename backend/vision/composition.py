@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.vision.heads import head_boxes
 from backend.vision.window import Floats, Shot
 
 # How fast somebody goes, frame widths per s, before room in front of them is wanted, and when all of it is.
@@ -24,6 +23,7 @@ _EYE_FREEDOM = 0.1
 def composed(
     wanted: tuple[Floats, Floats],
     boxes: Floats,
+    heads: Floats,
     leads: NDArray[np.bool_],
     sizes: Floats,
     clock_sec: Floats,
@@ -32,9 +32,9 @@ def composed(
 ) -> tuple[Floats, Floats]:
     """Narrows the bands of wanted centres (n, 2): low and high, never beyond themselves, so the padding stays.
 
-    Along x the window is ahead of who moves on (lead room), on frames of `leads` (n,): a group has no
-    front. Along y the eyes are near the upper third where the window has the height for it (headroom). Both as far as
-    the picture goes.
+    Along x the window is ahead of who moves on (lead room), on frames of `leads` (n,): a group has no front. Along y
+    the eyes, in the middle of `heads` (n, 4), are near the upper third where the window has the height for it
+    (headroom). Both as far as the picture goes.
     """
     low, high = (side.copy() for side in wanted)
     for start, stop in shots:
@@ -46,7 +46,6 @@ def composed(
         aim = np.clip(np.clip(ahead, *limits), low[part, 0], high[part, 0])
         low[part, 0] += np.maximum(forwards, 0.0) * (aim - low[part, 0])
         high[part, 0] -= np.maximum(-forwards, 0.0) * (high[part, 0] - aim)
-    heads = head_boxes(boxes, frame_size)
     thirds = (heads[:, 1] + heads[:, 3]) / 2 + sizes[:, 1] / 6
     reachable = np.clip(thirds, sizes[:, 1] / 2, frame_size[1] - sizes[:, 1] / 2)
     aim = np.clip(reachable, low[:, 1], high[:, 1])

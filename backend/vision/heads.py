@@ -11,7 +11,7 @@ from backend.vision.window import Floats
 _STANDING_HEADS, _BUST_HEADS = 7.0, 3.0
 # How much higher than wide the box of a standing person and of a bust is.
 _STANDING_SHAPE, _BUST_SHAPE = 2.4, 1.2
-_HEAD_WIDE = 0.75
+HEAD_WIDE = 0.75
 # Of a body higher than the window, at most so much of the window is filled: the rest is room above the head.
 _FILLED_RATIO, _FAR_TOO_HIGH = 0.9, 1.1
 # Whose box ends this near to a side of the picture is cut off by it.
@@ -32,11 +32,22 @@ def head_boxes(bodies: Floats, frame_size: tuple[int, int]) -> Floats:
     cut_off = bodies[..., 3] >= _CUT_OFF_RATIO * frame_size[1]
     heads_high = _STANDING_HEADS - np.where(cut_off, near_bust, 0.0) * (_STANDING_HEADS - _BUST_HEADS)
     side = height / heads_high
-    half = np.minimum(_HEAD_WIDE * side, width) / 2
+    half = np.minimum(HEAD_WIDE * side, width) / 2
     middle, top = (bodies[..., 0] + bodies[..., 2]) / 2, bodies[..., 1]
     close = _are_close(bodies, frame_size)
     upper, lower = top + np.where(close, _FOREHEAD * height, 0.0), top + np.where(close, _CHIN * height, side)
     return np.stack([middle - half, upper, middle + half, lower], axis=-1)
+
+
+def heads_in(bodies: Floats, frame_size: tuple[int, int], shares: Floats | None) -> Floats:
+    """Heads (n, 4) in bodies (n, 4): where they are seen, as shares of the body's box (n, 4), else where they should
+    be. Seen ones lie in the picture."""
+    guessed = head_boxes(bodies, frame_size)
+    if shares is None:
+        return guessed
+    low, side = np.tile(bodies[:, :2], 2), np.tile(bodies[:, 2:] - bodies[:, :2], 2)
+    limit = np.tile(np.array(frame_size, dtype=np.float64), 2)
+    return np.where(np.isfinite(shares), np.clip(low + shares * side, 0.0, limit), guessed)
 
 
 def _are_close(bodies: Floats, frame_size: tuple[int, int]) -> NDArray[np.bool_]:

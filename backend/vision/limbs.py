@@ -22,11 +22,13 @@ _GAP_SEC = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Bodies:
-    """What has to be held of the subject on each frame: its box without limbs (n_frames, 4), and whether it is one
-    person alone (n_frames,); `aims` (n_frames, 2): where the window's centre would best be, NaN where that is open."""
+    """What has to be held of the subject on each frame: its box without limbs (n_frames, 4), whether it is one person
+    alone (n_frames,), and that one's head (n_frames, 4), of several where one of their size would have it; `aims`
+    (n_frames, 2): where the window's centre would best be, NaN where that is open."""
 
     cores: Floats
     alone: NDArray[np.bool_]
+    heads: Floats
     aims: Floats | None = None
 
 

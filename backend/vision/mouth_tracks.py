@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.vision.artifacts import ChunkArtifact
-from backend.vision.overlap import iou_of_pairs
+from backend.vision.overlap import best_at_same_time
 from backend.vision.speaker_signals import Mouth
 from backend.vision.speech_record import MOTION_UNITS, NO_FACE
 from backend.vision.stitch import Track
@@ -52,15 +52,7 @@ def _of_track(
     track: Track, pts: NDArray[np.int64], boxes: NDArray[np.float64], motion: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Of the detection at the same time that overlaps most with the track's box; NaN where none does."""
-    low, high = np.searchsorted(pts, track.pts), np.searchsorted(pts, track.pts, side="right")
-    count = high - low
-    rows = np.repeat(np.arange(len(track.pts)), count)
-    others = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
-    iou = iou_of_pairs(track.boxes[rows], boxes[others])
-    order = np.lexsort((iou, rows))
-    last = np.flatnonzero(np.diff(rows[order], append=-1))  # of each row the largest
-    best = order[last]
-    best = best[iou[best] >= _SAME_IOU]
+    rows, others = best_at_same_time(track.pts, track.boxes, pts, boxes, _SAME_IOU)
     found = np.full(len(track.pts), np.nan)
-    found[rows[best]] = motion[others[best]]
+    found[rows] = motion[others]
     return found

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from backend.vision.heads import head_boxes
 from backend.vision.sightings import OF_SEVERAL, Sighting, lasting, presence
 from backend.vision.window import FITS_PX, Floats, Room
 
@@ -101,9 +100,9 @@ class _Claims:
     ) -> _Claims:
         at, boxes = person.boxes_on(rows)
         known = np.isfinite(boxes[:, 0])
-        at, boxes = at[known], boxes[known]
+        at, boxes, heads = at[known], boxes[known], person.heads_on(rows)[known]
         length = float(room.size_px[axis])
-        heads, sides = head_boxes(boxes, frame_size), boxes[:, axis::2]
+        sides = boxes[:, axis::2]
         side = sides[:, 1] - sides[:, 0]
         padding = np.maximum(np.minimum(room.padding_ratio * side, (length - side) / 2), 0.0)[:, None] * [-1.0, 1.0]
         middle = heads[:, axis::2].mean(axis=1, keepdims=True) + _EDGE_RATIO * length * np.array([[-1.0, 1.0]])

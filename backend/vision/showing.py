@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from backend.vision.camera_path import CameraPath
 from backend.vision.candidates import People
-from backend.vision.heads import head_boxes
 from backend.vision.holding import HELD_TOLERANCE_PX, counted
 from backend.vision.window import Floats
 
@@ -24,7 +23,7 @@ def showing(path: CameraPath, people: People, times_sec: Floats, frame_size: tup
     Counted as `counted` does: `nobody_shown`, frames where somebody is there and no head is in the window;
     `at_edge`, frames where the largest person whose head is shown has it near a side that the window could move beyond.
     """
-    heads = np.clip(head_boxes(people.boxes, frame_size), 0.0, np.array([*frame_size, *frame_size], dtype=np.float64))
+    heads = np.clip(people.heads, 0.0, np.array([*frame_size, *frame_size], dtype=np.float64))
     corners, sizes = np.stack([path.x, path.y], axis=1)[people.frames], path.sizes[people.frames]
     shown, whole = (_inside(boxes, corners, sizes) for boxes in (heads, people.boxes))
     for panel in () if path.panels is None else path.panels[people.frames].transpose(1, 0, 2):

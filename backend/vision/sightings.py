@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.vision.heads import heads_in
 from backend.vision.stitch import Track, interpolate, pairwise_iou
 from backend.vision.timeline import Timeline, runs
 
@@ -30,19 +31,27 @@ OF_SEVERAL = 0.3
 @dataclass(frozen=True, eq=False)
 class Sighting:
     """A track on the frames of a shot: `rows` into the frames without a gap, `boxes` there in pixels inside the picture
-    (NaN in long gaps), how long it was seen, and its weight for `main`."""
+    (NaN in long gaps), the head in each, how long it was seen, and its weight for `main`."""
 
     track: Track
     rows: NDArray[np.int64]
     boxes: NDArray[np.float64]
+    heads: NDArray[np.float64]
     span_sec: float
     prominence: float
 
     def boxes_on(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Which of the shot's frames `rows`, as places in them (k,), lie between its first and its last, and the boxes
         there (k, 4)."""
-        at = np.flatnonzero((rows >= self.rows[0]) & (rows <= self.rows[-1]))
+        at = self.places_in(rows)
         return at, self.boxes[rows[at] - self.rows[0]]
+
+    def heads_on(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As `boxes_on`, the heads (k, 4)."""
+        return np.asarray(self.heads[rows[self.places_in(rows)] - self.rows[0]])
+
+    def places_in(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.flatnonzero((rows >= self.rows[0]) & (rows <= self.rows[-1]))
 
     @property
     def size_px(self) -> NDArray[np.float64]:
@@ -95,7 +104,8 @@ class Sightings:
         span_sec = float(times_sec[rows[-1]] - times_sec[rows[0]]) if len(rows) else 0.0
         weight = prominence(boxes, on_frames.confidence, times_sec[rows], self._frame_size)
         rows, boxes = self._to_the_shots_edges(rows, boxes, times_sec)
-        return Sighting(track, rows, boxes, span_sec, weight)
+        heads = heads_in(boxes, self._frame_size, _heads_in_boxes(track, frame_pts[rows]))
+        return Sighting(track, rows, boxes, heads, span_sec, weight)
 
     def _to_the_shots_edges(
         self, rows: NDArray[np.int64], boxes: NDArray[np.float64], times_sec: NDArray[np.float64]
@@ -111,6 +121,23 @@ class Sightings:
         after = len(times_sec) - 1 - int(rows[-1]) if times_sec[-1] - times_sec[rows[-1]] <= reach_sec else 0
         reached = np.arange(rows[0] - before, rows[-1] + after + 1, dtype=np.int64)
         return reached, np.pad(boxes, ((before, after), (0, 0)), mode="edge")
+
+
+def _heads_in_boxes(track: Track, pts: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Where the heads that are seen are in the track's boxes, as shares of those (n, 4), between samples too; NaN where
+    none is seen on both sides, or too far apart."""
+    if track.heads is None:
+        return None
+    low, side = track.boxes[:, :2], np.maximum(track.boxes[:, 2:] - track.boxes[:, :2], 1.0)
+    shares = (track.heads - np.tile(low, 2)) / np.tile(side, 2)
+    seen = np.isfinite(shares[:, 0])
+    at, known = (pts - track.pts[0]).astype(np.float64), (track.pts[seen] - track.pts[0]).astype(np.float64)
+    found = np.stack([np.interp(at, known, shares[seen, column]) for column in range(4)], axis=1)
+    # Between two samples both have to tell; beyond the ends the last one goes on.
+    after = np.clip(np.searchsorted(track.pts, pts), 0, len(track.pts) - 1)
+    before = np.clip(np.searchsorted(track.pts, pts, side="right") - 1, 0, len(track.pts) - 1)
+    found[~(seen[before] & seen[after])] = np.nan
+    return found
 
 
 def _stays(tracks: Sequence[Track], longest_gap: int) -> NDArray[np.int64]:

@@ -20,7 +20,8 @@ MIN_SHARED_FRAMES = 2
 @dataclass(frozen=True, eq=False)
 class Track:
     """One person, or a thing of another class: `pts` (n,) strictly increasing, `boxes` (n, 4) as x1, y1, x2, y2 in
-    pixels, `confidence` (n,), and how they look (n, LOOKS_BYTES), zeros where that is not known; None: nowhere."""
+    pixels, `confidence` (n,), how they look (n, LOOKS_BYTES), zeros where that is not known, and boxes of their heads
+    (n, 4), NaN where none is seen; None: nowhere."""
 
     id: int
     pts: NDArray[np.int64]
@@ -28,6 +29,7 @@ class Track:
     confidence: NDArray[np.float64]
     class_name: str = PERSON
     looks: NDArray[np.uint8] | None = None
+    heads: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.shape != (len(self.pts), 4) or self.confidence.shape != self.pts.shape:
@@ -45,7 +47,11 @@ class Track:
 
     def _part(self, part: NDArray[np.bool_] | slice) -> Track:
         looks = None if self.looks is None else self.looks[part]
-        return replace(self, pts=self.pts[part], boxes=self.boxes[part], confidence=self.confidence[part], looks=looks)
+        heads = None if self.heads is None else self.heads[part]
+        confidence = self.confidence[part]
+        return replace(
+            self, pts=self.pts[part], boxes=self.boxes[part], confidence=confidence, looks=looks, heads=heads
+        )
 
     def then(self, *later: Track) -> Track:
         """With the samples of others, which come after its own."""
@@ -56,6 +62,7 @@ class Track:
             boxes=np.concatenate([part.boxes for part in parts]),
             confidence=np.concatenate([part.confidence for part in parts]),
             looks=_looks_together(parts),
+            heads=None,
         )
 
 
@@ -125,7 +132,8 @@ def interpolate(track: Track, frame_pts: NDArray[np.int64], longest_gap: int | N
     # Ticks from the track's start: a float holds whole numbers only up to 2**53.
     at, known = (pts - track.pts[0]).astype(np.float64), (track.pts - track.pts[0]).astype(np.float64)
     boxes = np.stack([np.interp(at, known, track.boxes[:, side]) for side in range(4)], axis=1)
-    return replace(track, pts=pts, boxes=boxes, confidence=np.interp(at, known, track.confidence), looks=None)
+    confidence = np.interp(at, known, track.confidence)
+    return replace(track, pts=pts, boxes=boxes, confidence=confidence, looks=None, heads=None)
 
 
 def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -88,9 +88,9 @@ def choose_subject(
             aims[start:stop] = part.aims
         found.update(part.track_ids)
         here = could_be_shown(people, start, times_sec, subject.boxes if name == "main" else None)
-        everybody.append(here if part.aims is None else here.by_heads(np.isfinite(aims).any(axis=1), frame_size))
+        everybody.append(here if part.aims is None else here.by_heads(np.isfinite(aims).any(axis=1)))
     shown = People.all_of(everybody)
-    bodies = replace(shown.bodies_in(subject.boxes), aims=aims)
+    bodies = replace(shown.bodies_in(subject.boxes, frame_size), aims=aims)
     return replace(subject, track_ids=sorted(found), people=shown, bodies=bodies)
 
 

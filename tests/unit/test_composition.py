@@ -9,6 +9,7 @@ import pytest
 
 from backend.vision.camera_path import solve_path
 from backend.vision.composition import composed
+from backend.vision.heads import head_boxes
 from backend.vision.limbs import Bodies
 from backend.vision.timeline import Timeline
 from backend.vision.window import CropSpec, wanted_bands
@@ -36,8 +37,10 @@ def test_who_walks_on_has_more_room_in_front_than_behind(pace_px: float, start: 
 def test_a_group_has_no_front() -> None:
     boxes, sizes = walker(60.0), np.tile([280.0, 500.0], (COUNT, 1))
     wanted = wanted_bands(boxes, sizes, 0.12)
+    heads = head_boxes(boxes, SIZE)
     group, person = (
-        composed(wanted, boxes, np.full(COUNT, alone), sizes, TIMES_SEC, [(0, COUNT)], SIZE) for alone in (False, True)
+        composed(wanted, boxes, heads, np.full(COUNT, alone), sizes, TIMES_SEC, [(0, COUNT)], SIZE)
+        for alone in (False, True)
     )
     np.testing.assert_array_equal(group[0][:, 0], wanted[0][:, 0])
     assert (person[0][50:200, 0] > wanted[0][50:200, 0] + 10).all()
@@ -46,7 +49,9 @@ def test_a_group_has_no_front() -> None:
 def test_who_stands_still_is_not_led() -> None:
     boxes, sizes = walker(0.0), np.tile([280.0, 500.0], (COUNT, 1))
     wanted = wanted_bands(boxes, sizes, 0.12)
-    found = composed(wanted, boxes, np.ones(COUNT, dtype=bool), sizes, TIMES_SEC, [(0, COUNT)], SIZE)
+    found = composed(
+        wanted, boxes, head_boxes(boxes, SIZE), np.ones(COUNT, dtype=bool), sizes, TIMES_SEC, [(0, COUNT)], SIZE
+    )
     np.testing.assert_array_equal(found[0][:, 0], wanted[0][:, 0])
     np.testing.assert_array_equal(found[1][:, 0], wanted[1][:, 0])
 
@@ -62,15 +67,25 @@ def test_eyes_are_nearer_to_the_upper_third_than_centring_has_them() -> None:
     assert (path.y + path.height > 800 + 0.05 * 300).all()
 
 
+def test_eyes_are_where_the_head_is_seen() -> None:
+    """Somebody who bends: the head is seen in the middle of the box, not at its top."""
+    boxes, sizes = np.tile([200.0, 100.0, 320.0, 400.0], (COUNT, 1)), np.tile([280.0, 500.0], (COUNT, 1))
+    tall, wanted = (600, 1200), (np.full((COUNT, 2), 0.0), np.full((COUNT, 2), 1200.0))
+    seen = np.tile([240.0, 300.0, 280.0, 350.0], (COUNT, 1))
+    leads = np.zeros(COUNT, dtype=bool)
+    low, high = composed(wanted, boxes, seen, leads, sizes, TIMES_SEC, [(0, COUNT)], tall)
+    assert low[0, 1] <= 325 + 500 / 6 <= high[0, 1] and (low[0, 1] + high[0, 1]) / 2 == 325 + 500 / 6
+
+
 def test_nobody_wants_nothing() -> None:
     nobody, sizes = np.full((COUNT, 4), np.nan), np.tile([280.0, 500.0], (COUNT, 1))
     wanted = wanted_bands(nobody, sizes, 0.12)
-    found = composed(wanted, nobody, np.zeros(COUNT, dtype=bool), sizes, TIMES_SEC, [(0, COUNT)], SIZE)
+    found = composed(wanted, nobody, nobody, np.zeros(COUNT, dtype=bool), sizes, TIMES_SEC, [(0, COUNT)], SIZE)
     assert np.isnan(found[0]).all() and np.isnan(found[1]).all()
 
 
 def test_a_body_alone_is_what_the_box_holds() -> None:
     boxes = walker(60.0)
-    bodies = Bodies(boxes, np.ones(COUNT, dtype=np.bool_))
+    bodies = Bodies(boxes, np.ones(COUNT, dtype=np.bool_), head_boxes(boxes, SIZE))
     alone, given = solve_path(boxes, TIMELINE, SPEC), solve_path(boxes, TIMELINE, SPEC, bodies=bodies)
     np.testing.assert_array_equal(alone.x, given.x)

@@ -9,7 +9,7 @@ import pytest
 
 from backend.vision.camera_path import CameraPath, solve_path
 from backend.vision.candidates import People
-from backend.vision.heads import heads_first
+from backend.vision.heads import head_boxes, heads_first
 from backend.vision.limbs import Bodies, without_limbs
 from backend.vision.moves import direction_changes
 from backend.vision.timeline import Timeline
@@ -34,7 +34,10 @@ def arm_out(start: int, stop: int, reach: float = 140.0) -> np.ndarray:
 
 def path_without_limbs(boxes: np.ndarray) -> CameraPath:
     return solve_path(
-        boxes, TIMELINE, SPEC, bodies=Bodies(without_limbs(boxes, TIMES_SEC), np.ones(COUNT, dtype=np.bool_))
+        boxes,
+        TIMELINE,
+        SPEC,
+        bodies=Bodies(without_limbs(boxes, TIMES_SEC), np.ones(COUNT, dtype=np.bool_), head_boxes(boxes, SIZE)),
     )
 
 
@@ -81,11 +84,21 @@ def test_few_frames_and_long_gaps_do_no_harm(count: int) -> None:
 def test_the_cores_of_those_in_the_box_are_joined_and_others_left_out() -> None:
     bodies = np.array([[100.0, 50, 200, 400], [300.0, 50, 400, 400], [700.0, 50, 800, 400]])
     cores = bodies + np.array([10.0, 0, -10, 0])
-    people = People(np.zeros(3, dtype=np.int64), bodies, cores, np.ones(3, dtype=np.bool_))
+    people = People(np.zeros(3, dtype=np.int64), bodies, cores, bodies - 1.0, np.ones(3, dtype=np.bool_))
     union = np.array([[100.0, 50, 400, 400], [500.0, 50, 600, 400], [np.nan] * 4])
-    found = people.bodies_in(union).cores
-    assert found[0].tolist() == [110, 50, 390, 400]
-    assert found[1].tolist() == union[1].tolist() and np.isnan(found[2]).all()
+    found = people.bodies_in(union, SIZE)
+    assert found.cores[0].tolist() == [110, 50, 390, 400]
+    assert found.cores[1].tolist() == union[1].tolist() and np.isnan(found.cores[2]).all()
+
+
+def test_the_head_of_one_alone_is_that_persons_and_of_several_where_one_of_their_size_would_have_it() -> None:
+    bodies = np.array([[100.0, 50, 200, 400], [300.0, 50, 400, 400], [100.0, 50, 200, 400]])
+    seen = np.array([[150.0, 90, 180, 130]] * 3)
+    people = People(np.array([0, 0, 1]), bodies, bodies, seen, np.ones(3, dtype=np.bool_))
+    boxes = np.array([[100.0, 50, 400, 400], [100.0, 50, 200, 400]])
+    found = people.bodies_in(boxes, SIZE)
+    assert found.alone.tolist() == [False, True] and found.heads[1].tolist() == seen[0].tolist()
+    assert found.heads[0].tolist() == head_boxes(boxes[:1], SIZE)[0].tolist()
 
 
 def test_of_who_is_higher_than_the_window_the_head_is_shown() -> None:

@@ -32,7 +32,7 @@ def window(left: float, width: float = 280.0, output: tuple[int, int] = (280, 50
 def people(*boxes: tuple[float, float, float, float], asked: bool = True) -> People:
     frames = np.tile(np.arange(50), len(boxes))
     rows = np.repeat(np.array(boxes, dtype=float), 50, axis=0)
-    return People(frames, rows, rows, np.full(len(frames), asked))
+    return People(frames, rows, rows, head_boxes(rows, SIZE), np.full(len(frames), asked))
 
 
 def shown(path: CameraPath, seen: People) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def test_a_head_is_at_the_edge_of_the_window_but_not_where_the_picture_ends() ->
 def test_the_certificate_tells_heads_and_moves_beside_a_still_window() -> None:
     walk = np.linspace(100, 700, 50)
     boxes = np.stack([walk, np.full(50, 100.0), walk + 100, np.full(50, 400.0)], axis=1)
-    seen = People(np.arange(50), boxes, boxes, np.ones(50, dtype=bool))
+    seen = People(np.arange(50), boxes, boxes, head_boxes(boxes, SIZE), np.ones(50, dtype=bool))
     sizes = np.tile([280.0, 500.0], (50, 1))
     follows = path_of(np.stack([walk + 50, np.full(50, 250.0)], axis=1), sizes, SIZE, ((0, 50),), (280, 500))
     proof = certificate(follows, boxes, TIMELINE, people=seen)
