@@ -183,7 +183,7 @@ class _Film:
 
     def centres(self, sizes: Floats, shots: Sequence[Shot], pins: Pins) -> Floats:
         """(n, 2) of windows of these sizes (n, 2). Raises PathUnsolved."""
-        held, wanted = (heads_first(each, sizes, self.frame_size) for each in (self.core, self.boxes))
+        held, wanted = (heads_first(each, self.heads, sizes, self.frame_size) for each in (self.core, self.boxes))
         padded = wanted_bands(wanted, sizes, self.spec.padding_ratio)
         wished = composed(padded, wanted, self.heads, self.alone, sizes, self.clock_sec, shots, self.frame_size)
         wished = aimed(wished, self.aims, wanted_bands(wanted, sizes, 0.0), self.frame_size)
@@ -231,7 +231,7 @@ class _Film:
 
     def _unrest(self, sizes: Floats, centres: Floats) -> float:
         seconds = float(self.clock_sec[-1] - self.clock_sec[0])
-        wanted = heads_first(self.boxes, sizes, self.frame_size)
+        wanted = heads_first(self.boxes, self.heads, sizes, self.frame_size)
         return unrest(wanted, centres, sizes, self.spec.padding_ratio, seconds, self.frame_size)
 
 

@@ -87,6 +87,15 @@ def could_be_shown(
         known = np.isfinite(person.boxes[:, 0])
         frames, boxes = start + person.rows[known], person.boxes[known]
         asked = np.ones(len(frames), dtype=np.bool_) if only is None else (only[frames] == boxes).all(axis=1)
-        cores = without_limbs(boxes, times_sec[person.rows[known]])
+        cores = _with_heads(without_limbs(boxes, times_sec[person.rows[known]]), person, known)
         parts.append(People(frames, boxes, cores, person.heads[known], asked))
     return People.all_of(parts)
+
+
+def _with_heads(cores: Floats, person: Sighting, known: NDArray[np.bool_]) -> Floats:
+    """The cores on the frames that are `known`, so wide that they have the head in them where it is seen."""
+    heads, is_seen = person.heads[known], person.is_seen[known]
+    found = cores.copy()
+    found[is_seen, 0] = np.minimum(cores[is_seen, 0], heads[is_seen, 0])
+    found[is_seen, 2] = np.maximum(cores[is_seen, 2], heads[is_seen, 2])
+    return found

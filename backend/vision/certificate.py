@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backend.vision.camera_path import CameraPath, ema_path, path_of
 from backend.vision.candidates import People
-from backend.vision.heads import heads_first
+from backend.vision.heads import head_boxes, heads_first
 from backend.vision.holding import HELD_TOLERANCE_PX, counted, holding
 from backend.vision.moves import direction_changes, largest_lurch
 from backend.vision.path_file import BOX_DECIMALS
@@ -49,7 +49,8 @@ def certificate(
     frame_pts, frame_size, times_sec = timeline.frame_pts, timeline.frame_size, timeline.times_sec
     boxes = np.round(inside_picture(subject_boxes, len(timeline), frame_size), BOX_DECIMALS)  # as the file has them
     somebody = np.isfinite(boxes[:, 0]) if somebody is None else somebody
-    static = static_path(path, boxes, frame_size)
+    heads = head_boxes(boxes, frame_size) if people is None else people.bodies_in(subject_boxes, frame_size).heads
+    static = static_path(path, boxes, heads, frame_size)
     ema = ema_path(boxes, path.sizes, frame_size, path.stretches, path.output_size, smooth_alpha)
     causal = ema_path(boxes, path.sizes, frame_size, path.stretches, path.output_size, smooth_alpha, causal=True)
     held = holding(path, boxes, somebody)
@@ -67,7 +68,7 @@ def certificate(
 
     def told(each: CameraPath) -> dict[str, Any]:
         shown = {} if people is None else showing(each, people, times_sec, frame_size)
-        return figures(each, boxes, times_sec, frame_size, somebody) | shown
+        return figures(each, boxes, times_sec, frame_size, somebody, heads) | shown
 
     return {**facts, **told(path), **{name: told(other) for name, other in others.items()}}
 
@@ -88,9 +89,9 @@ def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
     return _stretches_pts(np.asarray(other_shape), frame_pts)
 
 
-def static_path(path: CameraPath, boxes: Floats, frame_size: tuple[int, int]) -> CameraPath:
+def static_path(path: CameraPath, boxes: Floats, heads: Floats, frame_size: tuple[int, int]) -> CameraPath:
     """The still window of each shot that holds most frames, found by turns along x and y."""
-    low, high = bands(heads_first(boxes, path.sizes, frame_size), path.sizes)
+    low, high = bands(heads_first(boxes, heads, path.sizes, frame_size), path.sizes)
     known = np.isfinite(low[:, 0])
     centres = np.empty((len(boxes), 2))
     for start, stop in path.stretches:
@@ -119,9 +120,11 @@ def figures(
     times_sec: Floats,
     frame_size: tuple[int, int],
     somebody: NDArray[np.bool_] | None = None,
+    heads: Floats | None = None,
 ) -> dict[str, float | None]:
     """The figures of one path, as `certificate` describes them."""
-    low, high = bands(heads_first(boxes, path.sizes, frame_size), path.sizes)
+    heads = head_boxes(boxes, frame_size) if heads is None else heads
+    low, high = bands(heads_first(boxes, heads, path.sizes, frame_size), path.sizes)
     known = np.isfinite(low[:, 0])
     inside = (path.centres >= low - HELD_TOLERANCE_PX) & (path.centres <= high + HELD_TOLERANCE_PX)
     found: dict[str, float | None] = {

@@ -31,12 +31,13 @@ OF_SEVERAL = 0.3
 @dataclass(frozen=True, eq=False)
 class Sighting:
     """A track on the frames of a shot: `rows` into the frames without a gap, `boxes` there in pixels inside the picture
-    (NaN in long gaps), the head in each, how long it was seen, and its weight for `main`."""
+    (NaN in long gaps), the head in each, whether that is seen, how long the track was seen, its weight for `main`."""
 
     track: Track
     rows: NDArray[np.int64]
     boxes: NDArray[np.float64]
     heads: NDArray[np.float64]
+    is_seen: NDArray[np.bool_]
     span_sec: float
     prominence: float
 
@@ -104,8 +105,9 @@ class Sightings:
         span_sec = float(times_sec[rows[-1]] - times_sec[rows[0]]) if len(rows) else 0.0
         weight = prominence(boxes, on_frames.confidence, times_sec[rows], self._frame_size)
         rows, boxes = self._to_the_shots_edges(rows, boxes, times_sec)
-        heads = heads_in(boxes, self._frame_size, _heads_in_boxes(track, frame_pts[rows]))
-        return Sighting(track, rows, boxes, heads, span_sec, weight)
+        shares = _heads_in_boxes(track, frame_pts[rows])
+        heads = heads_in(boxes, self._frame_size, shares)
+        return Sighting(track, rows, boxes, heads, np.isfinite(shares[:, 0]), span_sec, weight)
 
     def _to_the_shots_edges(
         self, rows: NDArray[np.int64], boxes: NDArray[np.float64], times_sec: NDArray[np.float64]
@@ -123,11 +125,11 @@ class Sightings:
         return reached, np.pad(boxes, ((before, after), (0, 0)), mode="edge")
 
 
-def _heads_in_boxes(track: Track, pts: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def _heads_in_boxes(track: Track, pts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Where the heads that are seen are in the track's boxes, as shares of those (n, 4), between samples too; NaN where
     none is seen on both sides, or too far apart."""
     if track.heads is None:
-        return None
+        return np.full((len(pts), 4), np.nan)
     low, side = track.boxes[:, :2], np.maximum(track.boxes[:, 2:] - track.boxes[:, :2], 1.0)
     shares = (track.heads - np.tile(low, 2)) / np.tile(side, 2)
     seen = np.isfinite(shares[:, 0])

@@ -112,7 +112,7 @@ def test_of_who_is_higher_than_the_window_the_head_is_shown() -> None:
 def test_what_fits_is_not_cut_at_the_feet_and_nothing_jumps_as_a_body_grows() -> None:
     heights = np.linspace(300, 700, COUNT)
     boxes = np.stack([heights * 0, 100 + 0 * heights, heights * 0 + 200, 100 + heights], axis=1)
-    found = heads_first(boxes, np.full((COUNT, 2), 500.0), (1920, 1080))
+    found = heads_first(boxes, head_boxes(boxes, (1920, 1080)), np.full((COUNT, 2), 500.0), (1920, 1080))
     fits = heights <= 500
     np.testing.assert_array_equal(found[fits], boxes[fits])
     assert np.abs(np.diff(found[:, 3])).max() < 3 and found[-1].tolist() == [0, 100, 200, 550]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from backend.kinds import with_poses
+from backend.kinds.context import Earlier
 from backend.kinds.crop_params import CropParams
 from backend.kinds.framing import framed
 from backend.kinds.stitched import Stitched
-from backend.vision.artifacts import ChunkArtifact, DetectionRecord, SourceId, TrackRecord
+from backend.vision.artifacts import ChunkArtifact, DetectionRecord, SourceId, TrackRecord, sha256_hex, to_json_bytes
 from backend.vision.heads import head_boxes
-from backend.vision.pose.artifacts import PoseArtifact, TrackLandmarks
+from backend.vision.pose.artifacts import PoseArtifact, TrackLandmarks, to_bytes
 from backend.vision.pose.heads import heads_seen, with_heads
 from backend.vision.pose.skeleton import LANDMARKS, NUMBER
 from backend.vision.sightings import Sightings
@@ -118,3 +123,43 @@ def test_the_picture_is_composed_around_the_head_that_is_seen() -> None:
         assert framing.certificate(0.85)["heads_held_pct"] == 100
         tops.append(framing.path.y[0])
     assert tops[1] > tops[0] + 20
+
+
+def test_of_who_is_wider_than_the_window_the_side_with_the_head_is_shown() -> None:
+    pts, wide = FRAMES[::4], np.array([150.0, 100.0, 850.0, 800.0])
+    framings = []
+    for face in ((720.0, 200.0), (500.0, 200.0)):
+        [person] = with_heads([track(box=wide)], [posed([landmarks(face, 80.0)] * len(pts), pts, wide)])
+        found = Stitched(Timeline(FRAMES, TIME_BASE, SIZE), [person], [(0, len(FRAMES))])
+        framings.append(framed(found, CropParams(aspect="9:16")))
+    aside, middle = framings
+    assert aside.path.width[0] == 450 and aside.certificate(0.85)["heads_held_pct"] == 100
+    assert aside.certificate(0.85)["held_part_pct"] == 100
+    guessed = framed(
+        Stitched(Timeline(FRAMES, TIME_BASE, SIZE), [track(box=wide)], [(0, 100)]), CropParams(aspect="9:16")
+    )
+    assert middle.path.x[0] == pytest.approx(guessed.path.x[0], abs=1) and aside.path.x[0] > middle.path.x[0] + 40
+
+
+class _Chunks:
+    """Earlier chunks that hold people and poses."""
+
+    plan: Mapping[str, Any] = {}
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    def artifacts(self) -> Iterator[tuple[bytes, str]]:
+        return ((data, sha256_hex(data)) for data in self._chunks)
+
+
+def test_the_step_that_is_given_people_can_ask_for_the_poses_beside_them() -> None:
+    pts = FRAMES[::4]
+    poses = posed([landmarks((500.0, 300.0))] * len(pts), pts)
+    both = json.dumps({"schema": with_poses.SCHEMA}).encode()[:-1]
+    both += b',"people":' + to_json_bytes(poses.chunk) + b',"poses":' + to_bytes(poses) + b"}"
+    earlier = cast("Earlier", _Chunks(both, both))
+    assert [found.landmarks for found in with_poses.poses_beside(with_poses.people_of(earlier))] == [
+        poses.landmarks
+    ] * 2
+    assert list(with_poses.poses_beside(earlier)) == []  # chunks of people alone
