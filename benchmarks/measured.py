@@ -22,7 +22,12 @@ from backend.local.sample import make_sample
 WORKERS = 2
 WATCH_EVERY_SEC = 0.05
 MIB = 2**20
-ROLES = {"gpu_chunk_worker": "chunk worker", "analysis_worker": "analysis worker", "media.child": "media process"}
+ROLES = {
+    "gpu_chunk_worker": "chunk worker",
+    "analysis_worker": "analysis worker",
+    "media.child": "media process",
+    "media.fork_server": "media process",
+}
 # What a media process starts itself has none of those names.
 FFMPEG = "ffmpeg"
 console = Console(width=120)
