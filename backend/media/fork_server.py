@@ -56,7 +56,10 @@ class Server:
 
     def _answer(self) -> bool:
         """Forks as one request asks; False: nobody is there to ask any more."""
-        data, fds, _, _ = socket.recv_fds(self._control, MAX_REQUEST_BYTES, MAX_FDS)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, MAX_REQUEST_BYTES, MAX_FDS)
+        except ConnectionError:  # whoever asks was killed before it had read our last answer
+            return False
         if not data:
             return False
         request = json.loads(data)

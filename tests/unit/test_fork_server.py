@@ -61,3 +61,11 @@ def test_a_child_for_whose_end_nobody_waits_does_not_end_the_server() -> None:
     assert server._status_fds == {}
     ours.close()
     theirs.close()
+
+
+def test_a_server_whose_asker_dies_without_reading_the_answer_ends_in_silence() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.send(b"an answer that nobody reads")
+    ours.close()  # with something unread: the other end is reset, and does not merely see the end
+    Server(theirs).serve()
+    theirs.close()
