@@ -98,7 +98,7 @@ def test_the_verdict_the_timeline_and_downloads_are_there_at_phone_width_too(fil
     job_id = films.done(films.numbered(seconds=3), aspect="9:16", subject="all")
     open_review(page, job_id)
     expect(page.locator(".verdict")).to_contain_text("of the frames hold those who are followed whole")
-    assert page.locator(".overlay .person").count() >= 1
+    expect(page.locator(".overlay .person").first).to_be_attached()
     expect(page.locator(".lane-names canvas").first).to_be_visible()
     for link in page.locator(".downloads a").all():
         answer = page.request.get(link.get_attribute("href"))
