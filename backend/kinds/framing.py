@@ -27,7 +27,7 @@ from backend.vision.speaker import Spoken
 from backend.vision.stitch import Track
 from backend.vision.subject import Subject, choose_subject
 from backend.vision.timeline import Timeline
-from backend.vision.window import Floats, Shot, output_of, room_of
+from backend.vision.window import Floats, Shot, keeps_shape, output_of, room_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,5 @@ def on_subject(
 
 def _as_shown(part: Laid, path: CameraPath) -> Laid:
     """One window whose shot came out wider or higher than its shape is between bars."""
-    width, height = path.output_size
-    size = path.sizes[part.start]
-    barred = part.layout == "crop" and abs(size[0] * height - size[1] * width) > width + height
-    return replace(part, layout="bars") if barred else part
+    is_barred = part.layout == "crop" and not keeps_shape(path.sizes[part.start], path.output_size)
+    return replace(part, layout="bars") if is_barred else part

@@ -26,6 +26,7 @@ from backend.vision.window import (
     Shot,
     bands,
     inside_picture,
+    keeps_shape,
     padded_share,
     panel_areas,
     require,
@@ -173,8 +174,7 @@ class _Film:
         """Of the window on each frame (n, 2). `times`: by how much shots' windows are larger than the subject asks."""
         factors = np.ones(len(self.boxes))
         for (start, stop), size in zip(shots, shot_sizes, strict=True):
-            own_shape = abs(size[0] * self.output[1] - size[1] * self.output[0]) <= sum(self.output)
-            if self.spec.zoom and own_shape and not pins.set_width(start, stop):
+            if self.spec.zoom and keeps_shape(size, self.output) and not pins.set_width(start, stop):
                 smallest = smallest_width(self.spec, float(size[0]), self.output, self.frame_size) / float(size[0])
                 part = slice(start, stop)
                 needs = times * padded_share(self.boxes[part], size, self.spec)

@@ -16,7 +16,7 @@ from backend.vision.path_file import BOX_DECIMALS
 from backend.vision.path_qp import LIMITS
 from backend.vision.showing import showing
 from backend.vision.timeline import Timeline, runs
-from backend.vision.window import Floats, bands, inside_picture
+from backend.vision.window import Floats, bands, inside_picture, keeps_shape
 
 STILL_PX_PER_FRAME = 0.05
 # Enlarged by more than this, a picture is plainly soft.
@@ -84,9 +84,7 @@ def _stretches_pts(mask: NDArray[np.bool_], frame_pts: NDArray[np.int64]) -> lis
 
 
 def _filled(path: CameraPath, frame_pts: NDArray[np.int64]) -> list[list[int]]:
-    width, height = path.filled_sizes.T
-    other_shape = np.abs(path.width * height - path.height * width) > width + height
-    return _stretches_pts(np.asarray(other_shape), frame_pts)
+    return _stretches_pts(~keeps_shape(path.sizes, path.filled_sizes), frame_pts)
 
 
 def static_path(path: CameraPath, boxes: Floats, heads: Floats, frame_size: tuple[int, int]) -> CameraPath:

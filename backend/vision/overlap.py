@@ -1,17 +1,11 @@
-"""How far boxes lie on one another."""
+"""Which boxes are of one thing, though two looked at it."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-def iou_of_pairs(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union (n,) of each pair of boxes (n, 4)."""
-    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    whole = np.prod(first[:, 2:] - first[:, :2], axis=1) + np.prod(second[:, 2:] - second[:, :2], axis=1) - shared
-    return np.asarray(shared / np.maximum(whole, 1e-9))
+from backend.vision.stitch import pairwise_iou
 
 
 def best_at_same_time(
@@ -27,7 +21,7 @@ def best_at_same_time(
     count = high - low
     rows = np.repeat(np.arange(len(pts)), count)
     candidates = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
-    iou = iou_of_pairs(boxes[rows], others[candidates])
+    iou = pairwise_iou(boxes[rows], others[candidates])
     order = np.lexsort((iou, rows))
     best = order[np.flatnonzero(np.diff(rows[order], append=-1))]  # of each row the last, which is the largest
     best = best[iou[best] >= least_iou]

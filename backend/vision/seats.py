@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.vision.overlap import iou_of_pairs
-from backend.vision.stitch import Track
+from backend.vision.stitch import Track, pairwise_iou
 from backend.vision.timeline import Timeline
 
 # From the end of the one to the start of the next: at most so long apart, and so long together.
@@ -36,7 +35,7 @@ def seats(tracks: Sequence[Track], timeline: Timeline, shots: Sequence[tuple[int
             if int(place[-1].pts[-1]) - begin <= together and bisect_right(first_pts, int(place[-1].pts[-1])) == shot
         ]
         ends = np.array([place[-1].boxes[-1] for place in free]).reshape(-1, 4)
-        alike = iou_of_pairs(ends, np.broadcast_to(track.boxes[0], ends.shape))
+        alike = pairwise_iou(ends, track.boxes[0])
         if len(free) and alike.max() >= _SAME_IOU:
             free[int(alike.argmax())].append(track)
         else:

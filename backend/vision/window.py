@@ -228,6 +228,12 @@ def _around(boxes: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     return centres - freedom, centres + freedom
 
 
+def keeps_shape(sizes: Floats, output_size: NDArray[np.int64] | tuple[int, int]) -> NDArray[np.bool_]:
+    """Which windows (..., 2) have the shape of what they fill (..., 2), but for the rounding of its sides to pixels."""
+    filled = np.asarray(output_size, dtype=np.float64)
+    return np.asarray(np.abs(sizes[..., 0] * filled[..., 1] - sizes[..., 1] * filled[..., 0]) <= filled.sum(axis=-1))
+
+
 def inside_picture(boxes: Floats, count: int, frame_size: tuple[int, int]) -> Floats:
     if boxes.shape != (count, 4):
         raise ValueError(f"subject boxes have the shape {boxes.shape}, not {(count, 4)}")

@@ -25,7 +25,7 @@ _WIDE_IN = {
     ("nose", "left_ear"): 1.45,
     ("nose", "right_ear"): 1.45,
 }
-_WIDE_IN_SHOULDERS = 0.42
+_WIDE_IN_SHOULDERS, _LEAST_IN_SHOULDERS = 0.42, 0.25
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 # A person of the one network and of the other are one where their boxes overlap so much.
 _SAME_IOU = 0.5
@@ -68,9 +68,10 @@ def heads_seen(landmarks: Landmarks) -> Floats:
 
     face = seen[:, [NUMBER[name] for name in _FACE]]
     in_face = np.fmax.reduce([ratio * apart(*pair) for pair, ratio in _WIDE_IN.items()])
-    by_shoulders = _WIDE_IN_SHOULDERS * apart("left_shoulder", "right_shoulder")
-    # Turned away, shoulders tell; in profile they are behind one another.
-    width = np.where(np.isfinite(in_face), np.fmax(in_face, by_shoulders * 0.6), by_shoulders)
+    shoulders = apart("left_shoulder", "right_shoulder")
+    # Of who looks away the face tells too little; in profile the shoulders do, which are behind one another.
+    by_face = np.fmax(in_face, _LEAST_IN_SHOULDERS * shoulders)
+    width = np.where(np.isfinite(in_face), by_face, _WIDE_IN_SHOULDERS * shoulders)
     known = (np.isfinite(face[..., 0]).sum(axis=1) >= 2) & (width > 0)
     # Eyes and ears are halfway between crown and chin.
     low, high = np.fmin.reduce(face[:, :, 0], axis=1), np.fmax.reduce(face[:, :, 0], axis=1)
