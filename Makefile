@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 VIDEO ?=
 MODEL ?=
 MINUTES ?= 10
-# Tests start hundreds of processes: what they import is compiled once, by the first that does, also where the
-# environment says otherwise.
+# What processes import is compiled once, also where the environment says otherwise: tests start hundreds of them, and
+# each process of a run would compile for a second.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test test-slow lint chaos bench bench-quality bench-queue bench-fleet screenshots image-bases clean
@@ -31,10 +31,16 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "framefleet needs Python 3.11 or newer")'
 	@$(PYTHON) -m venv $(VENV)
 
+# Compiled when they are installed, for commands that are started without make.
+STARTED = backend.cli, backend.workers.gpu_chunk_worker, backend.workers.analysis_worker, backend.media.fork_server
+LATER = backend.vision.detectors.openvino, scipy.optimize
+COMPILED = $(BIN)/python -m compileall -q backend && $(BIN)/python -c 'import $(STARTED), $(LATER)'
+
 # What a machine needs that runs framefleet on its CPU: no torch.
 $(VENV)/.lean: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV); the first time takes a minute or two."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(COMPILED)
 	@touch $@
 
 # Two thirds of what there is to unpack is torch with CUDA. `make --jobs 2` does that beside the rest; pip alone would do
@@ -55,6 +61,7 @@ $(VENV)/.others: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready: $(VENV)/.torch $(VENV)/.others
 	@$(PIP_QUICKLY) -e '.[dev]'
+	@$(COMPILED)
 	@touch $(VENV)/.lean $@
 
 demo: $(VENV)/.lean
