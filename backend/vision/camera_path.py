@@ -186,16 +186,18 @@ class _Film:
         held, wanted = (heads_first(each, self.heads, sizes, self.frame_size) for each in (self.core, self.boxes))
         padded = wanted_bands(wanted, sizes, self.spec.padding_ratio)
         wished = composed(padded, wanted, self.heads, self.alone, sizes, self.clock_sec, shots, self.frame_size)
-        wished = aimed(wished, self.aims, wanted_bands(wanted, sizes, 0.0), self.frame_size)
-        bands_px = (*bands(held, sizes), *wished)
+        whole = wanted_bands(wanted, sizes, 0.0)
+        wished = aimed(wished, self.aims, whole, self.frame_size)
+        bands_px = (*bands(held, sizes), *wished, *whole)
         found = np.empty_like(sizes)
         for start, stop in shots:
             part = slice(start, stop)
             for axis in range(2):
-                low, high, wanted_low, wanted_high = (side[part, axis] for side in bands_px)
+                low, high, wanted_low, wanted_high, whole_low, whole_high = (side[part, axis] for side in bands_px)
                 floor, ceiling = sizes[part, axis] / 2, self.frame_size[axis] - sizes[part, axis] / 2
                 pinned = pins.of(start, stop, axis, self.clock_sec)
-                wish = Axis(low, high, wanted_low, wanted_high, floor, ceiling, self.clock_sec[part], pinned)
+                held_px, wished_px, whole_px = (low, high), (wanted_low, wanted_high), (whole_low, whole_high)
+                wish = Axis(*held_px, *wished_px, *whole_px, floor, ceiling, self.clock_sec[part], pinned)
                 found[part, axis] = axis_path(wish, self.frame_size[0], self.memory, near=self.near)
         return found
 

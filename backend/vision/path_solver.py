@@ -33,6 +33,9 @@ _LADDER = ((0.07, 0.1, 0.999), (0.0, 0.1, 0.997), (0.0, 1.0, 0.997), (0.0, 10.0,
 _HOPELESS_HELD = 0.9
 # Moves that accelerate by more than this, in frame widths per s2, are tried once more with a lower peak.
 _SHARP, _FLATTENED_RATIO = 1.0, 0.75
+# A window that stands still leaves this much of itself on either side of the whole subject, where there is room: who
+# darts aside is not where the mean is, nor always where detections were.
+_STILL_MARGIN_RATIO = 0.05
 # How far a solution may leave what is given of it, in frame widths.
 _GOES_ON_RATIO = 1e-4
 _HELD_TOLERANCE_PX = 0.25
@@ -61,13 +64,15 @@ def clock_sec(timeline: Timeline) -> Floats:
 @dataclass(frozen=True, eq=False)
 class Axis:
     """One axis of a shot in pixels: on each frame the band for the centre (NaN without a subject), the one that is
-    wanted, which keeps the padding too, and where the centre may be at all; `pins` (k, 2) are seconds on the clock and
-    the centres wanted there."""
+    wanted, which keeps the padding too, the one that keeps the whole subject without any, and where the centre may be
+    at all; `pins` (k, 2) are seconds on the clock and the centres wanted there."""
 
     low: Floats
     high: Floats
     wanted_low: Floats
     wanted_high: Floats
+    whole_low: Floats
+    whole_high: Floats
     floor: Floats
     ceiling: Floats
     clock_sec: Floats
@@ -101,8 +106,8 @@ def axis_path(axis: Axis, unit_px: int, memory: PathMemory | None = None, *, nea
 
 
 def _still_centre(axis: Axis) -> float | None:
-    """The one centre that holds every frame with half of its padding and meets every pin, in the middle of the
-    subject as far as that goes."""
+    """The one centre that holds every frame with half of its padding and meets every pin, with a margin on either side
+    of the whole subject where there is room, in the middle of the subject as far as that goes."""
     known = np.isfinite(axis.low)
     lowest, highest = float(axis.floor.max()), float(axis.ceiling.min())
     if len(axis.pins):
@@ -112,10 +117,22 @@ def _still_centre(axis: Axis) -> float | None:
     if not known.any():
         return (lowest + highest) / 2 if lowest <= highest else None
     # Half of the padding is enough for the sake of stillness.
-    low, high = (axis.low + axis.wanted_low)[known] / 2, (axis.high + axis.wanted_high)[known] / 2
-    lowest, highest = max(lowest, low.max()), min(highest, high.min())
+    low = max(lowest, float((axis.low + axis.wanted_low)[known].max() / 2))
+    high = min(highest, float((axis.high + axis.wanted_high)[known].min() / 2))
+    if low > high:
+        return None
     middle = float((axis.wanted_low + axis.wanted_high)[known].mean() / 2)
-    return float(np.clip(middle, lowest, highest)) if lowest <= highest else None
+    return float(np.clip(middle, *_with_margin(low, high, axis)))
+
+
+def _with_margin(low: float, high: float, axis: Axis) -> tuple[float, float]:
+    """Of the centres from `low` to `high` those that leave the whole subject as large a margin as there is room for."""
+    first, last = float(np.nanmax(axis.whole_low)), float(np.nanmin(axis.whole_high))
+    most_px = _STILL_MARGIN_RATIO * 2 * float(axis.floor.max())  # the lowest centre is half of the window
+    margin_px = min(most_px, (last - first) / 2, high - first, last - low)
+    if margin_px <= 0:  # no window that stands still holds all of it
+        return low, high
+    return max(low, first + margin_px), min(high, last - margin_px)
 
 
 def _whole(axis: Axis, knots: Floats) -> Stretch:

@@ -17,6 +17,8 @@ HELD_PART_RATIO = 0.9
 _PADDING_OF_SPARE = 0.75
 # A box this much larger than the window has its held part in it and no more.
 _FAR_TOO_LARGE = 1.1
+# A window that would not be smaller than this, as a share of the largest, is the largest.
+_WORTH_RATIO = 0.9
 _MAX_OUTPUT_PX = 16_384
 # A shot is shown between bars where the subject is larger than any window for more than this share of its frames: one
 # outstretched arm is not worth them.
@@ -151,7 +153,8 @@ def window_sizes(
     bars: Sequence[bool] | None = None,
 ) -> tuple[Floats, tuple[int, int]]:
     """The largest window of each shot (n_shots, 2) in pixels, and the size of the output: that of the largest window in
-    the picture, unless the spec names one.
+    the picture, unless the spec names one. Nearly as large is as large: nobody sees that somebody is a little larger,
+    but enlarged pixels are less sharp.
 
     Windows have the output's shape, but for shots that `spec.fill` shows between bars (those of `bars`, or any); none
     is smaller than `max_upscale` allows.
@@ -169,6 +172,7 @@ def window_sizes(
         limit = np.array(whole, dtype=np.float64)
     smallest = max(spec.min_crop_ratio, min(1.0, output[0] / (spec.max_upscale * limit[0])))
     scales = np.clip((needs / limit).max(axis=1), smallest, 1.0)
+    scales[scales > _WORTH_RATIO] = 1.0
     may = [spec.fill != "crop"] * len(shots) if bars is None else bars
     return _filled(spec, scales[:, None] * limit, boxes, shots, frame_size, may), output
 

@@ -65,6 +65,17 @@ def test_a_subject_that_fits_a_still_window_gets_one_that_never_moves() -> None:
     assert figures(path, boxes)["still_frames_pct"] == figures(path, boxes)["containment_pct"] == 100
 
 
+@pytest.mark.parametrize(("aside", "margin"), [(600, 0.05 * 608), (570, 24.0), (560, 19.0)])
+def test_a_still_window_leaves_a_margin_for_who_darts_aside_once(aside: float, margin: float) -> None:
+    """As large as there is room for on both sides, up to a twentieth of the window."""
+    boxes = boxes_at(np.where(np.arange(300) // 10 == 12, aside, 900.0), height=1000.0)
+    boxes[0] += [0, 0, 30, 0]
+    path = solve(boxes)
+    left, right = boxes[:, 0].min() - path.x[0], path.x[0] + path.width[0] - boxes[:, 2].max()
+    assert len(set(path.x)) == 1
+    assert left == pytest.approx(margin) and right >= left - 1e-6
+
+
 @pytest.mark.parametrize("smoothing", ["optimal", "ema"])
 def test_without_a_subject_the_window_stands_in_the_middle_and_is_the_largest(
     smoothing: Literal["optimal", "ema"],
@@ -322,6 +333,12 @@ def test_the_window_shrinks_to_the_padded_subject_but_not_below_its_floor() -> N
     assert solve(tiny).height[0] == 540  # twice enlarged
     wide = CropSpec(aspect=Fraction(9, 16), min_crop_ratio=0.35, max_upscale=4.0)
     assert solve(tiny, spec=wide).height[0] == pytest.approx(378)  # 0.35 of 1080
+
+
+@pytest.mark.parametrize(("height", "window"), [(770, 954.8), (800, 1080.0), (860, 1080.0)])
+def test_a_window_that_is_nearly_the_largest_is_the_largest(height: float, window: float) -> None:
+    path = solve(boxes_at(np.full(9, 900.0), width=100, height=height))
+    assert path.height.tolist() == pytest.approx([window] * 9)
 
 
 @pytest.mark.parametrize("height", [10, 300, 600, 1080])
