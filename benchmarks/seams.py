@@ -31,7 +31,8 @@ from backend.media.facts import VideoFacts
 from backend.media.segments import divided
 from backend.settings import Settings, get_settings
 from backend.storage import open_source
-from backend.storage.range_reader import BlockCache, RangeReader
+from backend.storage.block_cache import BlockCache
+from backend.storage.range_reader import RangeReader
 from backend.vision.artifacts import ChunkArtifact, sha256_hex
 from backend.vision.detector import Detector, open_detector
 

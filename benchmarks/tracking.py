@@ -423,7 +423,9 @@ def sensitivity(films: Sequence[Film], share: float = 0.3) -> list[tuple[str, fl
     found = []
     for rule in fields(LinkRules):
         for factor in (1 - share, 1 + share):
-            rules = replace(LinkRules(), **{rule.name: factor * getattr(LinkRules(), rule.name)})
+            usual = getattr(LinkRules(), rule.name)
+            moved = round(factor * usual) if isinstance(usual, int) else factor * usual
+            rules = replace(LinkRules(), **{rule.name: moved})
             tracks = [our_tracks(film, frame_rate(film), None, rules) for film in films]
             rows = [score(film, "", as_mot(film, own)) for film, own in zip(films, tracks, strict=True)]
             mean = mean_row("", rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,53 +11,14 @@ from typing import TYPE_CHECKING
 from backend.errors import SourceChanged
 from backend.seekable import Seekable
 from backend.storage.base import Source
+from backend.storage.block_cache import BLOCK_BYTES, BlockCache
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BLOCK_BYTES = 64 * 1024
 MAX_READ_AHEAD_BYTES = 4 * 1024 * 1024
 READ_AHEAD_SHARE = 24  # a run that has read n bytes fetches at most n / 24 past what was asked
 MAX_SKIP_BYTES = 4 * BLOCK_BYTES
-DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
-
-SourceKey = tuple[str, str]  # (uri, etag)
-
-
-class BlockCache:
-    """Blocks of sources, the least recently used dropped first; threads and readers of one process share it."""
-
-    def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._size_bytes = 0
-        self._blocks: OrderedDict[tuple[SourceKey, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes held now; never more than the bound."""
-        return self._size_bytes
-
-    def get(self, key: SourceKey, index: int) -> bytes | None:
-        """The block, which now counts as used last, or None."""
-        with self._lock:
-            block = self._blocks.get((key, index))
-            if block is not None:
-                self._blocks.move_to_end((key, index))
-            return block
-
-    def has(self, key: SourceKey, index: int) -> bool:
-        """Whether the block is held; asking is not using."""
-        with self._lock:
-            return (key, index) in self._blocks
-
-    def put(self, key: SourceKey, index: int, block: bytes) -> None:
-        """Holds the block and drops old ones to stay in bounds."""
-        with self._lock:
-            self._size_bytes += len(block) - len(self._blocks.pop((key, index), b""))
-            self._blocks[key, index] = block
-            while self._size_bytes > self._max_bytes:
-                self._size_bytes -= len(self._blocks.popitem(last=False)[1])
 
 
 class RangeReader:

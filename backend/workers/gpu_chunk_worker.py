@@ -23,7 +23,8 @@ from backend.queue.stall import Step
 from backend.queue.surroundings import Surroundings
 from backend.states import DeepMode
 from backend.storage.base import ObjectStore
-from backend.storage.range_reader import BlockCache, RangeReader
+from backend.storage.block_cache import BlockCache
+from backend.storage.range_reader import RangeReader
 from backend.vision.detector import open_detector
 from backend.workers import command
 from backend.workers.chunk_artifacts import ChunkArtifact

@@ -17,7 +17,8 @@ from backend.kinds.tools import Tools
 from backend.media.facts import VideoFacts
 from backend.media.segments import divided
 from backend.storage import open_source
-from backend.storage.range_reader import BlockCache, RangeReader
+from backend.storage.block_cache import BlockCache
+from backend.storage.range_reader import RangeReader
 from benchmarks.seams import Left
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from backend.errors import SourceChanged
 from backend.storage.base import ObjectInfo
-from backend.storage.range_reader import BLOCK_BYTES, MAX_READ_AHEAD_BYTES, BlockCache, RangeReader
+from backend.storage.block_cache import BLOCK_BYTES, BlockCache
+from backend.storage.range_reader import MAX_READ_AHEAD_BYTES, RangeReader
 
 
 class BytesSource:
