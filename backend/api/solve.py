@@ -87,7 +87,8 @@ def solve(path: schemas.JobPath, body: SolveRequest) -> Response:
     params = asked_params(job, body.params)
     check_same_chunks(job, params)
     facts = as_probed(job.probe)
-    assert isinstance(facts, VideoFacts)  # only kinds of videos have paths
+    if not isinstance(facts, VideoFacts):  # only kinds of videos have paths, so nobody has looked yet
+        raise InvalidState("The job is not planned yet; there is something to change once its chunks are analysed.")
     with app.editing.turn():
         gathered = _gathered(job, kind.preview, facts)
         solved = kind.preview.solve(gathered, facts, kind.parse_params(params), body.around_sec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backend.errors import MediaTruncated
 from backend.media.facts import VideoFacts
+from backend.vision.artifacts import ChunkArtifact
 
 # Fewer frames than this share of those that the container lists: the file was cut off.
 WHOLE_SHARE = 0.9
@@ -41,6 +42,18 @@ def decoded(facts: VideoFacts, frame_pts: NDArray[np.int64]) -> list[str]:
         gap = f"{gaps_sec.max():.0f} s after {at_sec:.0f} s"
         warnings.append(f"The source has no picture for {gap}: the film stands still there.")
     return warnings
+
+
+def analysed(artifacts: Sequence[ChunkArtifact]) -> list[str]:
+    """A warning where the chunks were not all looked at with one detector, tracker and setting: workers of two releases
+    share a job while one replaces the other."""
+    ways = len({artifact.params_sha256 for artifact in artifacts})
+    if ways <= 1:
+        return []
+    return [
+        f"Parts of the video were analysed in different ways ({ways}), by workers of different versions or settings: "
+        "people may be found unevenly. Once all workers are alike, submit it again for an even result."
+    ]
 
 
 def _early_end(facts: VideoFacts, frame_pts: NDArray[np.int64]) -> list[str]:

@@ -40,7 +40,12 @@ class Annotate(Whole[AnnotateParams]):
         previewed = join_previews(context, [artifact.frame_pts for artifact in artifacts])
         began = time.monotonic()
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), params.conf)
-        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *_nothing_found(found, params), *previewed]
+        warnings = [
+            *accounts.decoded(facts, found.timeline.frame_pts),
+            *accounts.analysed(artifacts),
+            *_nothing_found(found, params),
+            *previewed,
+        ]
         files = _files(found, params)
         context.report(STITCHED_SHARE)
         seconds = {"stitch": time.monotonic() - began}

@@ -41,7 +41,7 @@ class SolveCrop(Whole[CropParams]):
         began = time.monotonic()
         poses = with_poses.poses_beside(context.earlier)
         framing = solve_framing(artifacts, facts.time_base_fraction, (facts.width, facts.height), params, poses)
-        warnings = [*accounts.decoded(facts, framing.timeline.frame_pts), *previewed]
+        warnings = [*accounts.decoded(facts, framing.timeline.frame_pts), *accounts.analysed(artifacts), *previewed]
         proof = framing.certificate(params.smooth_alpha)
         warnings += shortfalls(proof, params.subject, params.fill)
         files = framing.files(proof)

@@ -137,7 +137,7 @@ class FollowTracks(Whole[OverlayParams]):
         previewed = join_previews(context, [artifact.frame_pts for artifact in artifacts])
         began = time.monotonic()
         found = stitched(artifacts, facts.time_base_fraction, (facts.width, facts.height), context.params.conf)
-        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *previewed]
+        warnings = [*accounts.decoded(facts, found.timeline.frame_pts), *accounts.analysed(artifacts), *previewed]
         tracks = {"tracks.json": track_files.tracks_json(found.tracks, found.timeline)}
         design = replace(overlaid(context, found.timeline, found.tracks), shots=found.shots)
         seconds = {"stitch": time.monotonic() - began}

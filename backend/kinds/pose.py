@@ -64,7 +64,11 @@ class AnalysePoses(Whole[PoseParams]):
         previewed = join_previews(context, [artifact.chunk.frame_pts for artifact in artifacts])
         began = time.monotonic()
         analysed = _analysed(context, artifacts)
-        warnings = [*accounts.decoded(context.facts, analysed.posed.timeline.frame_pts), *previewed]
+        warnings = [
+            *accounts.decoded(context.facts, analysed.posed.timeline.frame_pts),
+            *accounts.analysed([artifact.chunk for artifact in artifacts]),
+            *previewed,
+        ]
         results = context.folder / RESULTS
         _write(results, context, analysed, artifacts)
         report, missing = _report(context, analysed, artifacts)

@@ -99,7 +99,7 @@ def stitch(artifacts: Sequence[ChunkArtifact]) -> list[Track]:
     At a seam the earlier chunk's tracker runs on through the overlap, on the same detections as the later chunk's. It
     is the one that a single pass would have there: until the overlap ends only its samples count, from then on only the
     later chunk's, whose tracker has warmed up. Tracks are matched by mean IoU in the overlap (Hungarian method).
-    Raises ArtifactCorrupt when the artifacts are not the contiguous chunks 0..n-1 of one source with one set of params.
+    Raises ArtifactCorrupt when the artifacts are not the contiguous chunks 0..n-1 of one source cut on one timeline.
     """
     ordered = sorted(artifacts, key=lambda artifact: artifact.chunk_index)
     _require_one_video(ordered)
@@ -158,7 +158,7 @@ def _require_one_video(ordered: Sequence[ChunkArtifact]) -> None:
         before = ordered[index - 1]
         if artifact.start_pts != before.end_pts:
             raise ArtifactCorrupt(f"Chunk {index} starts at {artifact.start_pts}, not where the one before ends.")
-        for name in ("source", "params_sha256", "time_base", "frame_size"):
+        for name in ("source", "time_base", "frame_size"):
             if getattr(artifact, name) != getattr(before, name):
                 raise ArtifactCorrupt(f"Chunks {index - 1} and {index} disagree in {name}; submit the video again.")
 

@@ -81,26 +81,36 @@ def tracks_csv(tracks: Sequence[Track], timeline: Timeline) -> bytes:
 
 def csv_of_parquet(data: bytes) -> Iterator[bytes]:
     """The rows of a file that `tracks_parquet` wrote, as text with the head of `tracks_csv`, in the file's order: track
-    by track. Some at a time: an hour of ten people has a million rows. Raises ArtifactCorrupt."""
+    by track. Some at a time: an hour of ten people has a million rows. Raises ArtifactCorrupt for bytes that
+    are no such file, before the first row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ArtifactCorrupt("The tracks cannot be read; submit the video again.") from error
+    if not set(CSV_HEAD).issubset(file.schema_arrow.names):
+        raise ArtifactCorrupt("The tracks lack columns; submit the video again.")
+    return _csv_lines(file)
+
+
+def _csv_lines(file: Any) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.compute as pc  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq
     from pyarrow import csv as arrow_csv
 
     decimals = {"time_sec": 6, "x": 2, "y": 2, "w": 2, "h": 2, "conf": 4}
     options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
     yield (",".join(CSV_HEAD) + "\n").encode()
-    try:
-        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(_ROWS_AT_ONCE, columns=list(CSV_HEAD)):
-            columns = [
-                pc.round(batch.column(name), decimals[name]) if name in decimals else batch.column(name)
-                for name in CSV_HEAD
-            ]
-            sink = io.BytesIO()
-            arrow_csv.write_csv(pa.RecordBatch.from_arrays(columns, CSV_HEAD), sink, options)
-            yield sink.getvalue()
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise ArtifactCorrupt("The tracks cannot be read.") from error
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(CSV_HEAD)):
+        columns = [
+            pc.round(batch.column(name), decimals[name]) if name in decimals else batch.column(name)
+            for name in CSV_HEAD
+        ]
+        sink = io.BytesIO()
+        arrow_csv.write_csv(pa.RecordBatch.from_arrays(columns, CSV_HEAD), sink, options)
+        yield sink.getvalue()
 
 
 def tracks_mot(tracks: Sequence[Track], timeline: Timeline) -> bytes:

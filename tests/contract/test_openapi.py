@@ -6,11 +6,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import hypothesis
+import numpy as np
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, Phase
@@ -31,7 +33,10 @@ from backend.queue.remote_workers import add_remote_worker
 from backend.settings import Settings
 from backend.storage import open_store
 from backend.storage.s3 import make_client
+from backend.vision.timeline import Timeline
+from backend.vision.track_files import tracks_json, tracks_parquet
 from tests.conftest import empty_database
+from tests.integration.queue.helpers import FACTS
 
 API_PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 PROBLEM = "application/problem+json"
@@ -39,6 +44,10 @@ FEW, MANY = 2, 40  # requests to an operation, of the allowed kind and as many o
 # Rules that no schema says: a place must be open to clients, two values must go together, a cursor must be ours, this
 # installation's limits of size, what lies there already.
 RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "411", "412", "413", "416", "422", "429"]
+NOBODY = ([], Timeline(np.arange(2), Fraction(1), (2, 2)))
+DONE = """UPDATE video_analysis_jobs
+    SET status = 'done', stage = 'DONE', output_uri = 'x', output_key = :key, probe = CAST(:probe AS jsonb)"""
+FILES = {"tracks.json": tracks_json(*NOBODY), "tracks.parquet": tracks_parquet(*NOBODY)}
 
 
 class Served:
@@ -52,11 +61,9 @@ class Served:
         for file in KINDS["crop"].files.values():
             if file.name == "camera_path.json":  # a plot of none would be our fault
                 continue
-            data = b'{"time_base":[1,1],"tracks":[]}' if file.name == "tracks.json" else b"{}"
-            store.put(result_key(job.id, file.name), data, content_type=file.content_type)
+            store.put(result_key(job.id, file.name), FILES.get(file.name, b"{}"), content_type=file.content_type)
         with database.transaction() as connection:
-            done = "UPDATE video_analysis_jobs SET status = 'done', stage = 'DONE', output_uri = 'x', output_key = :key"
-            connection.execute(text(done), {"key": key})
+            connection.execute(text(DONE), {"key": key, "probe": FACTS.model_dump_json()})
         self.job_id: UUID = job.id
         self.worker = {"Authorization": f"Bearer {add_remote_worker(database, 'desk')}"}
         self.callers = {

@@ -20,6 +20,7 @@ from backend.api.app import create_app
 from backend.db.engine import Database
 from backend.db.sql import statement
 from backend.jobs.retention import Retention
+from backend.jobs.service import JobService, NewJob
 from backend.kinds import KINDS, kind_named
 from backend.queue.figures import read_figures
 from backend.settings import Settings
@@ -223,6 +224,14 @@ def test_before_the_chunks_are_complete_there_is_nothing_to_go_on_from(house: Ho
         house.studio.worker.work_once(house.studio.loop)
     # All are, and it waits for its film.
     assert house.post(job_id, verb, {"params": {"aspect": "1:1"}})[0] in (200, 202)
+
+
+@pytest.mark.parametrize("verb", ["versions", "solve"])
+def test_before_the_plan_is_made_there_is_nothing_to_go_on_from(house: House, film: Path, verb: str) -> None:
+    job_id = str(JobService(house.database).create(NewJob("crop", film.as_uri(), film.name)).id)
+    status, problem = house.post(job_id, verb, {"params": {"aspect": "1:1"}})
+    assert (status, problem["code"]) == (409, "invalid_state")
+    assert problem["detail"].startswith("The job is not planned yet")
 
 
 def test_copied_chunks_count_as_no_work(house: House, film: Path) -> None:

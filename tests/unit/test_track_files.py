@@ -10,9 +10,11 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from backend.errors import ArtifactCorrupt
 from backend.vision.stitch import Track
 from backend.vision.timeline import Timeline
 from backend.vision.track_files import csv_of_parquet, tracks_csv, tracks_json, tracks_mot, tracks_parquet
@@ -82,6 +84,15 @@ def test_no_tracks_give_empty_files() -> None:
     assert tracks_csv([], TIMELINE) == b"frame,pts,time_sec,id,class,x,y,w,h,conf\n"
     assert pq.read_table(io.BytesIO(tracks_parquet([], TIMELINE))).num_rows == 0
     assert json.loads(tracks_json([], TIMELINE))["tracks"] == []
+
+
+@pytest.mark.parametrize("damage", ["no Parquet", "cut off", "other columns"])
+def test_csv_of_what_is_no_such_file_is_refused_before_its_first_row(damage: str) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"frame": [1]}), sink)
+    bytes_of = {"no Parquet": b"{}", "cut off": tracks_parquet(TRACKS, TIMELINE)[:-9], "other columns": sink.getvalue()}
+    with pytest.raises(ArtifactCorrupt):
+        csv_of_parquet(bytes_of[damage])
 
 
 def test_csv_made_of_the_parquet_file_has_the_rows_of_the_csv_file() -> None:
