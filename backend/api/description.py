@@ -84,6 +84,8 @@ def _statuses(path: str, method: str, operation: Operation, is_file: bool) -> se
         found |= {404, 409, 422, 507}
     if is_file:
         found |= {404, 409, 412, 416}
+    if "{job_id}/" in path:  # what a job has only once it has come so far
+        found.add(409)
     return found
 
 

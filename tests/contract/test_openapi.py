@@ -29,8 +29,10 @@ from backend.db.engine import Database
 from backend.jobs.layout import result_key
 from backend.jobs.service import JobService, NewJob
 from backend.kinds import KINDS
+from backend.media.sound_facts import SoundFacts
 from backend.queue.remote_workers import add_remote_worker
 from backend.settings import Settings
+from backend.states import JobStatus
 from backend.storage import open_store
 from backend.storage.s3 import make_client
 from backend.vision.timeline import Timeline
@@ -45,32 +47,60 @@ FEW, MANY = 2, 40  # requests to an operation, of the allowed kind and as many o
 # installation's limits of size, what lies there already.
 RULES_BEYOND_SCHEMAS = ["2xx", "3xx", "401", "403", "404", "409", "411", "412", "413", "416", "422", "429"]
 NOBODY = ([], Timeline(np.arange(2), Fraction(1), (2, 2)))
-DONE = """UPDATE video_analysis_jobs
-    SET status = 'done', stage = 'DONE', output_uri = 'x', output_key = :key, probe = CAST(:probe AS jsonb)"""
+# Kind and state of the jobs that there are.
+JOBS = [
+    *((kind, JobStatus.DONE) for kind in KINDS),
+    *(("crop", status) for status in JobStatus if status != JobStatus.DONE),
+]
+NEEDED: dict[str, dict[str, Any]] = {
+    "overlay": {"highlight_regions": [{"track_id": 1}]},
+    "framing": {"keyframes": [{"time_sec": 0, "x": 0, "y": 0, "width": 10, "height": 10}]},
+    "downsample": {"resolution": "360p"},
+    "audio_trim": {"start_sec": 0, "duration_sec": 1},
+}
+PROBED = {"audio_trim": SoundFacts(container="wav", codec="pcm", sample_rate=8000, channels=1, duration_seconds=1.0)}
+SET_STATE = """UPDATE video_analysis_jobs
+    SET status = :status, output_uri = :uri, output_key = :key, probe = CAST(:probe AS jsonb),
+        error_code = :code, error_message = :code, error_retryable = CAST(:code AS text) IS NULL
+    WHERE id = :id"""
 FILES = {"tracks.json": tracks_json(*NOBODY), "tracks.parquet": tracks_parquet(*NOBODY)}
 
 
 class Served:
-    """The application with a job that is done, and who may call it."""
+    """The application, its jobs, and who may call it."""
 
     def __init__(self, app: Flask, database: Database, settings: Settings) -> None:
         self.app = app
-        job = JobService(database).create(NewJob("crop", "https://example.com/a.mp4", "a.mp4"))
-        store, key = open_store(settings), f"jobs/{job.id}/output/film.mp4"
-        store.put(key, bytes(1000))
-        for file in KINDS["crop"].files.values():
-            if file.name == "camera_path.json":  # a plot of none would be our fault
-                continue
-            store.put(result_key(job.id, file.name), FILES.get(file.name, b"{}"), content_type=file.content_type)
-        with database.transaction() as connection:
-            connection.execute(text(DONE), {"key": key, "probe": FACTS.model_dump_json()})
-        self.job_id: UUID = job.id
+        self.database, self.store = database, open_store(settings)
         self.worker = {"Authorization": f"Bearer {add_remote_worker(database, 'desk')}"}
         self.callers = {
             "all scopes": {"Authorization": f"Bearer {create_key(database, 'all', scopes=tuple(Scope))}"},
             "no scope for it": {"Authorization": f"Bearer {create_key(database, 'few', scopes=[Scope.METRICS])}"},
             "nobody": {},
         }
+
+    def new_jobs(self) -> list[str]:
+        """Their ids: of each kind and state one. A request may end, delete or restart any of them."""
+        return [str(self._new_job(kind, status)) for kind, status in JOBS]
+
+    def _new_job(self, name: str, status: JobStatus) -> UUID:
+        kind = KINDS[name]
+        job = JobService(self.database).create(NewJob(name, "https://example.com/a.mp4", "a.mp4", NEEDED.get(name, {})))
+        state: dict[str, Any] = {"id": job.id, "status": status, "uri": None, "key": None, "probe": None}
+        state["code"] = "media_undecodable" if status == JobStatus.FAILED else None
+        if name != "stage" and status not in (JobStatus.UPLOADING, JobStatus.QUEUED):
+            state["probe"] = PROBED.get(name, FACTS).model_dump_json()
+        if status == JobStatus.DONE:
+            state |= {"uri": "x", "key": f"jobs/{job.id}/output/film.mp4"}
+            self.store.put(state["key"], bytes(1000))
+            for file in kind.files.values():
+                if file.name == "camera_path.json":  # a plot of none would be our fault
+                    continue
+                data = FILES.get(file.name, b"{}")
+                self.store.put(result_key(job.id, file.name), data, content_type=file.content_type)
+        with self.database.transaction() as connection:
+            connection.execute(text(SET_STATE), state)
+        return job.id
 
 
 class FromEverywhere:
@@ -194,14 +224,15 @@ def try_all(served: Served, caller: str, examples: int) -> Counter[int]:
     for found in contract_of(served).get_all_operations():
         operation = found.ok()
         headers = served.worker if "/remote/" in operation.label else served.callers[caller]
-        tried(operation, GenerationMode.POSITIVE, headers, examples, statuses, served.job_id)
+        job_ids = served.new_jobs() if "{job_id}" in operation.path else []
+        tried(operation, GenerationMode.POSITIVE, headers, examples, statuses, job_ids)
         if operation.body or operation.query or operation.path_parameters:  # else nothing of it can be wrong
-            tried(operation, GenerationMode.NEGATIVE, headers, examples, statuses, None)
+            tried(operation, GenerationMode.NEGATIVE, headers, examples, statuses, [])
     return statuses
 
 
 def tried(
-    operation: Any, mode: Any, headers: dict[str, str], examples: int, statuses: Counter[int], job_id: UUID | None
+    operation: Any, mode: Any, headers: dict[str, str], examples: int, statuses: Counter[int], job_ids: list[str]
 ) -> None:
     @hypothesis.settings(
         max_examples=examples,
@@ -211,10 +242,10 @@ def tried(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @hypothesis.given(case=operation.as_strategy(generation_mode=mode), is_there=st.booleans())
-    def run(case: Any, is_there: bool) -> None:
-        if is_there and job_id and "job_id" in (case.path_parameters or {}):
-            case.path_parameters["job_id"] = str(job_id)
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode), job_id=st.sampled_from([None, *job_ids]))
+    def run(case: Any, job_id: str | None) -> None:
+        if job_id:
+            case.path_parameters["job_id"] = job_id
         answer = case.call(headers=headers)
         statuses[answer.status_code] += 1
         case.validate_response(answer, headers=headers)
