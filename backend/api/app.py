@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         Rates(settings),
         Streams(),
         Editing(settings),
+        exports.turns(),
     )
     errors.register(app)
     app.register_api(jobs.blueprint)

@@ -15,6 +15,7 @@ from backend.api.keys import KeyRing
 from backend.api.own_worker import OwnWorker
 from backend.api.rates import Rates
 from backend.api.streams import Streams
+from backend.api.turns import Turns
 from backend.db.engine import Database
 from backend.jobs.plan import Planner
 from backend.jobs.planners import Planners
@@ -47,6 +48,7 @@ class Context:
     rates: Rates
     streams: Streams
     editing: Editing
+    drawing: Turns
 
     @property
     def database_of_caller(self) -> Database:

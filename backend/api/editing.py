@@ -7,39 +7,25 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from uuid import UUID
 
-from backend.errors import Busy
+from backend.api.turns import Turns
 from backend.kinds.path_preview import Gathered
 from backend.settings import Settings
 
 AT_ONCE = 2
 MAX_BYTES = 256 * 1024 * 1024
-RETRY_AFTER_SEC = 1
 
 
 class Editing:
     def __init__(self, settings: Settings, *, at_once: int = AT_ONCE, max_bytes: int = MAX_BYTES) -> None:
         self.settings = settings
-        self._turns = threading.BoundedSemaphore(at_once)
+        self.turns = Turns("Others solve camera paths at this moment: ask again.", at_once=at_once)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[UUID, Gathered] = OrderedDict()
         self._making: dict[UUID, threading.Lock] = {}
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Raises Busy, which says when to come again."""
-        if not self._turns.acquire(blocking=False):
-            busy = Busy("Others solve camera paths at this moment: ask again.")
-            busy.retry_after_sec = RETRY_AFTER_SEC
-            raise busy
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     def gathered(self, root: UUID, gather: Callable[[], Gathered]) -> Gathered:
         """Of the family whose first job is `root`; gathered now where it is not kept. Two who ask for the same at once

@@ -14,6 +14,7 @@ from backend.api import schemas
 from backend.api.access import Scope, needs
 from backend.api.context import context
 from backend.api.files import PAGE_POLICY
+from backend.api.turns import Turns
 from backend.db.models import Job
 from backend.errors import InvalidState, ObjectNotFound
 from backend.jobs.edit_timeline import Edit, edl, otio_json
@@ -30,16 +31,24 @@ from backend.storage.names import content_disposition
 PROBLEMS: dict[Any, Any] = {"4XX": schemas.Problem, "5XX": schemas.Problem}
 OTIO_TYPE = "application/vnd.pixar.opentimelineio+json"
 EDL_TYPE = "text/plain; charset=utf-8"
-MAX_PATH_BYTES = 256 * 2**20  # of camera_path.json: far above half a day of film
+# Of camera_path.json and tracks.json: some hours of film. Read into Python's objects they take twenty times the room.
+MAX_PATH_BYTES = 64 * 2**20
 MAX_PICTURE_BYTES = 16 * 2**20
 
 TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 TIMELINE: dict[Any, Any] = {
     200: {"description": "the file", "content": {OTIO_TYPE: {}, "text/plain": TEXT}},
 }
+PLOT: dict[Any, Any] = {200: {"description": "a picture", "content": {"image/png": {}}}}
 REPORT: dict[Any, Any] = {200: {"description": "a page of its own", "content": {"text/html": TEXT}}}
 
 blueprint = APIBlueprint("exports", __name__, url_prefix=API, abp_tags=[Tag(name="jobs")], abp_responses=PROBLEMS)
+
+
+def turns() -> Turns:
+    """For what is made of a whole camera path."""
+    words = "Others have pages and pictures of their jobs made at this moment: ask again."
+    return Turns(words, at_once=1, waiting=3, patience_sec=5.0)
 
 
 class TimelineQuery(BaseModel):
@@ -55,19 +64,35 @@ def get_timeline(path: schemas.JobPath, query: TimelineQuery) -> Response:
     job = app.jobs.get(path.job_id)
     check_leaves(job, "camera_path.json")
     _require_done(job)
-    edit = Edit(
-        job.id,
-        job.input_name,
-        None if stored_key(job.input_uri) is not None else safe_url(job.input_uri),
-        Fraction(job.fps_num, job.fps_den) if job.fps_num and job.fps_den else None,
-        json.loads(_bounded(app.store, result_key(job.id, "camera_path.json"), MAX_PATH_BYTES)),
-        job.params.get("keyframes", []),
-    )
     is_list = query.format == "edl"
-    response = Response(edl(edit) if is_list else otio_json(edit), content_type=EDL_TYPE if is_list else OTIO_TYPE)
+    with app.drawing.one():
+        edit = Edit(
+            job.id,
+            job.input_name,
+            None if stored_key(job.input_uri) is not None else safe_url(job.input_uri),
+            Fraction(job.fps_num, job.fps_den) if job.fps_num and job.fps_den else None,
+            _camera_path(app.store, job),
+            job.params.get("keyframes", []),
+        )
+        written = edl(edit) if is_list else otio_json(edit)
+    response = Response(written, content_type=EDL_TYPE if is_list else OTIO_TYPE)
     response.headers["Content-Disposition"] = content_disposition(f"{job.input_name}.{query.format}")
     response.headers["Cache-Control"] = "no-cache, private"
     return response
+
+
+@blueprint.get("/jobs/<uuid:job_id>/plot", summary="The camera path, drawn", responses=PLOT)
+@needs(Scope.JOBS_READ)
+def get_plot(path: schemas.JobPath) -> Response:
+    """A PNG: subject, window and camera speed over time. 409 until the job is done."""
+    from backend.vision.plot import plot_path  # matplotlib takes a second to load
+
+    app = context()
+    job = app.jobs.get(path.job_id)
+    check_leaves(job, "camera_path.json")
+    _require_done(job)
+    with app.drawing.one():
+        return Response(plot_path(_camera_path(app.store, job)), mimetype="image/png")
 
 
 @blueprint.get("/jobs/<uuid:job_id>/report", summary="All that there is to say of a job", responses=REPORT)
@@ -78,7 +103,9 @@ def get_report(path: schemas.JobPath) -> Response:
     job = app.jobs.get(path.job_id)
     _require_done(job)
     resource = job_resource(job, progress_of(app.jobs.database, [job])[0])
-    response = Response(report_html(resource, _found(app.store, job, resource["links"])), mimetype="text/html")
+    with app.drawing.one():
+        page = report_html(resource, _found(app.store, job, resource["links"]))
+    response = Response(page, mimetype="text/html")
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     response.headers["Cache-Control"] = "no-cache, private"
     return response
@@ -102,6 +129,11 @@ def _found(store: ObjectStore, job: Job, links: dict[str, str]) -> Found:
     if listed is not None:
         tracks = json.loads(listed)
     return Found(certificate, tracks, pictures, job.timings)
+
+
+def _camera_path(store: ObjectStore, job: Job) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_bounded(store, result_key(job.id, "camera_path.json"), MAX_PATH_BYTES))
+    return found
 
 
 def _left(store: ObjectStore, job: Job, name: str, max_bytes: int) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -268,24 +267,6 @@ def get_tracks(path: schemas.JobPath, query: schemas.TracksQuery) -> Response:
 def get_camera_path(path: schemas.JobPath) -> Response:
     check_leaves(context().jobs.get(path.job_id), "camera_path.json")
     return _job_object(path, "camera_path.json", "application/json")
-
-
-@blueprint.get(
-    "/jobs/<uuid:job_id>/plot",
-    summary="The camera path, drawn",
-    responses={200: {"description": "a picture", "content": {"image/png": {}}}},
-)
-@needs(Scope.JOBS_READ)
-def get_plot(path: schemas.JobPath) -> Response:
-    """A PNG: subject, window and camera speed over time."""
-    from backend.vision.plot import plot_path  # matplotlib takes a second to load
-
-    app = context()
-    job = app.jobs.get(path.job_id)
-    check_leaves(job, "camera_path.json")
-    _require_done(job)
-    camera_path = json.loads(app.store.get(result_key(path.job_id, "camera_path.json")))
-    return Response(plot_path(camera_path), mimetype="image/png")
 
 
 @blueprint.get(

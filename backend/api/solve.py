@@ -89,7 +89,7 @@ def solve(path: schemas.JobPath, body: SolveRequest) -> Response:
     facts = as_probed(job.probe)
     if not isinstance(facts, VideoFacts):  # only kinds of videos have paths, so nobody has looked yet
         raise InvalidState("The job is not planned yet; there is something to change once its chunks are analysed.")
-    with app.editing.turn():
+    with app.editing.turns.one():
         gathered = _gathered(job, kind.preview, facts)
         solved = kind.preview.solve(gathered, facts, kind.parse_params(params), body.around_sec)
     return jsonify(shown(solved))

@@ -12,6 +12,7 @@ import numpy as np
 import opentimelineio as otio
 import pytest
 
+from backend.api.turns import Turns
 from backend.jobs.edit_timeline import MAX_OFF_PX
 from backend.jobs.layout import result_key
 from backend.storage import open_store
@@ -169,3 +170,18 @@ def test_there_is_nothing_to_export_before_the_job_is_done(api: Api, caller: Cal
         assert caller.code(f"{JOBS}/{job['id']}/{view}") == (409, "invalid_state")
     other = caller.ask(JOBS, "POST", json={"input": "https://films.example/b.mp4", "kind": "annotate"}).get_json()
     assert caller.code(f"{JOBS}/{other['id']}/timeline") == (404, "object_not_found")
+
+
+@pytest.mark.parametrize("what", ["plot", "report", "timeline"])
+def test_what_is_made_of_a_whole_path_is_made_a_few_at_a_time(api: Api, caller: Caller, what: str) -> None:
+    job_id = finished(api, caller)
+    context = api.app.extensions["framefleet"]
+    usual, context.drawing = context.drawing, Turns("Others draw.", at_once=1)
+    try:
+        with context.drawing.one():
+            answer = caller.ask(f"{JOBS}/{job_id}/{what}")
+            assert (answer.status_code, answer.get_json()["code"]) == (429, "busy")
+            assert answer.headers["Retry-After"] == "1"
+        assert caller.ask(f"{JOBS}/{job_id}/{what}").status_code == 200
+    finally:
+        context.drawing = usual

@@ -339,7 +339,7 @@ def test_a_failed_job_is_run_again_on_another_input(house: House, film: Path) ->
 def test_a_solve_stops_at_a_bound(house: House, film: Path) -> None:
     first = house.done(film)
     editing = house.app.extensions["framefleet"].editing
-    with editing.turn(), editing.turn():
+    with editing.turns.one(), editing.turns.one():
         answer = house.http.post(f"{JOBS}/{first}/solve", json={"params": {}})
         assert (answer.status_code, answer.get_json()["code"]) == (429, "busy")
         assert answer.headers["Retry-After"] == "1"
