@@ -99,6 +99,10 @@ class Chunks(ABC, Generic[P_contra]):
         """What of the parameters decides what a chunk holds: jobs that agree in it can go on from the same chunks."""
         return params.model_dump(mode="json")
 
+    def serve(self, made_with: P_contra, wanted: P_contra) -> bool:
+        """Whether chunks that were made with some parameters hold all that a job with others wants of them."""
+        return self.made_of(made_with) == self.made_of(wanted)
+
     @property
     def special_need(self) -> Need | None:
         """What its rows say that their worker must have. Every chunk worker has a detector of people."""
@@ -210,18 +214,18 @@ class Kind(Generic[P]):
         before, after = self.parse_params(own), self.parse_params(other)
         changed = {name: getattr(after, name) for name in self.params.model_fields}
         changed = {name: value for name, value in changed.items() if value != getattr(before, name)}
-        if self._beginning(before) == self._beginning(after):
+        if self._goes_on(before, after):
             return []
         alone = [
             name
             for name, value in changed.items()
-            if self._beginning(before.model_copy(update={name: value})) != self._beginning(before)
+            if not self._goes_on(before, before.model_copy(update={name: value}))
         ]
         return alone or list(changed)
 
-    def _beginning(self, params: P) -> tuple[str, Mapping[str, Any]]:
-        first = (self.choose(params) if self.choose else self.phases)[0]
-        return first.name, first.chunks.made_of(params) if first.chunks else {}
+    def _goes_on(self, before: P, after: P) -> bool:
+        first, other = ((self.choose(params) if self.choose else self.phases)[0] for params in (before, after))
+        return first.name == other.name and (first.chunks is None or first.chunks.serve(before, after))
 
     def _field_of(self, name: str) -> str:
         """A parameter's own name, for one that has another too."""

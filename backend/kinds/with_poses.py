@@ -58,6 +58,9 @@ class PeopleAndPoses(Chunks[DetectionParams]):
     def made_of(self, params: DetectionParams) -> dict[str, Any]:
         return people.detected_with(params)
 
+    def serve(self, made_with: DetectionParams, wanted: DetectionParams) -> bool:
+        return people.tell_enough(made_with, wanted)
+
     def adopted(self, data: bytes, context: ChunkContext[DetectionParams]) -> bytes | None:
         found, posing = read_checked(_Both, data, None), _posing(context)
         if not (people.are_people_of(context, found.people) and landmarks.are_poses_of(posing, found.poses)):

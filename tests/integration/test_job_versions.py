@@ -361,6 +361,35 @@ def test_every_parameter_is_either_free_or_makes_the_chunks_anew(kind: Any) -> N
             assert kind.made_anew(own, own | {name: value}) == ([name] if name in anew else []), name
 
 
+def test_chunks_that_tell_of_speech_serve_every_subject_and_not_the_other_way_round() -> None:
+    crop = kind_named("crop")
+    speaker, pose = {"subject": "speaker"}, {"pose": True}
+    for other in ({"subject": "main"}, {"subject": "all"}, {"subject": "track:1", "aspect": "1:1"}):
+        assert crop.made_anew(speaker, other) == []
+        assert crop.made_anew(speaker | pose, other | pose) == []
+        assert crop.made_anew(speaker, speaker) == []
+        assert crop.made_anew(other, speaker) == ["subject"]
+        assert crop.made_anew(speaker, other | {"conf": 0.4}) == ["conf"]
+        assert crop.made_anew(speaker, other | {"sample_fps": 5}) == ["sample_fps", "subject"]  # but for either of them
+        assert crop.made_anew(speaker, other | pose) == ["pose"]
+
+
+def test_a_version_of_the_speakers_film_follows_the_main_person(house: House, film: Path, said: list[Said]) -> None:
+    first = house.done(film, subject="speaker", aspect="1:1", preset="ultrafast")
+    asked = {"params": {"subject": "main"}}
+    status, solved = house.post(first, "solve", asked)
+    assert status == 200
+    said.clear()
+    made = house.version(first, subject="main")
+    house.studio.run()
+    assert not [each.event for each in said if each.event in ("chunk_claimed", "processed_frames")]
+    assert [round(row[1], 1) for row in house.camera_path(made)["frames"]] == solved["x"]
+    assert "speaker" not in house.camera_path(made)["certificate"]
+    assert "speaker" in house.camera_path(first)["certificate"]
+    # Of the version's own parameters nobody sees that its chunks tell of speech.
+    assert house.post(made, "versions", {"params": {"subject": "speaker"}})[0] == 422
+
+
 def test_a_parameter_goes_by_any_of_its_names(settings: Settings) -> None:
     window = {"x": 0, "y": 0, "width": 100, "height": 100}
     framing = kind_named("framing")
