@@ -212,16 +212,13 @@ class Kind(Generic[P]):
         """The parameters in which two jobs differ so that one cannot go on from the other's chunks. Raises
         InvalidParams."""
         before, after = self.parse_params(own), self.parse_params(other)
-        changed = {name: getattr(after, name) for name in self.params.model_fields}
-        changed = {name: value for name, value in changed.items() if value != getattr(before, name)}
+        changed = [name for name in self.params.model_fields if getattr(after, name) != getattr(before, name)]
         if self._goes_on(before, after):
             return []
-        alone = [
-            name
-            for name, value in changed.items()
-            if not self._goes_on(before, before.model_copy(update={name: value}))
-        ]
-        return alone or list(changed)
+        alone = [name for name in changed if not self._goes_on(before, _with(before, name, after))]
+        # Where only several at once make it so: those of which it takes each.
+        together = [name for name in changed if self._goes_on(before, _with(after, name, before))]
+        return alone or together or changed
 
     def _goes_on(self, before: P, after: P) -> bool:
         first, other = ((self.choose(params) if self.choose else self.phases)[0] for params in (before, after))
@@ -315,3 +312,8 @@ class Kind(Generic[P]):
 
 def _words(message: str) -> str:
     return message.removeprefix("Value error, ")
+
+
+def _with(params: P, name: str, other: P) -> P:
+    """The same with one parameter of others."""
+    return params.model_copy(update={name: getattr(other, name)})
