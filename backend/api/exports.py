@@ -16,14 +16,13 @@ from backend.api.context import context
 from backend.api.files import PAGE_POLICY
 from backend.api.turns import Turns
 from backend.db.models import Job
-from backend.errors import InvalidState, ObjectNotFound
+from backend.errors import ObjectNotFound
 from backend.jobs.edit_timeline import Edit, edl, otio_json
 from backend.jobs.layout import result_key
 from backend.jobs.progress import progress_of
 from backend.jobs.report import Found, report_html
-from backend.jobs.resource import API, check_leaves, job_resource
+from backend.jobs.resource import API, check_done, check_leaves, job_resource
 from backend.jobs.sources import stored_key
-from backend.states import JobStatus
 from backend.storage.base import ObjectStore
 from backend.storage.http import safe_url
 from backend.storage.names import content_disposition
@@ -63,7 +62,7 @@ def get_timeline(path: schemas.JobPath, query: TimelineQuery) -> Response:
     app = context()
     job = app.jobs.get(path.job_id)
     check_leaves(job, "camera_path.json")
-    _require_done(job)
+    check_done(job)
     is_list = query.format == "edl"
     with app.drawing.one():
         edit = Edit(
@@ -90,7 +89,7 @@ def get_plot(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.get(path.job_id)
     check_leaves(job, "camera_path.json")
-    _require_done(job)
+    check_done(job)
     with app.drawing.one():
         return Response(plot_path(_camera_path(app.store, job)), mimetype="image/png")
 
@@ -101,7 +100,7 @@ def get_report(path: schemas.JobPath) -> Response:
     """One page without scripts, to keep, print or send. 409 until the job is done."""
     app = context()
     job = app.jobs.get(path.job_id)
-    _require_done(job)
+    check_done(job)
     resource = job_resource(job, progress_of(app.jobs.database, [job])[0])
     with app.drawing.one():
         page = report_html(resource, _found(app.store, job, resource["links"]))
@@ -150,8 +149,3 @@ def _bounded(store: ObjectStore, key: str, max_bytes: int) -> bytes:
     if info.size_bytes > max_bytes:
         raise ObjectNotFound("The file is too large to be shown in another form: fetch it itself.")
     return store.get(key)
-
-
-def _require_done(job: Job) -> None:
-    if job.status != JobStatus.DONE:
-        raise InvalidState(f"The job is {job.status}; there is nothing to show yet.")

@@ -21,17 +21,25 @@ from backend.api.context import context
 from backend.api.files import send_object
 from backend.api.new_job import asked_fingerprint, asked_job, asked_key
 from backend.db.models import Job
-from backend.errors import InvalidState, ObjectNotFound, StorageError
+from backend.errors import ObjectNotFound, StorageError
 from backend.jobs import listing, manifest
 from backend.jobs.idempotency import check_same, in_flight
 from backend.jobs.layout import manifest_key, result_key, source_key
 from backend.jobs.listing import ChunkCursor, JobCursor, JobFilter
 from backend.jobs.progress import shown_job
-from backend.jobs.resource import API, check_leaves, chunk_resource, job_resource, job_resources, job_summaries, leaves
+from backend.jobs.resource import (
+    API,
+    check_done,
+    check_leaves,
+    chunk_resource,
+    job_resource,
+    job_resources,
+    job_summaries,
+    leaves,
+)
 from backend.jobs.service import NewJob
 from backend.kinds import kind_named
 from backend.kinds.base import JSON_TYPE
-from backend.states import JobStatus
 
 LINK_SECONDS = 300  # the route redirects anew whenever it is asked
 TRACK_FILES = {
@@ -220,7 +228,7 @@ def get_output(path: schemas.JobPath, query: schemas.OutputQuery) -> Any:
     """The file, with ranges; a redirect to a signed URL where the store has them."""
     app = context()
     job = app.jobs.get(path.job_id)
-    _require_done(job)
+    check_done(job)
     if job.output_key is None:
         raise ObjectNotFound(f"The film was written to {job.output_uri}.")
     output = kind_named(job.kind).output
@@ -278,7 +286,7 @@ def get_contact_sheet(path: schemas.JobPath) -> Response:
     app = context()
     job = app.jobs.get(path.job_id)
     check_leaves(job, "contact_sheet.png")
-    _require_done(job)
+    check_done(job)
     return send_object(app.store, result_key(path.job_id, "contact_sheet.png"), "image/png")
 
 
@@ -306,18 +314,13 @@ def _shown(job: Job, status: int = 200) -> Response:
     return response
 
 
-def _require_done(job: Job) -> None:
-    if job.status != JobStatus.DONE:
-        raise InvalidState(f"The job is {job.status}; there is nothing to show yet.")
-
-
 def _as_csv(job: Job, content_type: str) -> Response:
     """Made of the Parquet file, as it is sent."""
     from backend.vision.track_files import csv_of_parquet  # pyarrow takes a while to load
 
     name, _ = TRACK_FILES["parquet"]
     check_leaves(job, name)
-    _require_done(job)
+    check_done(job)
     return Response(csv_of_parquet(context().store.get(result_key(job.id, name))), content_type=content_type)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from backend.db.engine import Database
 from backend.db.models import Chunk, Job
-from backend.errors import InvalidParams, ObjectNotFound
+from backend.errors import InvalidParams, InvalidState, ObjectNotFound
 from backend.jobs.chunk_views import SAMPLED_PHASES
 from backend.jobs.progress import Progress, progress_of
 from backend.jobs.sources import is_copied, stored_key
@@ -151,6 +151,12 @@ def check_leaves(job: Job, name: str) -> None:
     """Raises ObjectNotFound where jobs of this kind and these parameters never leave such a file."""
     if not leaves(job, name):
         raise ObjectNotFound(f"This job leaves no {name}: its kind is {job.kind}. Its links say what there is.")
+
+
+def check_done(job: Job) -> None:
+    """Raises InvalidState where what the job makes is not there yet, or never will be."""
+    if job.status != JobStatus.DONE:
+        raise InvalidState(f"The job is {job.status}; there is nothing to show yet.")
 
 
 def _ways_on(job: Job) -> list[str]:

@@ -61,7 +61,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 PROBED = {"audio_trim": SoundFacts(container="wav", codec="pcm", sample_rate=8000, channels=1, duration_seconds=1.0)}
 SET_STATE = """UPDATE video_analysis_jobs
     SET status = :status, output_uri = :uri, output_key = :key, probe = CAST(:probe AS jsonb),
-        error_code = :code, error_message = :code, error_retryable = CAST(:code AS text) IS NULL
+        error_code = :code, error_message = :code
     WHERE id = :id"""
 FILES = {"tracks.json": tracks_json(*NOBODY), "tracks.parquet": tracks_parquet(*NOBODY)}
 
