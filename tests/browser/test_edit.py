@@ -311,6 +311,7 @@ def test_several_shapes_from_one_analysis_on_a_phone(desk: Desk) -> None:
 
 
 STATE = """async () => {
+    const { percent } = await import("/static/core/words.js");
     const { Edits, differing } = await import("/static/edit/edits.js");
     const { changeWords } = await import("/static/edit/difference.js");
     const { wellFormed } = await import("/static/edit/choices.js");
@@ -358,6 +359,7 @@ STATE = """async () => {
     return {
         trial, undone, redone, canRedo: edits.canRedo, sent, seen, offered: [offered("main"), offered("speaker")],
         words: changeWords(differing({ aspect: "9:16", shots: {} }, { aspect: "1:1", shots: { 2: "track:4" } })),
+        shares: [0, 0.02, 1.8182, 99.97, 100].map(percent),
         kept: Object.keys(wellFormed({ aspect: "1:1", subject: "track:x", keyframes: [{ x: 1 }], crf: 3 })),
     };
 }"""
@@ -376,5 +378,7 @@ def test_steps_words_and_questions_to_the_server(browser: Any, desk: Desk) -> No
     assert found["seen"] == ["one", "three", "five"]
     assert found["words"] == "1:1, follows person 4 in shot 2"
     assert found["kept"] == ["aspect"]
+    # Never all for less than all, never none for some.
+    assert found["shares"] == ["0 %", "0.1 %", "2 %", "99 %", "100 %"]
     # Whoever speaks can be followed where mouths and voice were looked for.
     assert found["offered"] == [["main!", "all"], ["main", "all", "speaker!"]]

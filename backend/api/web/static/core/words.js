@@ -127,3 +127,9 @@ export function parts(job) {
 function subjectWords(subject) {
   return SUBJECTS[subject] ?? subject?.replace(":", " ");
 }
+
+/** Never 100 % for less than all, never 0 % for some. */
+export function percent(pct) {
+  if (pct === 0 || pct === 100) return `${pct} %`;
+  return pct < 1 ? `${Math.max(pct, 0.1).toFixed(1)} %` : `${Math.min(99, Math.round(pct))} %`;
+}

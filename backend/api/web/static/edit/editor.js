@@ -1,6 +1,7 @@
 // The editor: the picture with the window to take hold of, the result beside it, and the path solved anew at each change.
 
 import { h, setText } from "../core/dom.js";
+import { percent } from "../core/words.js";
 import { shown } from "../review/review.js";
 import { Overlay } from "../review/overlay.js";
 import { Player } from "../review/player.js";
@@ -17,7 +18,7 @@ import { ResultPicture } from "./result.js";
 import { Solver } from "./solver.js";
 
 const REFUSED = 422;
-const MEASURE = "solve-to-screen"; // from the event to the new path on the screen, read by benchmarks/editing_page.py
+const MEASURE = "solve-to-screen"; // from the event to the new path on the screen, read by benchmarks/web.py
 const MOST_MEASURES = 1000;
 
 export class Editor {
@@ -231,9 +232,9 @@ export class Editor {
 
   #statusWords() {
     const { certificate, warnings, outputSize } = this.#path;
-    const pct = certificate.holding.whole.pct;
+    const held = percent(certificate.holding.whole.pct);
     const said = warnings.map((words) => words.replace(/: try [^.]*\.$/, ".")); // what to try is beside it
-    return [`${outputSize[0]} × ${outputSize[1]}. ${pct} % of the frames hold who is followed whole.`, ...said].join(" ");
+    return [`${outputSize[0]} × ${outputSize[1]}. ${held} of the frames hold who is followed whole.`, ...said].join(" ");
   }
 
   #sayTrouble(problem) {

@@ -1,6 +1,7 @@
 // What the certificate says in words, honest first, each with what can be done about it.
 
 import { h } from "../core/dom.js";
+import { percent } from "../core/words.js";
 
 const WORTH_PCT = 1;
 const WORTH_SEC = 0.5;
@@ -82,12 +83,6 @@ function everybodyWords(job) {
 function told(counted, words, actions) {
   if (!(counted.pct > WORTH_PCT || counted.seconds > WORTH_SEC)) return null;
   return { words: `${percent(counted.pct)} of the frames ${words}`, actions };
-}
-
-/** Never 100 % for less than all, never 0 % for some. */
-function percent(pct) {
-  if (pct === 0 || pct === 100) return `${pct} %`;
-  return pct < 1 ? `${Math.max(pct, 0.1).toFixed(1)} %` : `${Math.min(99, Math.round(pct))} %`;
 }
 
 function edit(job, words, change) {
